@@ -1,0 +1,85 @@
+"""The entry of the aggregate stage: tasks and judgments in, pairs and trust out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backstay.aggregate.calibration import cooled, fit_temperature, held_out
+from backstay.aggregate.evidence import dispute, pair_weight, tie_share
+from backstay.aggregate.majority import majority_share
+from backstay.aggregate.reliability import Fit, fit_reliability
+from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.summary import summarise
+from backstay.aggregate.trust import rater_trust
+from backstay.aggregate.votes import Floats, Votes, collect_votes, tally
+from backstay.records import Judgment, Pair, RaterTrust, Task, content_hash, content_id
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """What aggregation hands on: pairs for training, trust in raters, and figures for the report (JSON data)."""
+
+    pairs: list[Pair]
+    trust: list[RaterTrust]
+    summary: dict[str, Any]
+
+
+def aggregate(
+    tasks: Iterable[Task], judgments: Iterable[Judgment], settings: AggregateSettings | None = None
+) -> Aggregation:
+    """Aggregate judgments into one pair for each two responses that were compared or have a gold answer.
+
+    Deterministic in its arguments. Input that cannot be used is counted in `summary["dropped"]`, never an error.
+    """
+    settings = settings or AggregateSettings()
+    votes = collect_votes(tasks, judgments)
+    fit = fit_reliability(votes, votes.gold, settings)
+    checked = held_out(votes, settings)
+    enough = checked.gold.size >= settings.min_calibration_items
+    temperature = fit_temperature(checked.log_odds, checked.gold) if enough else 1.0
+    trust = rater_trust(votes, fit, votes.gold, settings)
+    reliability = reliability_p_a(votes, fit, temperature, settings)
+    chosen = reliability if settings.algorithm == "reliability" else majority_share(votes)
+    pairs = _pairs(votes, chosen, fit, settings)
+    return Aggregation(pairs, trust, summarise(votes, fit, checked, temperature, reliability, trust, settings))
+
+
+def reliability_p_a(votes: Votes, fit: Fit, temperature: float, settings: AggregateSettings) -> Floats:
+    """Probability of a for I items: cooled posterior, drawn to one half by the share of ties; gold as settled."""
+    p_a = cooled(fit.log_odds, temperature, settings.max_log_odds)
+    ties = tie_share(votes, fit)
+    p_a = (1.0 - ties) * p_a + ties * 0.5
+    settled = np.where(votes.gold > 0.5, settings.gold_confidence, 1.0 - settings.gold_confidence)
+    return np.where(np.isnan(votes.gold), p_a, settled)
+
+
+def _pairs(votes: Votes, p_a: Floats, fit: Fit, settings: AggregateSettings) -> list[Pair]:
+    weight = pair_weight(votes, fit, settings)
+    disputed = dispute(votes, fit)
+    count = np.bincount(votes.item, minlength=votes.n_items)
+    both_bad = tally(votes.item, votes.both_bad, votes.n_items)
+    rows = np.split(votes.judgment, np.cumsum(count)[:-1]) if votes.n_items else []
+    return [
+        Pair(
+            id=content_id("pair", [item.prompt_id, item.a, item.b, item.dimension]),
+            prompt_id=item.prompt_id,
+            a=item.a,
+            b=item.b,
+            dimension=item.dimension,
+            p_a=float(p_a[i]),
+            weight=float(weight[i]),
+            dispute=float(disputed[i]),
+            n_raters=int(count[i]),
+            provenance={
+                "algorithm": settings.algorithm,
+                "judgments": int(count[i]),
+                "judgments_digest": content_hash(sorted(votes.judgment_digests[j] for j in rows[i])),
+                "both_bad": int(both_bad[i]),
+                "gold": bool(~np.isnan(votes.gold[i])),
+            },
+        )
+        for i, item in enumerate(votes.items)
+        if count[i] or not np.isnan(votes.gold[i])
+    ]

@@ -1,0 +1,26 @@
+"""`backstay chat`: talk to a policy."""
+
+import click
+
+from backstay.cli.session import Session, shared_options
+
+
+@click.command()
+@click.argument("run", required=False, default="ppo")
+@shared_options
+def chat(session: Session, run: str) -> None:
+    """Talk to a policy, before and after training.
+
+    RUN is a finished run of ppo or sft: a folder, the beginning of a run's name, or a stage. [default: the latest ppo]
+    """
+    from backstay.pipeline.runs import resolve_run
+
+    found = resolve_run(session.project, run)
+    if found.stage not in ("ppo", "sft") or found.manifest is None:
+        from backstay.errors import UsageError
+
+        state = "unfinished" if found.manifest is None else f"a run of {found.stage}"
+        raise UsageError(f"{found.name} is {state}; chat needs a finished run of ppo or sft", cure="backstay runs")
+    from backstay.learn.chat import chat as talk
+
+    talk(session.project, found, session.console)

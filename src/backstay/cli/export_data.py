@@ -1,0 +1,77 @@
+"""`backstay export`: pairs and judgments for other tools."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from backstay.cli.session import Session, shared_options
+
+if TYPE_CHECKING:
+    from backstay.feedback.exporting import ExportReport
+
+
+@click.command(name="export")
+@click.argument("form", metavar="FORMAT", type=click.Choice(("trl", "csv", "jsonl", "parquet")))
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--run", "run_text", metavar="RUN", default="screen", show_default=True, help="trl: the run of screen to export."
+)
+@click.option("--dataset", help="csv, jsonl, parquet: the data set. [default: the one of the latest rate run]")
+@click.option("--force", is_flag=True, help="Replace PATH when it exists.")
+@shared_options
+def export_data(session: Session, form: str, path: Path, run_text: str, dataset: str | None, force: bool) -> None:
+    """Write pairs for other tools.
+
+    FORMAT trl writes the screened pairs as preference rows with p_chosen and weight; csv, jsonl and parquet write a
+    data set's judgments as a table that `backstay import` reads back (with --messages).
+    """
+    from backstay.errors import UsageError
+
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", cure="choose another name, or give --force")
+    report = _pairs(session, path, run_text) if form == "trl" else _judgments(session, form, path, dataset)
+    left_out = {reason: count for reason, count in report.left_out.items() if count}
+    if session.as_json:
+        session.emit({"path": str(path), "written": report.written, "left_out": left_out})
+        return
+    said = "".join(f"; left out, {reason}: {count}" for reason, count in left_out.items())
+    session.say(f"{report.written} rows written to {path}{said}")
+
+
+def _pairs(session: Session, path: Path, run_text: str) -> "ExportReport":
+    from backstay.errors import UsageError
+    from backstay.feedback.exporting import export_pairs
+    from backstay.pipeline.runs import resolve_run
+    from backstay.records import Pair, Prompt, Response
+    from backstay.storage import read_records
+
+    run = resolve_run(session.project, run_text)
+    if run.stage != "screen" or run.manifest is None:
+        raise UsageError(f"{run.name} is no finished run of screen", cure="backstay run --until screen")
+    rate = session.project.runs / str(run.manifest.predicate["inputs"]["rate"]["run"])
+    return export_pairs(
+        path,
+        read_records(run.path / "pairs.jsonl", Pair),
+        read_records(rate / "prompts.jsonl", Prompt),
+        read_records(rate / "responses.jsonl", Response),
+    )
+
+
+def _judgments(session: Session, form: str, path: Path, dataset: str | None) -> "ExportReport":
+    from backstay.cli.import_data import SUFFIX_CURE
+    from backstay.errors import UsageError
+    from backstay.feedback.exporting import export_judgments
+    from backstay.feedback.importing.rows import format_of
+    from backstay.pipeline.runs import latest_run
+    from backstay.storage import Store
+
+    if format_of(path) != form or path.name.endswith(".gz"):
+        raise UsageError(f"{path.name} is not named as {form}", cure=SUFFIX_CURE.replace(" (.gz may follow)", ""))
+    if dataset is None:
+        rate = latest_run(session.project, "rate")
+        dataset = str(rate.manifest.predicate["summary"]["dataset"] if rate.manifest else "")
+    with Store(session.project.root) as store:
+        if dataset not in {found.name for found in store.repository.datasets()}:
+            raise UsageError(f"no data set {dataset!r} is stored", cure="backstay import FORMAT PATH")
+        return export_judgments(path, store.repository, dataset)

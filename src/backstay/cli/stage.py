@@ -1,0 +1,44 @@
+"""`backstay STAGE`: one stage alone; the stages before it must be done and are reused."""
+
+from pathlib import Path
+
+import click
+
+from backstay.cli.main import SECTIONS
+from backstay.cli.run import run_graph, show_preview
+from backstay.cli.session import Session, recipe_options, shared_options
+
+
+def _stage_command(name: str) -> click.Command:
+    help_text = (
+        f"{SECTIONS['One stage alone'][name][1]}\n\n"
+        f"The same as `backstay run --only {name}`: the stages before it must be done and are reused."
+    )
+
+    @click.command(name=name, help=help_text)
+    @recipe_options
+    @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and what would run; run nothing.")
+    @shared_options
+    def command(session: Session, config: Path | None, overrides: tuple[str, ...], dry_run: bool) -> None:
+        recipe = session.recipe(config, overrides)
+        from backstay.pipeline.catalog import loop_graph
+
+        graph = loop_graph(recipe)
+        selected = graph.select(only=name)
+        if dry_run:
+            show_preview(session, graph, selected)
+        else:
+            run_graph(session, graph, selected)
+
+    return command
+
+
+sft = _stage_command("sft")
+sample = _stage_command("sample")
+rate = _stage_command("rate")
+aggregate = _stage_command("aggregate")
+screen = _stage_command("screen")
+reward = _stage_command("reward")
+ppo = _stage_command("ppo")
+evaluate = _stage_command("evaluate")
+redteam = _stage_command("redteam")

@@ -1,0 +1,132 @@
+"""Sampling from a policy, with log-probabilities and branch states kept as they are made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backstay.learn.batches import Dialogues
+from backstay.learn.models.decoder import Adapters, KeyValueCache
+from backstay.learn.models.language_model import LanguageModel
+
+COMPACT_BELOW = 0.75
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Sampled responses. `logprob_B_R` is log pi(token) at the sampling temperature, zero after the end;
+    `branch_B_T_D` are branch states of all tokens; `finished_B` says who ended by a stop token."""
+
+    dialogues: Dialogues
+    logprob_B_R: Tensor
+    branch_B_T_D: Tensor
+    finished_B: Tensor
+
+
+class _Decoding:
+    """The mutable state of one batch while it is decoded."""
+
+    def __init__(self, model: LanguageModel, prompts: Sequence[Sequence[int]], room: int, keep_branch: bool) -> None:
+        self.width = max(len(p) for p in prompts)
+        batch, total, device = len(prompts), self.width + room, model.device
+        self.tokens = torch.full((batch, total), model.pad_id, dtype=torch.long, device=device)
+        self.mask = torch.zeros(batch, total, dtype=torch.bool, device=device)
+        for row, prompt in enumerate(prompts):
+            self.tokens[row, self.width - len(prompt) : self.width] = torch.tensor(prompt, device=device)
+            self.mask[row, self.width - len(prompt) : self.width] = True
+        self.logprob = torch.zeros(batch, room, dtype=model.decoder.embedding.dtype, device=device)
+        self.length = torch.zeros(batch, dtype=torch.long, device=device)
+        self.finished = torch.zeros(batch, dtype=torch.bool, device=device)
+        branch_shape = (batch, total, model.decoder.hidden_size) if keep_branch else (0, 0, 0)
+        self.branch = model.decoder.embedding.new_zeros(branch_shape)
+        self.prompt_length = torch.tensor([len(p) for p in prompts], device=device)
+
+    def advance(
+        self, model: LanguageModel, cache: KeyValueCache, rows: Tensor, columns: slice, adapters: Adapters
+    ) -> Tensor:
+        """Run some columns through the model; returns the final hidden state of the last one, `[rows, D]`."""
+        mask = self.mask[rows, : columns.stop]
+        branch = model.decoder.trunk(self.tokens[rows, columns], mask, cache, adapters)
+        if self.branch.numel():
+            self.branch[rows, columns] = branch
+        hidden = model.decoder.top(branch, mask, adapters, cache)
+        cache.advance(columns.stop - columns.start)
+        return hidden[:, -1]
+
+    def record(self, rows: Tensor, step: int, token: Tensor, logprob: Tensor, stop_ids: tuple[int, ...]) -> None:
+        """Write the tokens of rows that have not ended, and note which end now."""
+        live = ~self.finished[rows]
+        rows, token = rows[live], token[live]
+        self.tokens[rows, self.width + step] = token
+        self.mask[rows, self.width + step] = True
+        self.logprob[rows, step] = logprob[live].to(self.logprob.dtype)
+        self.length[rows] = step + 1
+        self.finished[rows] = torch.isin(token, torch.tensor(stop_ids, device=token.device))
+
+    def rollout(self) -> Rollout:
+        """What was sampled, cut to the longest response."""
+        used = int(self.length.max())
+        dialogues = Dialogues(self.tokens[:, : self.width + used], self.prompt_length, self.length, self.width)
+        branch = self.branch[:, : self.width + used]
+        return Rollout(dialogues, self.logprob[:, :used], branch, self.finished)
+
+
+@torch.no_grad()
+def sample(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    adapters: Adapters,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    keep_branch: bool = False,
+    on_token: Callable[[int], None] | None = None,
+) -> Rollout:
+    """Sample one response a prompt from softmax(logits / temperature), with no truncation of the distribution.
+
+    One uniform number a row and step is drawn for the whole batch, so that rows that have ended do not shift the
+    others' random numbers. `on_token` is called with the first row's tokens as they come (for chat).
+    """
+    state = _Decoding(model, prompts, max_new_tokens, keep_branch)
+    cache = model.decoder.new_cache(state.width + max_new_tokens)
+    rows = torch.arange(len(prompts), device=model.device)
+    columns = slice(0, state.width)
+    for step in range(max_new_tokens):
+        hidden = state.advance(model, cache, rows, columns, adapters)
+        if bool(state.finished.all()):
+            break
+        rows, hidden = _compact(state, cache, rows, hidden)
+        uniform = torch.rand(len(prompts), generator=generator, dtype=torch.float64).to(model.device)
+        token, logprob = draw(model.decoder.logits(hidden, adapters) / temperature, uniform[rows])
+        state.record(rows, step, token, logprob, model.stop_ids)
+        if on_token is not None:
+            on_token(int(state.tokens[0, state.width + step]))
+        columns = slice(state.width + step, state.width + step + 1)
+    else:
+        if keep_branch:
+            state.advance(model, cache, rows, columns, adapters)
+    return state.rollout()
+
+
+def draw(logits_B_V: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens and their log-probabilities by inverting the cumulative distribution at `uniform_B` in [0, 1).
+
+    Exact sampling from softmax(logits) up to the rounding of a float32 sum, at a third of torch.multinomial's cost.
+    """
+    logprob_B_V = functional.log_softmax(logits_B_V, -1)
+    cumulative = logprob_B_V.exp().cumsum(-1)
+    target = uniform_B.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
+    token = torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits_B_V.shape[-1] - 1)
+    return token, logprob_B_V.gather(-1, token[:, None])[:, 0]
+
+
+def _compact(state: _Decoding, cache: KeyValueCache, rows: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Drop rows that have ended once they are many; their last token has been through the model by now."""
+    live = ~state.finished[rows]
+    if int(live.sum()) > COMPACT_BELOW * len(rows):
+        return rows, hidden
+    cache.keep(live)
+    return rows[live], hidden[live]

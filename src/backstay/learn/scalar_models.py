@@ -1,0 +1,164 @@
+"""Models that read one number off the shared trunk: members of a reward ensemble, and the value model of PPO."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backstay.learn.batches import Dialogues
+from backstay.learn.models.adapters import Adapter, load_adapter, lora, save_adapter
+from backstay.learn.models.decoder import Decoder
+
+
+INTERACTIONS = 32
+
+
+class RewardHead(nn.Module):
+    """A score from pooled response states r and prompt states p, both `[B, 2D]`: w.r + sum_k (U r)_k (V p + c)_k / sqrt K.
+
+    The second, low-rank bilinear term is what lets one answer be right for one prompt and wrong for another: a head that
+    is linear in both cannot prefer a refusal here and an answer there.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 1)
+        self.response = nn.Linear(width, INTERACTIONS, bias=False)
+        self.prompt = nn.Linear(width, INTERACTIONS)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Weights from N(0, 1/(width+1)), biases 0 (Stiennon et al. 2020, appendix B.1 for the linear part)."""
+        for name, parameter in self.named_parameters():
+            with torch.no_grad():
+                drawn = torch.randn(parameter.shape, generator=generator) / math.sqrt(self.linear.in_features + 1)
+                parameter.copy_(drawn if name.endswith("weight") else torch.zeros(parameter.shape))
+
+    def forward(self, features_B_F: Tensor) -> Tensor:
+        """Raw scores `[B]` of features `[B, 4D]`: response features, then prompt features."""
+        response, prompt = features_B_F.chunk(2, -1)
+        meeting = (self.response(response) * self.prompt(prompt)).sum(-1) / math.sqrt(INTERACTIONS)
+        score: Tensor = self.linear(response)[:, 0] + meeting
+        return score
+
+
+class RewardMember(nn.Module):
+    """One reward model: own LoRA adapter on the first `layers` layers above the branch, own head.
+
+    The head reads the state at the last response token beside the mean over the response, and the same of the prompt.
+    `gain` and `bias` bring scores to mean 0 and standard deviation 1 on SFT responses.
+    """
+
+    gain: Tensor
+    bias: Tensor
+
+    def __init__(self, decoder: Decoder, adapter: Adapter | None, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.adapter = adapter
+        self.head = RewardHead(2 * decoder.hidden_size)
+        self.register_buffer("gain", torch.ones(()))
+        self.register_buffer("bias", torch.zeros(()))
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The member's own adapter, if it runs any layer."""
+        return () if self.adapter is None else (self.adapter,)
+
+    def features(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
+        """What the head reads, `[B, 4D]`."""
+        start = decoder.branch_layer
+        hidden = decoder.layers(branch_B_T_D, dialogues.mask_B_T, start, start + self.layers, self.adapters)
+        return pooled(hidden, dialogues)
+
+    def score(self, features_B_F: Tensor) -> Tensor:
+        """Normalised scores `[B]` of pooled features."""
+        raw: Tensor = self.head(features_B_F)
+        return self.gain * raw + self.bias
+
+    def forward(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
+        """Normalised scores `[B]`."""
+        return self.score(self.features(decoder, dialogues, branch_B_T_D))
+
+
+def new_member(decoder: Decoder, *, layers: int, rank: int, generator: torch.Generator) -> RewardMember:
+    """A fresh member; its adapter changes nothing yet."""
+    layers = min(layers, decoder.architecture.n_layers - decoder.branch_layer)
+    shapes = decoder.lora_shapes(end=decoder.branch_layer + layers)
+    adapter = lora("reward", shapes, rank=rank, alpha=2.0 * rank, generator=generator) if layers else None
+    member = RewardMember(decoder, adapter, layers)
+    member.head.initialise(generator)
+    return member.to(decoder.embedding.device)
+
+
+def pooled(hidden_B_T_D: Tensor, dialogues: Dialogues) -> Tensor:
+    """Mean and last state of the response, then of the prompt, each at unit root mean square: `[B, 4D]`."""
+    width = dialogues.prompt_width
+    real = dialogues.mask_B_T
+    response = _mean_and_last(hidden_B_T_D[:, width:], real[:, width:], dialogues.response_B - 1)
+    before = torch.full_like(dialogues.prompt_B, width - 1)
+    return torch.cat((response, _mean_and_last(hidden_B_T_D[:, :width], real[:, :width], before)), -1)
+
+
+def _mean_and_last(hidden: Tensor, mask: Tensor, last_B: Tensor) -> Tensor:
+    size = (hidden.shape[-1],)
+    normed = functional.rms_norm(hidden, size) * mask[..., None]
+    mean = normed.sum(1) / mask.sum(1).clamp(min=1)[:, None]
+    row = torch.arange(len(hidden), device=hidden.device)
+    return torch.cat((functional.rms_norm(mean, size), normed[row, last_B.clamp(min=0)]), -1)
+
+
+def normalise(members: Sequence[RewardMember], score_M_B: Tensor) -> None:
+    """Set gains and biases so that every member has mean 0, and the ensemble's mean score has deviation 1, on a sample.
+
+    `score_M_B` are the members' scores on that sample with gain 1 and bias 0.
+    """
+    mean = score_M_B.mean(1, keepdim=True)
+    deviation = score_M_B.std(1, keepdim=True, unbiased=False).clamp(min=1e-6)
+    standard = (score_M_B - mean) / deviation
+    together = standard.mean(0).std(unbiased=False).clamp(min=1e-6)
+    for member, m, s in zip(members, mean[:, 0], deviation[:, 0], strict=True):
+        member.gain.fill_(float(1 / (s * together)))
+        member.bias.fill_(float(-m / (s * together)))
+
+
+def save_member(member: RewardMember, folder: Path, *, base: str) -> None:
+    """Write a member: PEFT adapter, `head.safetensors`, `member.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if member.adapter is not None:
+        save_adapter(member.adapter, folder, base=base)
+    head = {f"head.{name}": tensor.detach().cpu() for name, tensor in member.head.state_dict().items()}
+    buffers = {"gain": member.gain.cpu(), "bias": member.bias.cpu()}
+    save_file(head | buffers, folder / "head.safetensors")
+    (folder / "member.json").write_text(json.dumps({"layers": member.layers, "base": base}, sort_keys=True) + "\n")
+
+
+def load_member(decoder: Decoder, folder: Path) -> RewardMember:
+    """Read what `save_member` wrote, frozen."""
+    layers = int(json.loads((folder / "member.json").read_text())["layers"])
+    member = RewardMember(decoder, load_adapter(folder, name="reward") if layers else None, layers)
+    member.load_state_dict(load_file(folder / "head.safetensors"), strict=False)
+    return member.to(decoder.embedding.device).requires_grad_(False)
+
+
+class ValueModel(nn.Module):
+    """Value of the state before each token, from the branch state: a two-layer perceptron that starts at zero."""
+
+    def __init__(self, hidden_size: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.inner = nn.Linear(hidden_size, width)
+        self.outer = nn.Linear(width, 1)
+        with torch.no_grad():
+            self.inner.weight.copy_(torch.randn(width, hidden_size, generator=generator) / math.sqrt(hidden_size))
+            for zero in (self.inner.bias, self.outer.weight, self.outer.bias):
+                zero.zero_()
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Values `[...]` of branch states `[..., D]`."""
+        normed = functional.rms_norm(branch, (branch.shape[-1],))
+        value: Tensor = self.outer(functional.gelu(self.inner(normed)))[..., 0]
+        return value

@@ -1,0 +1,144 @@
+"""The stages of the loop and the edges between them."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from backstay.pipeline.graph import Graph, resolve_graph
+from backstay.pipeline.recipe import Recipe
+from backstay.pipeline.stage import Stage, at_or_below
+
+TORCH = ("numpy", "torch", "tokenizers", "safetensors")
+LEARN = at_or_below("learn")
+
+
+def uses_dataset(recipe: Recipe) -> bool:
+    """Whether judgments come from an import instead of from sampled responses."""
+    return recipe.rate.source == "dataset"
+
+
+def _sft_needs(recipe: Recipe) -> tuple[str, ...]:
+    return ("rate", "screen") if recipe.demonstrations == "preferred" else ()
+
+
+def _sample_needs(recipe: Recipe) -> tuple[str, ...]:
+    return ("sft",) if recipe.sample.policy == "sft" else ()
+
+
+def _rate_needs(recipe: Recipe) -> tuple[str, ...]:
+    return () if uses_dataset(recipe) else ("sample",)
+
+
+def _report_needs(recipe: Recipe) -> tuple[str, ...]:
+    others = ("sft", "rate", "aggregate", "screen", "reward", "ppo", "evaluate", "redteam")
+    return others if uses_dataset(recipe) else ("sample", *others)
+
+
+STAGES = (
+    Stage(
+        name="sft",
+        purpose="teach the base model the form of a good answer",
+        run="backstay.pipeline.stages.sft:run",
+        sections=("model", "prompts", "demonstrations", "sft"),
+        needs=_sft_needs,
+        packages=LEARN,
+        libraries=TORCH,
+        extra_inputs="backstay.pipeline.digests:text_inputs",
+    ),
+    Stage(
+        name="sample",
+        purpose="let the model answer every prompt several times",
+        run="backstay.pipeline.stages.sample:run",
+        sections=("model", "prompts", "sample"),
+        needs=_sample_needs,
+        packages=LEARN,
+        libraries=TORCH,
+        extra_inputs="backstay.pipeline.digests:prompt_inputs",
+    ),
+    Stage(
+        name="rate",
+        purpose="collect judgments: simulated raters, or a data set that was imported",
+        run="backstay.pipeline.stages.rate:run",
+        sections=("prompts", "rate"),
+        needs=_rate_needs,
+        packages=at_or_below("feedback"),
+        libraries=("numpy", "pydantic"),
+        extra_inputs="backstay.pipeline.stages.rate:extra_inputs",
+    ),
+    Stage(
+        name="aggregate",
+        purpose="turn judgments into pairs with a probability, and raters into trust",
+        run="backstay.pipeline.stages.aggregate:run",
+        sections=("aggregate",),
+        needs=lambda _: ("rate",),
+        packages=at_or_below("aggregate"),
+        libraries=("numpy", "scipy"),
+    ),
+    Stage(
+        name="screen",
+        purpose="decide which pairs a model may learn from",
+        run="backstay.pipeline.stages.screen:run",
+        sections=("screen",),
+        needs=lambda _: ("rate", "aggregate"),
+        packages=at_or_below("screen"),
+        libraries=("numpy",),
+        extra_inputs="backstay.pipeline.stages.screen:extra_inputs",
+    ),
+    Stage(
+        name="reward",
+        purpose="learn what people prefer, and how sure that is",
+        run="backstay.pipeline.stages.reward:run",
+        sections=("model", "reward"),
+        needs=lambda _: ("rate", "screen", "sft"),
+        packages=LEARN,
+        libraries=TORCH,
+    ),
+    Stage(
+        name="ppo",
+        purpose="improve the policy against the reward without drifting",
+        run="backstay.pipeline.stages.ppo:run",
+        sections=("model", "ppo"),
+        needs=lambda _: ("rate", "sft", "reward"),
+        packages=LEARN,
+        libraries=TORCH,
+    ),
+    Stage(
+        name="evaluate",
+        purpose="compare before and after on held-out prompts",
+        run="backstay.pipeline.stages.evaluate:run",
+        sections=("model", "evaluate"),
+        needs=lambda _: ("rate", "sft", "reward", "ppo"),
+        packages=at_or_below("evaluate"),
+        libraries=TORCH,
+    ),
+    Stage(
+        name="redteam",
+        purpose="attack the pipeline and measure what holds",
+        run="backstay.pipeline.stages.redteam:run",
+        sections=("model", "rate", "aggregate", "screen", "reward", "redteam"),
+        needs=lambda _: ("rate", "screen", "sft", "reward"),
+        packages=at_or_below("redteam"),
+        libraries=TORCH,
+    ),
+    Stage(
+        name="report",
+        purpose="write report.html",
+        run="backstay.pipeline.stages.report:run",
+        sections=("name", "report"),
+        needs=_report_needs,
+        packages=("report", "records"),
+        libraries=("matplotlib",),
+    ),
+)
+"""Every stage, in the order that breaks ties."""
+
+
+def loop_graph(recipe: Recipe) -> Graph:
+    """The stage graph of a recipe: everything that the report needs, and the report."""
+    return resolve_graph(recipe, STAGES, ("report",))
+
+
+def partial_report_graph(recipe: Recipe, done: Collection[str]) -> Graph:
+    """The same graph with a report that takes only the stages that are done, for a loop that is under way."""
+    needs = tuple(name for name in _report_needs(recipe) if name in done)
+    stages = [replace(stage, needs=lambda _: needs) if stage.name == "report" else stage for stage in STAGES]
+    return resolve_graph(recipe, stages, ("report",))

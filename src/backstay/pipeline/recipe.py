@@ -1,0 +1,69 @@
+"""The recipe: everything that decides a run, as one frozen model."""
+
+import json
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from backstay.aggregate.settings import AggregateSettings
+from backstay.evaluate.settings import EvaluateSettings
+from backstay.feedback.settings import RateSettings
+from backstay.learn.settings import ModelSettings, PpoSettings, RewardSettings, SampleSettings, SftSettings
+from backstay.pipeline.recipe_layers import Layers
+from backstay.pipeline.recipe_problems import explain
+from backstay.records import Settings
+from backstay.redteam.settings import RedteamSettings
+from backstay.report.settings import ReportSettings
+from backstay.screen.settings import ScreenSettings
+
+
+class Recipe(Settings):
+    """What `backstay.yaml` resolves to."""
+
+    name: str = "backstay"
+    """A name for people; it decides nothing."""
+    prompts: str = "demo"
+    """`demo` (prompts of our own writing) or the path of a jsonl file of prompts, relative to the project folder."""
+    demonstrations: str = "demo"
+    """What SFT imitates: `demo`, the path of a jsonl file, or `preferred` (preferred responses of accepted pairs)."""
+    model: ModelSettings = ModelSettings()
+    """The base model."""
+    sft: SftSettings = SftSettings()
+    """Supervised fine-tuning."""
+    sample: SampleSettings = SampleSettings()
+    """Responses for raters."""
+    rate: RateSettings = RateSettings()
+    """Judgments: simulated, or a data set that was imported."""
+    aggregate: AggregateSettings = AggregateSettings()
+    """Judgments to pairs, trust per rater."""
+    screen: ScreenSettings = ScreenSettings()
+    """Which pairs a model may learn from."""
+    reward: RewardSettings = RewardSettings()
+    """The reward ensemble."""
+    ppo: PpoSettings = PpoSettings()
+    """Policy optimisation."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """Before against after on held-out prompts."""
+    redteam: RedteamSettings = RedteamSettings()
+    """Attacks on the pipeline."""
+    report: ReportSettings = ReportSettings()
+    """What report.html shows."""
+
+    def part(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The named sections as plain data, the form that is hashed."""
+        dumped = self.model_dump(mode="json")
+        return {name: dumped[name] for name in names}
+
+    def to_yaml(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def resolve_recipe(layers: Layers) -> Recipe:
+    """Validate layered data; raises RecipeError with every problem named by key, place and value."""
+    try:
+        # JSON in strict mode: lists become tuples and integers floats, nothing else changes its type.
+        return Recipe.model_validate_json(json.dumps(layers.data), strict=True)
+    except ValidationError as error:
+        raise explain(error, Recipe, layers) from None

@@ -1,0 +1,218 @@
+"""What each section of the page shows, worked out before any template sees it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from backstay.report import charts
+from backstay.report.data import ReportData
+from backstay.report.svg import page_colour
+from backstay.report.wording import words
+
+Json = Mapping[str, Any]
+Section = dict[str, Any]
+_SIMULATED_NAME = re.compile(r"sim-(?P<kind>[a-z-]+)-(?P<number>\d+) \(simulated\)")
+
+
+def learning(data: ReportData) -> Section | None:
+    """The curves of PPO and, folded, every logged number; None when PPO was not run."""
+    if not data.ppo:
+        return None
+    rows, budget = data.ppo, data.meta.kl_budget_nats
+    panels = [
+        (
+            "Gold score",
+            "Monitor only: never used in training.",
+            charts.learning_chart(rows, "gold", [("gold_mean", "gold score")]),
+        ),
+        (
+            "Reward",
+            "Ensemble mean and its spread.",
+            charts.learning_chart(
+                rows,
+                "reward",
+                [("reward_raw_mean", "ensemble mean"), ("reward_mean", "after penalties")],
+                band="reward_spread",
+            ),
+        ),
+        (
+            "Drift from the reference",
+            "KL in nats per response.",
+            charts.learning_chart(rows, "kl", [("kl_nats", "KL")], limit=(budget, "budget") if budget else None),
+        ),
+        (
+            "Answer length",
+            "Tokens per response.",
+            charts.learning_chart(rows, "tokens", [("response_tokens", "tokens")]),
+        ),
+        (
+            "Clipped ratios",
+            "Share of tokens at the clip range.",
+            charts.learning_chart(rows, "clip", [("clip_fraction", "clipped")]),
+        ),
+        (
+            "Value model",
+            "Explained variance of returns; 1 is best.",
+            charts.learning_chart(rows, "value", [("value_explained_variance", "explained variance")]),
+        ),
+    ]
+    columns = [column for column in rows[0] if any(isinstance(row.get(column), int | float) for row in rows)]
+    return {
+        "panels": [_panel(*panel) for panel in panels if panel[2] is not None],
+        "columns": [words(column) for column in columns],
+        "rows": [[_cell(row.get(column)) for column in columns] for row in rows],
+        "updates": len(rows),
+        "episodes": sum(int(row.get("episodes") or 0) for row in rows),
+        "loss": charts.loss_chart(data.sft) if any(row.get("loss") is not None for row in data.sft) else None,
+    }
+
+
+def reward(data: ReportData) -> Section | None:
+    """Calibration and accuracy of the reward ensemble; None when it was not trained."""
+    if data.reward is None:
+        return None
+    heldout = data.reward["heldout"]
+    return {
+        "heldout": heldout,
+        "members": data.reward["members"],
+        "folds": data.reward.get("folds"),
+        "normalisation": data.reward.get("normalisation"),
+        "reliability": charts.reliability_chart(heldout["bins"]) if heldout.get("bins") else None,
+        "accuracy": charts.member_chart(heldout),
+    }
+
+
+def raters(data: ReportData) -> Section | None:
+    """Trust, least first; true kinds only of simulated raters. None when nothing was aggregated."""
+    if not data.trust:
+        return None
+    known = {str(rater["id"]): rater for rater in data.raters}
+    rows = sorted(
+        (_rater(row, known.get(str(row["rater_id"]), {}), data.meta.rater_kinds) for row in data.trust), key=_by_trust
+    )
+    shown = rows[: data.settings.raters]
+    colours = charts.kind_colours([row["kind"] for row in shown])
+    return {
+        "chart": charts.trust_chart(shown),
+        "legend": [(words(kind), page_colour(colour)) for kind, colour in colours.items() if kind],
+        "rows": shown,
+        "hidden": len(rows) - len(shown),
+        "simulated": any(row["simulated"] for row in rows),
+        "checked": _checked(data.aggregate or {}),
+    }
+
+
+def screening(data: ReportData) -> Section | None:
+    """How many pairs were kept and why the others were not; None when nothing was screened."""
+    if data.screen is None:
+        return None
+    reasons = _reasons(data.screen)
+    most = max(reasons.values(), default=0)
+    return {
+        "accepted": data.screen.get("accepted"),
+        "quarantined": data.screen.get("quarantined"),
+        "released": data.screen.get("released"),
+        "pairs": data.screen.get("pairs"),
+        "reasons": [
+            {
+                "scanner": words(reason.rpartition("/")[0]),
+                "reason": words(reason.rpartition("/")[2]),
+                "count": number,
+                "width": round(100.0 * number / most, 1),
+            }
+            for reason, number in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+            if number
+        ],
+    }
+
+
+def attack(data: ReportData) -> Section | None:
+    """The label-flip table; None when the red team was not run."""
+    matrix = (data.redteam or {}).get("label_flip")
+    if not matrix or not matrix.get("rows"):
+        return None
+    by_share: dict[float, dict[str, Json]] = {}
+    for row in matrix["rows"]:
+        by_share.setdefault(row["share"], {})[row["arm"]] = row
+    return {
+        "matrix": matrix,
+        "chart": charts.attack_chart(matrix["rows"]),
+        "rows": [{"share": share, "flipping": _flipping(arms), **arms} for share, arms in sorted(by_share.items())],
+    }
+
+
+def families(data: ReportData) -> Section | None:
+    """Gold score and refusals a family; None without an evaluation."""
+    if data.evaluation is None or not data.evaluation.get("families"):
+        return None
+    measured = data.evaluation["families"]
+    return {
+        "rows": measured,
+        "gold": charts.family_chart(measured, "gold"),
+        "refused": charts.family_chart(measured, "refused"),
+        "has_gold": data.evaluation["gold_rule"],
+    }
+
+
+def samples(data: ReportData) -> Section | None:
+    """Answers side by side; None without any."""
+    rows = (data.evaluation or {}).get("samples") or []
+    if not rows:
+        return None
+    shown = data.settings.samples
+    return {"shown": [_sample(row) for row in rows[:shown]], "folded": [_sample(row) for row in rows[shown:]]}
+
+
+def _flipping(arms: Mapping[str, Json]) -> Any:
+    """How many raters the share comes to, where the rows say so."""
+    return next((row["flipping_raters"] for row in arms.values() if "flipping_raters" in row), None)
+
+
+def _panel(title: str, note: str, chart: Markup | None) -> Section:
+    return {"title": title, "note": note, "chart": chart}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _rater(row: Json, rater: Json, kinds: Mapping[str, str]) -> Section:
+    simulated = bool(rater.get("simulated"))
+    name = str(rater.get("display_name") or row["rater_id"])
+    named = _SIMULATED_NAME.match(name)
+    kind = kinds.get(str(row["rater_id"])) or (named["kind"] if named else "")
+    return {
+        **row,
+        "name": f"{kind} {named['number']}" if simulated and named else name,
+        "simulated": simulated,
+        "kind": kind if simulated else "",
+        "notes": [str(note) for note in row.get("notes", ())],
+    }
+
+
+def _checked(aggregate: Json) -> Json | None:
+    """Accuracy of both algorithms on held-out gold items, where there were any."""
+    checked = aggregate.get("held_out_gold")
+    wanted = ("items", "majority_accuracy", "reliability_accuracy")
+    if not isinstance(checked, dict) or any(checked.get(key) is None for key in wanted):
+        return None
+    return checked
+
+
+def _by_trust(row: Json) -> tuple[float, str]:
+    return float(row["trust"]), str(row["rater_id"])
+
+
+def _reasons(screen: Json) -> dict[str, int]:
+    found = screen.get("by_reason") or {}
+    return {str(reason): int(number) for reason, number in found.items() if isinstance(number, int)}
+
+
+def _sample(row: Json) -> Section:
+    before, after = row.get("gold_before"), row.get("gold_after")
+    change = None if before is None or after is None else after - before
+    return {**row, "change": change, "has_texts": "before" in row and "after" in row}

@@ -1,0 +1,34 @@
+"""What Backstay keeps: the database with its journal and seals, files of records, and run folders."""
+
+from backstay.storage.atomic import atomic_file, replace_folder_atomic, write_atomic
+from backstay.storage.batch import Batch, Review
+from backstay.storage.checkpoint import Checkpoint
+from backstay.storage.engine import open_database
+from backstay.storage.records_file import read_records, write_records
+from backstay.storage.repository import DatasetCounts, Repository
+from backstay.storage.run_folder import RunFolder
+from backstay.storage.seal import Seal, Sealer, SealLog, seal
+from backstay.storage.store import Store
+from backstay.storage.verify import VerifyReport, verify_journal
+
+__all__ = [
+    "Batch",
+    "Checkpoint",
+    "DatasetCounts",
+    "Repository",
+    "Review",
+    "RunFolder",
+    "Seal",
+    "SealLog",
+    "Sealer",
+    "Store",
+    "VerifyReport",
+    "atomic_file",
+    "open_database",
+    "read_records",
+    "replace_folder_atomic",
+    "seal",
+    "verify_journal",
+    "write_atomic",
+    "write_records",
+]

@@ -1,0 +1,211 @@
+"""Writing: everything that one transaction stores, and the journal entries that vouch for it."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, insert, select
+
+from backstay.errors import IntegrityError, UsageError
+from backstay.records import (
+    Demonstration,
+    Judgment,
+    Prompt,
+    Rater,
+    Record,
+    Response,
+    Task,
+    canonical_json,
+    content_hash,
+    sha256_hex,
+)
+from backstay.storage.journal import append_entries, judgment_payload, utc_now
+from backstay.storage.tables import RECORD_TABLES, judgments, metadata, prompts, raters, responses, searchable, tasks
+
+ReviewAction = Literal["release", "quarantine"]
+_IDS_A_QUERY = 500
+_MAX_NAME = 200
+
+
+class Review(Record):
+    """A person's decision on a quarantined item, as the journal holds it."""
+
+    item_id: str
+    action: ReviewAction
+    reviewer: str
+    reason: str
+    created_at: str
+
+
+class Batch:
+    """One write transaction. Rows that stand already are left alone; equal ids with other content are refused."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_prompts(self, dataset: str, records: Iterable[Prompt]) -> int:
+        """Store prompts; returns how many were new."""
+        return self._add("prompts", dataset, records)
+
+    def add_responses(self, dataset: str, records: Iterable[Response]) -> int:
+        """Store responses, whose prompts must stand already; returns how many were new."""
+        rows = list(records)
+        self._require(prompts, dataset, (row.prompt_id for row in rows), "response refers to unknown prompt")
+        return self._add("responses", dataset, rows)
+
+    def add_tasks(self, dataset: str, records: Iterable[Task]) -> int:
+        """Store tasks, whose prompts and responses must stand already; returns how many were new."""
+        rows = list(records)
+        self._require(prompts, dataset, (row.prompt_id for row in rows), "task refers to unknown prompt")
+        named = (response_id for row in rows for response_id in row.response_ids)
+        self._require(responses, dataset, named, "task refers to unknown response")
+        return self._add("tasks", dataset, rows)
+
+    def add_raters(self, dataset: str, records: Iterable[Rater]) -> int:
+        """Store raters; returns how many were new."""
+        return self._add("raters", dataset, records)
+
+    def add_demonstrations(self, dataset: str, records: Iterable[Demonstration]) -> int:
+        """Store demonstrations; returns how many were new."""
+        return self._add("demonstrations", dataset, records)
+
+    def append_judgments(self, dataset: str, records: Sequence[Judgment]) -> list[Judgment]:
+        """Append judgments to the journal and the table; returns them with `prev_hash` and `hash` filled.
+
+        Raises UsageError for an unknown task or rater, an id that is taken, or a choice that does not fit its task.
+        """
+        _check_dataset(dataset)
+        self._check_judgments(dataset, records)
+        bodies = [_body(judgment) for judgment in records]
+        texts = [canonical_json(body).decode() for body in bodies]
+        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
+        rows = [
+            {
+                "dataset": dataset,
+                "seq": entry.seq,
+                "record": text,
+                "prev_hash": entry.prev_hash,
+                "hash": entry.hash,
+                **searchable("judgments", body),
+            }
+            for body, text, entry in zip(bodies, texts, entries, strict=True)
+        ]
+        if rows:
+            self._connection.execute(insert(judgments), rows)
+        chained = zip(records, entries, strict=True)
+        return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
+
+    def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
+        """Journal a person's decision to release or quarantine an item."""
+        if not reviewer.strip() or not reason.strip():
+            raise UsageError("a review needs the reviewer's name and a reason", cure="give both")
+        now = utc_now()
+        review = Review(item_id=item_id, action=action, reviewer=reviewer, reason=reason, created_at=now)
+        append_entries(self._connection, [("review", review.to_json())])
+        return review
+
+    def add_event(self, kind: str, payload: dict[str, Any]) -> None:
+        """Journal something that happened and has no table, such as an import."""
+        append_entries(self._connection, [(kind, canonical_json(payload).decode())])
+
+    def stored(self, name: str, dataset: str, ids: Iterable[str]) -> dict[str, str]:
+        """Canonical JSON by id of those rows among `ids` that the named table holds (judgments: without hashes)."""
+        return self._stored(metadata.tables[name], dataset, ids)
+
+    def _add(self, name: str, dataset: str, records: Iterable[Record]) -> int:
+        _check_dataset(dataset)
+        table = RECORD_TABLES[name][0]
+        rows = _rows(name, dataset, records)
+        stored = self._stored(table, dataset, rows)
+        for row_id, record in stored.items():
+            if rows[row_id]["record"] != record:
+                raise IntegrityError(_conflict(name, row_id, record, rows[row_id]["record"]))
+        new = [row for row_id, row in rows.items() if row_id not in stored]
+        if new:
+            digest = batch_digest({row["id"]: row["record"] for row in new})
+            payload = {"dataset": dataset, "table": name, "count": len(new), "digest": digest}
+            entry = append_entries(self._connection, [("records", canonical_json(payload).decode())])[0]
+            self._connection.execute(insert(table), [{**row, "seq": entry.seq} for row in new])
+        return len(new)
+
+    def _stored(self, table: Table, dataset: str, ids: Iterable[str]) -> dict[str, str]:
+        """Records among `ids` that the table holds, as canonical JSON."""
+        found: dict[str, str] = {}
+        for chunk in _chunks(ids):
+            query = select(table.c.id, table.c.record).where(table.c.dataset == dataset, table.c.id.in_(chunk))
+            found.update((row.id, row.record) for row in self._connection.execute(query))
+        return found
+
+    def _require(self, table: Table, dataset: str, ids: Iterable[str], complaint: str) -> dict[str, str]:
+        wanted = dict.fromkeys(ids)
+        found = self._stored(table, dataset, wanted)
+        missing = next((row_id for row_id in wanted if row_id not in found), None)
+        if missing is not None:
+            raise UsageError(f"{complaint} {missing!r} in data set {dataset!r}", cure="add it first")
+        return found
+
+    def _check_judgments(self, dataset: str, records: Sequence[Judgment]) -> None:
+        known = self._require(tasks, dataset, (row.task_id for row in records), "judgment of unknown task")
+        self._require(raters, dataset, (row.rater_id for row in records), "judgment by unknown rater")
+        taken = set(self._stored(judgments, dataset, (row.id for row in records)))
+        sizes = {task_id: len(json.loads(record)["response_ids"]) for task_id, record in known.items()}
+        for row in records:
+            if row.id in taken:
+                raise UsageError(f"judgment {row.id!r} is already in data set {dataset!r}; judgments are append-only")
+            _check_fit(row, sizes[row.task_id])
+            taken.add(row.id)
+
+
+def batch_digest(record_by_id: dict[str, str]) -> str:
+    """Hash over the ids and record hashes of a batch, in order of id."""
+    return content_hash([[row_id, sha256_hex(record_by_id[row_id].encode())] for row_id in sorted(record_by_id)])
+
+
+def _body(judgment: Judgment) -> dict[str, Any]:
+    """The judgment without the fields that the journal fills."""
+    if judgment.hash or judgment.prev_hash:
+        raise UsageError(
+            f"judgment {judgment.id!r} carries a journal hash already", cure="leave hash and prev_hash empty"
+        )
+    payload = judgment.payload()
+    del payload["prev_hash"], payload["hash"]
+    return payload
+
+
+def _check_fit(judgment: Judgment, size: int) -> None:
+    ranked = sum(len(group) for group in judgment.choice.ranking)
+    if not judgment.choice.both_bad and ranked != size:
+        raise UsageError(f"judgment {judgment.id!r} ranks {ranked} responses, its task has {size}")
+    if judgment.order_shown and sorted(judgment.order_shown) != list(range(size)):
+        raise UsageError(
+            f"judgment {judgment.id!r} has order_shown {judgment.order_shown}, its task has {size} responses"
+        )
+
+
+def _check_dataset(dataset: str) -> None:
+    if not dataset.strip() or len(dataset) > _MAX_NAME or not dataset.isprintable():
+        raise UsageError(f"{dataset!r} is no name for a data set", cure="give 1 to 200 printable characters")
+
+
+def _rows(name: str, dataset: str, records: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """Rows by id; a record that comes twice counts once."""
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
+        payload = record.payload()
+        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **searchable(name, payload)}
+        first = rows.setdefault(row["id"], row)
+        if first["record"] != row["record"]:
+            raise IntegrityError(_conflict(name, row["id"], first["record"], row["record"]))
+    return rows
+
+
+def _conflict(name: str, row_id: str, stored: str, given: str) -> str:
+    old, new = json.loads(stored), json.loads(given)
+    fields = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return f"{name}: {row_id!r} is already stored with other content in {', '.join(fields)}"
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), _IDS_A_QUERY):
+        yield unique[start : start + _IDS_A_QUERY]

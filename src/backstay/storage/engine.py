@@ -1,0 +1,150 @@
+"""Opening the database: SQLite settings, migrations, and errors that a user can act on. The only SQLite-aware file."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import NoSuchModuleError
+
+from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
+from backstay.storage.tables import SCHEMA_HEAD
+
+_WRITE = "backstay_write"
+_PRAGMAS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL")
+_RESTORE = "restore the folder .backstay from a copy; `sqlite3 FILE .recover` saves what is readable"
+_PRIMARY_CODE = 0xFF
+
+
+def open_database(url_or_path: str | Path, *, create: bool = False, busy_timeout_s: float = 5.0) -> Engine:
+    """Open the database at a path or SQLAlchemy URL, and bring its schema to the newest revision.
+
+    Raises UsageError when it does not exist and `create` is false, IntegrityError when it is not a database or is
+    damaged, ResourceError when another process has locked it for longer than `busy_timeout_s`.
+    """
+    url = _url(url_or_path)
+    if url.get_backend_name() == "sqlite":
+        _check_file(Path(url.database or ""), create)
+    engine = _engine(url, busy_timeout_s)
+    try:
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextlib.contextmanager
+def write_transaction(engine: Engine, *, lock_journal: bool = True) -> Iterator[Connection]:
+    """A transaction that no other writer can enter, so that the head of the journal stays put while it is extended."""
+    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+        if lock_journal and engine.dialect.name == "postgresql":
+            connection.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
+        yield connection
+
+
+def check_pages(connection: Connection) -> str | None:
+    """What SQLite's own check of pages and indexes finds first; None when sound or when not SQLite."""
+    if connection.dialect.name != "sqlite":
+        return None
+    first = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
+    return None if first == "ok" else str(first)
+
+
+def _url(url_or_path: str | Path) -> URL:
+    given = str(url_or_path)
+    return make_url(given) if "://" in given else URL.create("sqlite", database=given)
+
+
+def _check_file(path: Path, create: bool) -> None:
+    if str(path) in ("", "."):
+        raise UsageError("the database needs a file", cure="give a path such as .backstay/backstay.db")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a database")
+    if not path.exists() and not create:
+        raise UsageError(f"no database at {path}", cure="run `backstay init` in the project folder first")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _engine(url: URL, busy_timeout_s: float) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        try:
+            return create_engine(url)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise UsageError(
+                f"no driver for {url.drivername}: {error}", cure="pip install 'backstay[postgres]'"
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    place = str(url.database)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}").close()
+        except sqlite3.Error as error:
+            connection.close()
+            _raise_clear(error, place)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # The driver's own BEGIN comes late and unlocked; two appenders would then read the same head.
+        immediate = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    @event.listens_for(engine, "handle_error")
+    def _handle(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, sqlite3.Error) and _clear(context.original_exception, place):
+            _raise_clear(context.original_exception, place)
+
+    return engine
+
+
+def _clear(error: sqlite3.Error, place: str) -> BackstayError | None:
+    """The error in our words, or None when it is not about the state of the file."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or "Could not decode" in str(error):
+        return IntegrityError(f"{place} is not a database or is damaged: {error}", cure=_RESTORE)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ResourceError(f"{place} is locked by another process", cure="wait for it or end it, then try again")
+    if code == sqlite3.SQLITE_FULL:
+        return ResourceError(f"no space left on the disk for {place}; nothing was stored", cure="free some space")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
+        return ResourceError(f"cannot read or write {place}: {error}", cure="check owner, mode and disk")
+    return None
+
+
+def _raise_clear(error: sqlite3.Error, place: str) -> NoReturn:
+    raise _clear(error, place) or error from error
+
+
+def _migrate(engine: Engine) -> None:
+    if _revision(engine) == SCHEMA_HEAD:
+        return
+    from backstay.storage.migrations import upgrade  # noqa: PLC0415  Alembic takes 0.15 s; only an old schema pays it
+
+    with write_transaction(engine, lock_journal=False) as connection:
+        upgrade(connection)
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            _refuse_foreign(connection, engine)
+            return None
+        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return found
+
+
+def _refuse_foreign(connection: Connection, engine: Engine) -> None:
+    tables = inspect(connection).get_table_names()
+    if tables:
+        raise UsageError(
+            f"{engine.url.database} is a database of something else: it has the table {tables[0]!r}",
+            cure="give another path",
+        )

@@ -1,0 +1,165 @@
+"""What the database holds, as records: the only door for the layers above."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Select, Table, func, select
+
+from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, sha256_hex
+from backstay.storage.batch import Batch, Review, ReviewAction
+from backstay.storage.engine import write_transaction
+from backstay.storage.journal import read_entries
+from backstay.storage.seal import Sealer
+from backstay.storage.tables import RECORD_TABLES, judgments
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class DatasetCounts:
+    """How many records of each kind a data set holds."""
+
+    name: str
+    prompts: int
+    responses: int
+    tasks: int
+    raters: int
+    demonstrations: int
+    judgments: int
+
+
+class Repository:
+    """Reads and appends records; every record belongs to a named data set.
+
+    With a sealer, the journal is compared with its last seal before each append and sealed after it.
+    """
+
+    def __init__(self, engine: Engine, sealer: Sealer | None = None) -> None:
+        self.engine = engine
+        self._sealer = sealer
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """One transaction for several writes: all are stored when the block ends well, none otherwise."""
+        with write_transaction(self.engine) as connection:
+            if self._sealer:
+                self._sealer.check(connection)
+            yield Batch(connection)
+        if self._sealer:
+            self._sealer.seal(self.engine)
+
+    def add_prompts(self, dataset: str, records: Iterable[Prompt]) -> int:
+        """Store prompts; returns how many were new."""
+        with self.batch() as batch:
+            return batch.add_prompts(dataset, records)
+
+    def add_responses(self, dataset: str, records: Iterable[Response]) -> int:
+        """Store responses of stored prompts; returns how many were new."""
+        with self.batch() as batch:
+            return batch.add_responses(dataset, records)
+
+    def add_tasks(self, dataset: str, records: Iterable[Task]) -> int:
+        """Store tasks on stored prompts and responses; returns how many were new."""
+        with self.batch() as batch:
+            return batch.add_tasks(dataset, records)
+
+    def add_raters(self, dataset: str, records: Iterable[Rater]) -> int:
+        """Store raters; returns how many were new."""
+        with self.batch() as batch:
+            return batch.add_raters(dataset, records)
+
+    def add_demonstrations(self, dataset: str, records: Iterable[Demonstration]) -> int:
+        """Store demonstrations; returns how many were new."""
+        with self.batch() as batch:
+            return batch.add_demonstrations(dataset, records)
+
+    def append_judgments(self, dataset: str, records: Sequence[Judgment]) -> list[Judgment]:
+        """Append judgments; returns them with the journal's hashes. See Batch.append_judgments for what is refused."""
+        with self.batch() as batch:
+            return batch.append_judgments(dataset, records)
+
+    def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
+        """Journal a person's decision to release or quarantine an item."""
+        with self.batch() as batch:
+            return batch.add_review(item_id, action, reviewer, reason)
+
+    def prompts(self, dataset: str) -> list[Prompt]:
+        """Prompts in order of id."""
+        return self._read("prompts", Prompt, dataset)
+
+    def responses(self, dataset: str) -> list[Response]:
+        """Responses in order of id."""
+        return self._read("responses", Response, dataset)
+
+    def tasks(self, dataset: str) -> list[Task]:
+        """Tasks in order of id."""
+        return self._read("tasks", Task, dataset)
+
+    def raters(self, dataset: str) -> list[Rater]:
+        """Raters in order of id."""
+        return self._read("raters", Rater, dataset)
+
+    def demonstrations(self, dataset: str) -> list[Demonstration]:
+        """Demonstrations in order of their content id."""
+        return self._read("demonstrations", Demonstration, dataset)
+
+    def judgments(self, dataset: str) -> list[Judgment]:
+        """Judgments in the order in which they were appended, with the journal's hashes."""
+        query = (
+            select(judgments.c.record, judgments.c.prev_hash, judgments.c.hash)
+            .where(judgments.c.dataset == dataset)
+            .order_by(judgments.c.seq)
+        )
+        with self.engine.connect() as connection:
+            return [
+                Judgment.from_json(record).model_copy(update={"prev_hash": prev_hash, "hash": found})
+                for record, prev_hash, found in connection.execute(query)
+            ]
+
+    def reviews(self) -> list[Review]:
+        """Every review, oldest first; the last one of an item counts."""
+        with self.engine.connect() as connection:
+            return [Review.from_json(entry.payload) for entry in read_entries(connection, "review")]
+
+    def datasets(self) -> list[DatasetCounts]:
+        """Every data set with its counts, in order of name."""
+        with self.engine.connect() as connection:
+            counts = {name: _count(connection, table) for name, (table, _) in RECORD_TABLES.items()}
+            counts["judgments"] = _count(connection, judgments)
+        names = sorted({dataset for table in counts.values() for dataset in table})
+        return [DatasetCounts(name=name, **{kind: counts[kind].get(name, 0) for kind in counts}) for name in names]
+
+    def dataset_digest(self, dataset: str) -> str:
+        """SHA-256 over the content of a data set: equal digests mean equal records and equal order of judgments.
+
+        It does not depend on other data sets, on when things were added, or on the journal's hashes.
+        """
+        digest = hashlib.sha256()
+        with self.engine.connect() as connection:
+            for name, (table, _) in sorted(RECORD_TABLES.items()):
+                _feed(digest, name, connection.execute(_records(table, dataset)).scalars())
+            query = select(judgments.c.record).where(judgments.c.dataset == dataset).order_by(judgments.c.seq)
+            _feed(digest, "judgments", connection.execute(query).scalars())
+        return digest.hexdigest()
+
+    def _read(self, name: str, kind: type[R], dataset: str) -> list[R]:
+        with self.engine.connect() as connection:
+            records = connection.execute(_records(RECORD_TABLES[name][0], dataset)).scalars()
+            return [kind.from_json(record) for record in records]
+
+
+def _records(table: Table, dataset: str) -> Select[Any]:
+    return select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.id)
+
+
+def _count(connection: Connection, table: Table) -> dict[str, int]:
+    query = select(table.c.dataset, func.count()).group_by(table.c.dataset)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _feed(digest: "hashlib._Hash", name: str, records: Iterable[str]) -> None:
+    for record in records:
+        digest.update(f"{name} {sha256_hex(record.encode())}\n".encode())

@@ -1,0 +1,107 @@
+"""The tables, as the newest migration leaves them. Types are portable between SQLite and PostgreSQL."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, content_id
+
+SCHEMA_HEAD = "0001"
+"""Revision of the newest migration; a test holds it against the migrations folder."""
+
+NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+metadata = MetaData(naming_convention=NAMING)
+Sequence64 = BigInteger().with_variant(Integer(), "sqlite")
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Sequence64, primary_key=True, autoincrement=False),
+    Column("kind", String(40), nullable=False, index=True),
+    Column("payload", Text, nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+)
+
+
+def _record_table(name: str, *extra: Column[Any] | ForeignKeyConstraint | UniqueConstraint | Index) -> Table:
+    """A table of one kind of record: its canonical JSON, and the journal entry that vouches for it."""
+    return Table(
+        name,
+        metadata,
+        Column("dataset", String(200), primary_key=True),
+        Column("id", String(200), primary_key=True),
+        Column("seq", Sequence64, ForeignKey("journal.seq"), nullable=False, index=name != "judgments"),
+        Column("record", Text, nullable=False),
+        *extra,
+    )
+
+
+def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["dataset", column], [f"{table}.dataset", f"{table}.id"])
+
+
+prompts = _record_table("prompts", Column("split", String(20), nullable=False))
+responses = _record_table(
+    "responses",
+    Column("prompt_id", String(200), nullable=False),
+    _belongs_to("prompts", "prompt_id"),
+    Index(None, "dataset", "prompt_id"),
+)
+tasks = _record_table(
+    "tasks",
+    Column("prompt_id", String(200), nullable=False),
+    _belongs_to("prompts", "prompt_id"),
+    Index(None, "dataset", "prompt_id"),
+)
+raters = _record_table("raters")
+demonstrations = _record_table("demonstrations", Column("prompt_id", String(200), nullable=False))
+judgments = _record_table(
+    "judgments",
+    Column("task_id", String(200), nullable=False),
+    Column("rater_id", String(200), nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    _belongs_to("tasks", "task_id"),
+    _belongs_to("raters", "rater_id"),
+    UniqueConstraint("seq"),
+    Index(None, "dataset", "task_id"),
+    Index(None, "dataset", "rater_id"),
+)
+
+RECORD_TABLES: dict[str, tuple[Table, type[Record]]] = {
+    "prompts": (prompts, Prompt),
+    "responses": (responses, Response),
+    "tasks": (tasks, Task),
+    "raters": (raters, Rater),
+    "demonstrations": (demonstrations, Demonstration),
+}
+"""Tables whose rows are vouched for in batches; judgments have a journal entry each."""
+
+JUDGMENT_TABLE: tuple[Table, type[Judgment]] = (judgments, Judgment)
+
+
+def searchable(table: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a row that repeat what its record says."""
+    if table == "demonstrations":
+        return {"id": content_id("demonstration", payload), "prompt_id": payload["prompt"]["id"]}
+    names = {
+        "prompts": ("id", "split"),
+        "responses": ("id", "prompt_id"),
+        "tasks": ("id", "prompt_id"),
+        "raters": ("id",),
+        "judgments": ("id", "task_id", "rater_id"),
+    }[table]
+    return {name: payload[name] for name in names}
