@@ -4,7 +4,8 @@ usage: python benchmarks/aggregate_ukp.py [--data DIR] [--seeds N] [--anchors SH
 
 Real: 41,750 judgments of 2,440 raters on 8,369 pairs of arguments, 5,730 with a gold answer. Simulated: the liars, a
 random set of raters with about the stated share of judgments. flip = they invert their own vote; bloc = they all give
-one shared random answer per pair. By default a tenth of the gold answers goes to the aggregation as anchors, the rest scores it.
+one shared random answer per pair. By default a tenth of the gold answers goes to the aggregation as anchors, and the
+rest scores it.
 """
 
 import argparse

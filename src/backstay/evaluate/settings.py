@@ -14,7 +14,7 @@ class EvaluateSettings(Settings):
     """Responses a held-out prompt and policy."""
     max_new_tokens: Annotated[int, Field(gt=0)] = 24
     """Length limit of a response in tokens; the same as in training, or lengths do not compare."""
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    temperature: Annotated[float, Field(gt=0.0)] = 0.7
     """Divisor of the logits, the same for both policies."""
     batch_size: Annotated[int, Field(gt=0)] = 96
     """Responses decoded at once; changes memory, never the numbers beyond rounding."""

@@ -45,7 +45,7 @@ class SampleSettings(Settings):
     """Responses a prompt."""
     max_new_tokens: Positive = 24
     """Length limit of a response in tokens."""
-    temperature: Rate = 1.0
+    temperature: Rate = 0.7
     """Divisor of the logits."""
     batch_size: Positive = 96
     """Responses decoded at once."""
@@ -56,11 +56,13 @@ class SampleSettings(Settings):
 class SftSettings(Settings):
     """Supervised fine-tuning on demonstrations."""
 
-    epochs: Positive = 3
+    epochs: Positive = 5
     """Passes over the demonstrations."""
+    max_demonstrations: Annotated[int, Field(ge=0)] = 0
+    """Only the first so many demonstrations; 0 = all."""
     batch_size: Positive = 16
     """Demonstrations an optimizer step."""
-    learning_rate: Rate = 2e-4
+    learning_rate: Rate = 1e-3
     """Peak learning rate of AdamW, linear decay to zero."""
     max_response_tokens: Positive = 64
     """Longer demonstrations are cut here and not taught to end; the number of cuts is reported."""
@@ -77,17 +79,17 @@ class RewardSettings(Settings):
 
     members: Annotated[int, Field(ge=1)] = 4
     """Ensemble size; each member has its own adapter, head and bootstrap sample."""
-    layers: Annotated[int, Field(ge=0)] = 1
+    layers: Annotated[int, Field(ge=0)] = 0
     """Layers above the branch that a member runs with its own adapter; 0 = head on the cached branch state only."""
     lora_rank: Positive = 8
     """Rank of the members' adapters."""
-    epochs: Positive = 3
+    epochs: Positive = 8
     """Passes over the bootstrap sample."""
     batch_size: Positive = 32
     """Pairs an optimizer step."""
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 3e-3
     """Peak learning rate of AdamW, linear decay to zero."""
-    weight_decay: NonNegative = 0.01
+    weight_decay: NonNegative = 0.1
     """Decoupled weight decay of adapter and head; 0 = off."""
     max_grad_norm: NonNegative = 1.0
     """Gradient norm limit; 0 = off."""
@@ -112,7 +114,7 @@ class PpoSettings(Settings):
     """Responses a round."""
     max_new_tokens: Positive = 24
     """Length limit of a response in tokens."""
-    temperature: Rate = 1.0
+    temperature: Rate = 0.7
     """Divisor of the logits in rollout, reference and training alike."""
     epochs: Positive = 2
     """Passes over a round's rollouts."""

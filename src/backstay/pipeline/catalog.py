@@ -9,6 +9,7 @@ from backstay.pipeline.stage import Stage, at_or_below
 
 TORCH = ("numpy", "torch", "tokenizers", "safetensors")
 LEARN = at_or_below("learn")
+EVALUATE = at_or_below("evaluate")
 
 
 def uses_dataset(recipe: Recipe) -> bool:
@@ -52,7 +53,7 @@ STAGES = (
         needs=_sample_needs,
         packages=LEARN,
         libraries=TORCH,
-        extra_inputs="backstay.pipeline.digests:prompt_inputs",
+        extra_inputs="backstay.pipeline.digests:sample_inputs",
     ),
     Stage(
         name="rate",
@@ -87,9 +88,9 @@ STAGES = (
         name="reward",
         purpose="learn what people prefer, and how sure that is",
         run="backstay.pipeline.stages.reward:run",
-        sections=("model", "reward"),
+        sections=("model", "sample", "reward"),
         needs=lambda _: ("rate", "screen", "sft"),
-        packages=LEARN,
+        packages=EVALUATE,
         libraries=TORCH,
     ),
     Stage(
@@ -105,10 +106,11 @@ STAGES = (
         name="evaluate",
         purpose="compare before and after on held-out prompts",
         run="backstay.pipeline.stages.evaluate:run",
-        sections=("model", "evaluate"),
+        sections=("model", "prompts", "evaluate"),
         needs=lambda _: ("rate", "sft", "reward", "ppo"),
-        packages=at_or_below("evaluate"),
+        packages=EVALUATE,
         libraries=TORCH,
+        extra_inputs="backstay.pipeline.digests:prompt_inputs",
     ),
     Stage(
         name="redteam",
@@ -123,9 +125,9 @@ STAGES = (
         name="report",
         purpose="write report.html",
         run="backstay.pipeline.stages.report:run",
-        sections=("name", "report"),
+        sections=("name", "prompts", "model", "rate", "ppo", "report"),
         needs=_report_needs,
-        packages=("report", "records"),
+        packages=at_or_below("report"),
         libraries=("matplotlib",),
     ),
 )

@@ -1,5 +1,6 @@
 """What a run's key is made of besides settings: source code, library versions, files that people wrote."""
 
+import ast
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -16,13 +17,39 @@ from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.records import content_hash, file_sha256
 
+STAGES = "backstay.pipeline.stages"
+TEXTS = "backstay.pipeline.texts"
 PACKAGE_ROOT = Path(backstay.__file__).parent
 
 
 def code_digest(packages: tuple[str, ...], run: str) -> str:
-    """SHA-256 over the files of these packages, of `errors.py` and of the stage function's own module."""
-    module = run.partition(":")[0]
-    return content_hash([tree_sha256(PACKAGE_ROOT, (*packages, "errors.py")), file_sha256(_module_file(module))])
+    """SHA-256 over the files of these packages, of `errors.py` and of the stage function's own modules."""
+    own = {module: file_sha256(path) for module, path in sorted(own_modules(run.partition(":")[0]).items())}
+    return content_hash([tree_sha256(PACKAGE_ROOT, (*packages, "errors.py")), own])
+
+
+@cache
+def own_modules(module: str) -> dict[str, Path]:
+    """The module of a stage function and those beside it that it imports, found by parsing, by name.
+
+    The rest of the pipeline decides what runs and not what comes out, so it does not count.
+    """
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = _module_file(name)
+            waiting.extend(_imports_beside(found[name]))
+    return found
+
+
+def _imports_beside(path: Path) -> list[str]:
+    statements = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    froms = [node for node in statements if isinstance(node, ast.ImportFrom) and node.module]
+    named = [str(node.module) for node in froms]
+    named += [f"{node.module}.{alias.name}" for node in froms if node.module == STAGES for alias in node.names]
+    return [name for name in named if name == TEXTS or name.startswith(f"{STAGES}.")]
 
 
 @cache
@@ -71,14 +98,28 @@ def machine() -> dict[str, Any]:
     }
 
 
+def model_inputs(recipe: Recipe) -> dict[str, str]:
+    """The files of a base model in a folder; other sources are pinned by their name."""
+    folder = Path(recipe.model.source)
+    if not folder.is_dir():
+        return {}
+    files = sorted(file for file in folder.iterdir() if file.suffix in {".json", ".jinja", ".safetensors"})
+    return {"model": content_hash({file.name: file_sha256(file) for file in files})}
+
+
+def sample_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
+    """The base model and the prompts."""
+    return model_inputs(recipe) | prompt_inputs(project, recipe)
+
+
 def prompt_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
     """The prompts file, where the recipe names one."""
     return {} if recipe.prompts == "demo" else {"prompts": _text_digest(project, "prompts", recipe.prompts)}
 
 
 def text_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
-    """Prompts and demonstrations, where the recipe names files."""
-    found = prompt_inputs(project, recipe)
+    """The base model, prompts and demonstrations, where the recipe names files."""
+    found = sample_inputs(project, recipe)
     if recipe.demonstrations not in ("demo", "preferred"):
         found["demonstrations"] = _text_digest(project, "demonstrations", recipe.demonstrations)
     return found

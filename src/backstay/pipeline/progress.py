@@ -1,5 +1,6 @@
 """Shows an execution: a live board on a terminal, one line an event in a log, one JSON object a line for programs."""
 
+import itertools
 import json
 import time
 from collections import deque
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
@@ -19,6 +20,8 @@ from backstay.pipeline.events import Event, Observer
 
 SHOWN_ROWS = 8
 SHOWN_COLUMNS = 8
+NUMBER_WIDTH = 9
+WATCHED = ("update", "step", "member", "gold_mean", "reward_mean", "kl_nats", "loss", "accuracy")
 METRICS_LINE_EVERY_S = 1.0
 MARKS = {
     "planned": "[dim]·[/]",
@@ -111,7 +114,7 @@ class Board:
         elif event.kind == "failed":
             row.note = event.text
 
-    def __rich__(self) -> Group:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The board as it stands."""
         board = Table.grid(padding=(0, 1))
         for _ in range(4):
@@ -123,12 +126,17 @@ class Board:
             name_text = Text(name, style="bold" if running else "dim" if row.mark == "planned" else "")
             clock = "" if seconds is None else f"{seconds:.0f} s"
             board.add_row(mark, name_text, Text(clock, style="dim"), Text(row.note))
-        return Group(board, metrics_table(self.metrics)) if self.metrics else Group(board)
+        yield board
+        if self.metrics:
+            yield metrics_table(self.metrics, options.max_width)
 
 
-def metrics_table(rows: deque[dict[str, Any]]) -> Table:
-    """The last rows of metrics.jsonl, numbers only, in the order in which the stage names them."""
-    names = [name for name, value in rows[-1].items() if _is_number(value)][:SHOWN_COLUMNS]
+def metrics_table(rows: deque[dict[str, Any]], width: int) -> Table:
+    """The last rows of metrics.jsonl: the figures that people watch first, then others, as many as the width holds."""
+    present = [name for name, value in rows[-1].items() if _is_number(value)]
+    ordered = [name for name in WATCHED if name in present] + [name for name in present if name not in WATCHED]
+    ends = itertools.accumulate(max(len(name), NUMBER_WIDTH) + 2 for name in ordered)
+    names = [name for name, end in zip(ordered, ends, strict=True) if end <= width][:SHOWN_COLUMNS]
     table = Table(box=None, padding=(0, 1), header_style="dim")
     for name in names:
         table.add_column(escape(name), justify="right", no_wrap=True)
@@ -139,9 +147,10 @@ def metrics_table(rows: deque[dict[str, Any]]) -> Table:
 
 def sentence(event: Event) -> str:
     """An event as one line of plain text."""
+    if event.kind == "planned":
+        return f"stages: {' '.join(event.data['stages'])}"
     seconds = 0.0 if event.seconds is None else event.seconds
     lines = {
-        "planned": f"stages: {' '.join(event.data.get('stages', ()))}",
         "reused": f"{event.stage}: reused {event.run}",
         "started": f"{event.stage}: {event.text} ({event.run})",
         "resumed": f"{event.stage}: going on from the last checkpoint ({event.run})",

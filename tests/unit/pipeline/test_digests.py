@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,15 @@ import pytest
 
 from backstay.errors import UsageError
 from backstay.pipeline.catalog import STAGES
-from backstay.pipeline.digests import code_digest, library_versions, machine, prompt_inputs, text_inputs, tree_sha256
+from backstay.pipeline.digests import (
+    code_digest,
+    library_versions,
+    machine,
+    own_modules,
+    prompt_inputs,
+    text_inputs,
+    tree_sha256,
+)
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import LAYERS, at_or_below
@@ -40,6 +49,22 @@ def test_the_module_of_the_stage_counts() -> None:
     )
     with pytest.raises(UsageError, match="does not exist"):
         code_digest(("records",), "backstay.no_such_stage:run")
+
+
+def test_modules_beside_the_stage_that_it_imports_count_too() -> None:
+    assert set(own_modules("backstay.pipeline.stages.aggregate")) == {"backstay.pipeline.stages.aggregate"}
+    assert set(own_modules("backstay.pipeline.stages.rate")) == {
+        "backstay.pipeline.stages.rate",
+        "backstay.pipeline.texts",
+    }
+
+
+@pytest.mark.parametrize("name", ["sft", "report"])
+def test_the_parsed_modules_are_those_that_are_imported(name: str) -> None:
+    beside = "backstay.pipeline.stages."
+    program = f"import sys, {beside}{name}\nprint([name for name in sys.modules if name.startswith({beside!r})])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert set(own_modules(beside + name)) - {"backstay.pipeline.texts"} == set(ast.literal_eval(done.stdout))
 
 
 def test_versions_are_read_without_importing() -> None:

@@ -14,7 +14,7 @@ STORY = (
     Event("metrics", "ppo", data={"update": 1, "reward": 0.123456, "kl_nats": None, "text": "[red]x", "parts": [1]}),
     Event("metrics", "ppo", data={"update": 2, "reward": 0.5, "kl_nats": 1.5}),
     Event("said", "ppo", text="[bold]careful[/bold]"),
-    Event("finished", "ppo", "ppo-0123456789ab", seconds=12.34, data={"reward": 0.5, "stop_reason": ""}),
+    Event("finished", "ppo", "ppo-0123456789ab", seconds=12.34, data={"reward": 0.5, "stop_reason": "", "stages": 10}),
 )
 
 
@@ -34,7 +34,7 @@ def test_a_log_gets_one_plain_line_an_event_and_metrics_at_most_once_a_second() 
         "ppo: improve the policy (ppo-0123456789ab)",
         "ppo: update=1 reward=0.1235 text=[red]x",
         "ppo: [bold]careful[/bold]",
-        "ppo: done in 12.3 s reward=0.5 stop_reason=",
+        "ppo: done in 12.3 s reward=0.5 stop_reason= stages=10",
     ]
 
 
