@@ -1,10 +1,12 @@
 """Random models of other architectures with the tiny tokenizer, in Hugging Face layout."""
 
+import importlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from backstay.learn.models.tiny import write_tiny
 
@@ -57,19 +59,24 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_local_experts": 3,
     },
 }
+PADDING_SENSITIVE: dict[str, dict[str, Any]] = {
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4},
+}
 ENDS = {"eos_token_id": 2, "pad_token_id": 0, "bos_token_id": 1}
 
 
 def write_foreign(kind: str, folder: Path, cache: Path, **changes: Any) -> Path:
     """A random model of `kind` with spread-out logits; the same arguments give the same weights."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
+    transformers: Any = importlib.import_module("transformers")
+    transformers.utils.logging.disable_progress_bar()
     tiny = write_tiny(cache)
-    vocabulary = (tiny / "tokenizer.json").read_text().count('": ')
-    config = AutoConfig.for_model(kind, vocab_size=max(128, vocabulary // 2), **ENDS, **(SIZES[kind] | changes))
+    vocabulary = Tokenizer.from_file(str(tiny / "tokenizer.json")).get_vocab_size()
+    config = transformers.AutoConfig.for_model(
+        kind, vocab_size=vocabulary, **ENDS, **((SIZES | PADDING_SENSITIVE)[kind] | changes)
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        causal = AutoModelForCausalLM.from_config(config)
+        causal = transformers.AutoModelForCausalLM.from_config(config)
         for parameter in causal.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)

@@ -132,6 +132,9 @@ def run_ppo(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
         monitor=lambda _index, text, _finished: gold(text),
     )
     result = trainer.run()
+    final = folder.path / "final"
+    final.mkdir(exist_ok=True)
+    trainer.state.write(final)
     return {"policy": result.policy, "value": result.value}
 
 

@@ -152,6 +152,10 @@ def _journal(project: Any) -> Check:
     from backstay.storage import Store
 
     if not project.database.is_file():
+        if (project.state / "journal.seals.jsonl").exists():
+            return Check(
+                "journal", "broken", "the database is gone, its seals are not", "restore .backstay from a copy"
+            )
         return Check("journal", "ok", "empty")
     try:
         with Store(project.root) as store:

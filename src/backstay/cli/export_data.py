@@ -1,4 +1,4 @@
-"""`backstay export`: pairs and judgments for other tools."""
+"""`backstay export`: pairs, judgments and merged models for other tools."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,25 +12,36 @@ if TYPE_CHECKING:
 
 
 @click.command(name="export")
-@click.argument("form", metavar="FORMAT", type=click.Choice(("trl", "csv", "jsonl", "parquet")))
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("form", metavar="FORMAT", type=click.Choice(("trl", "csv", "jsonl", "parquet", "merged")))
+@click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--run", "run_text", metavar="RUN", default="screen", show_default=True, help="trl: the run of screen to export."
+    "--run",
+    "run_text",
+    metavar="RUN",
+    help="trl: the run of screen; merged: the run of ppo or sft. [default: the latest of screen, of ppo]",
 )
 @click.option("--dataset", help="csv, jsonl, parquet: the data set. [default: the one of the latest rate run]")
-@click.option("--force", is_flag=True, help="Replace PATH when it exists.")
+@click.option("--force", is_flag=True, help="Replace PATH when it is a file.")
 @shared_options
-def export_data(session: Session, form: str, path: Path, run_text: str, dataset: str | None, force: bool) -> None:
-    """Write pairs for other tools.
+def export_data(
+    session: Session, form: str, path: Path, run_text: str | None, dataset: str | None, force: bool
+) -> None:
+    """Write pairs, judgments or a merged model for other tools.
 
     FORMAT trl writes the screened pairs as preference rows with p_chosen and weight; csv, jsonl and parquet write a
-    data set's judgments as a table that `backstay import` reads back (with --messages).
+    data set's judgments as a table that `backstay import` reads back (with --messages). FORMAT merged writes a new
+    folder with the trained model, adapters folded into its weights, that transformers and other tools load.
     """
     from backstay.errors import UsageError
 
+    if form == "merged":
+        _merged(session, path, run_text or "ppo")
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", cure="name a file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists", cure="choose another name, or give --force")
-    report = _pairs(session, path, run_text) if form == "trl" else _judgments(session, form, path, dataset)
+    report = _pairs(session, path, run_text or "screen") if form == "trl" else _judgments(session, form, path, dataset)
     left_out = {reason: count for reason, count in report.left_out.items() if count}
     if session.as_json:
         session.emit({"path": str(path), "written": report.written, "left_out": left_out})
@@ -56,6 +67,33 @@ def _pairs(session: Session, path: Path, run_text: str) -> "ExportReport":
         read_records(rate / "prompts.jsonl", Prompt),
         read_records(rate / "responses.jsonl", Response),
     )
+
+
+def _merged(session: Session, path: Path, run_text: str) -> None:
+    from backstay.pipeline.runs import resolve_run
+
+    run = resolve_run(session.project, run_text)
+    from backstay.learn.export import describe_model, export_merged
+    from backstay.learn.trained_policies import load_trained
+
+    trained = load_trained(run)
+    facts = {
+        "trained by": f"{trained.after_name}, run {run.name}",
+        "adapters": ", ".join(adapter.name for adapter in trained.after),
+        "finished": run.finished,
+        **{name: str(value) for name, value in (run.manifest.predicate["summary"] if run.manifest else {}).items()},
+    }
+    card = describe_model(
+        title=f"{trained.model.name}-{trained.after_name}",
+        base=trained.model.name,
+        base_digest=trained.model.digest,
+        facts=facts,
+    )
+    export_merged(trained.model, trained.after, path, model_card=card)
+    if session.as_json:
+        session.emit({"path": str(path), "run": run.name, "base": trained.model.name})
+        return
+    session.say(f"{run.name} merged into {trained.model.name} and written to {path}")
 
 
 def _judgments(session: Session, form: str, path: Path, dataset: str | None) -> "ExportReport":

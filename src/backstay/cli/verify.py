@@ -62,7 +62,9 @@ def _check_journal(project: "Project") -> list[dict[str, Any]]:
     from backstay.storage import Store
 
     if not project.database.is_file():
-        return []
+        seals = project.state / "journal.seals.jsonl"
+        gone = f"{project.database.name} is missing, but {seals.name} says that a journal was kept"
+        return [{"what": "journal", "problems": [gone], "text": gone}] if seals.exists() else []
     try:
         with Store(project.root) as store:
             found = store.verify()

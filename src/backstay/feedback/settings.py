@@ -48,7 +48,7 @@ class RateSettings(Settings):
     """`simulated`: judgments by a pool of programs, labelled as such; `dataset`: imported or collected judgments."""
     dataset: str = ""
     """Name of the stored data set whose judgments are used; empty with `simulated`."""
-    pairs_per_prompt: Annotated[int, Field(ge=1)] = 3
+    pairs_per_prompt: Annotated[int, Field(ge=1)] = 6
     """Tasks made of each prompt's responses, fewer where a prompt has fewer distinct pairs."""
     judgments_per_task: Annotated[int, Field(ge=1)] = 5
     """Raters asked per task."""

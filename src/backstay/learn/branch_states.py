@@ -13,7 +13,7 @@ TOKENS_AT_ONCE = 4096
 
 
 class BranchStates:
-    """Prompts with one or more responses each. A prompt runs through the trunk once, whatever number of responses it has.
+    """Prompts with one or more responses each; a prompt runs through the trunk once for all of them.
 
     Rows are responses; `prompt_of[i]` is the index of row i's prompt. With the branch at layer 0 nothing is kept, since
     an embedding look-up costs nothing and may be trained.
@@ -39,7 +39,9 @@ class BranchStates:
     def dialogues(self, rows: Sequence[int]) -> Dialogues:
         """Tokens of some rows, padded."""
         padded = pad_dialogues(
-            [self.prompts[self.prompt_of[row]] for row in rows], [self.responses[row] for row in rows], self.model.pad_id
+            [self.prompts[self.prompt_of[row]] for row in rows],
+            [self.responses[row] for row in rows],
+            self.model.pad_id,
         )
         device = self.model.device
         return Dialogues(

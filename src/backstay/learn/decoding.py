@@ -16,8 +16,11 @@ COMPACT_BELOW = 0.75
 
 @dataclass(frozen=True)
 class Rollout:
-    """Sampled responses. `logprob_B_R` is log pi(token) at the sampling temperature, zero after the end;
-    `branch_B_T_D` are branch states of all tokens; `finished_B` says who ended by a stop token."""
+    """Sampled responses.
+
+    `logprob_B_R` is log pi(token) at the sampling temperature, zero after the end; `branch_B_T_D` are branch states of
+    all tokens; `finished_B` says who ended by a stop token.
+    """
 
     dialogues: Dialogues
     logprob_B_R: Tensor
@@ -43,10 +46,30 @@ class _Decoding:
         self.branch = model.decoder.embedding.new_zeros(branch_shape)
         self.prompt_length = torch.tensor([len(p) for p in prompts], device=device)
 
+    def prefill(
+        self, model: LanguageModel, cache: KeyValueCache, prompts: Sequence[Sequence[int]], adapters: Adapters
+    ) -> Tensor:
+        """Run the prompts through the model, equal ones once; returns the final hidden state of each, `[B, D]`."""
+        first: dict[tuple[int, ...], int] = {}
+        for row, prompt in enumerate(prompts):
+            first.setdefault(tuple(prompt), row)
+        unique = torch.tensor(list(first.values()), device=model.device)
+        place = {prompt: index for index, prompt in enumerate(first)}
+        source = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=model.device)
+        mask = self.mask[unique, : self.width]
+        branch = model.decoder.trunk(self.tokens[unique, : self.width], mask, cache, adapters)
+        hidden = model.decoder.top(branch, mask, adapters, cache)[:, -1]
+        cache.advance(self.width)
+        if len(unique) < len(prompts):
+            cache.keep(source)
+        if self.branch.numel():
+            self.branch[:, : self.width] = branch[source]
+        return hidden[source]
+
     def advance(
         self, model: LanguageModel, cache: KeyValueCache, rows: Tensor, columns: slice, adapters: Adapters
     ) -> Tensor:
-        """Run some columns through the model; returns the final hidden state of the last one, `[rows, D]`."""
+        """Run sampled columns through the model; returns the final hidden state of the last one, `[rows, D]`."""
         mask = self.mask[rows, : columns.stop]
         branch = model.decoder.trunk(self.tokens[rows, columns], mask, cache, adapters)
         if self.branch.numel():
@@ -93,9 +116,11 @@ def sample(
     state = _Decoding(model, prompts, max_new_tokens, keep_branch)
     cache = model.decoder.new_cache(state.width + max_new_tokens)
     rows = torch.arange(len(prompts), device=model.device)
-    columns = slice(0, state.width)
+    hidden = state.prefill(model, cache, prompts, adapters)
     for step in range(max_new_tokens):
-        hidden = state.advance(model, cache, rows, columns, adapters)
+        if step > 0:
+            columns = slice(state.width + step - 1, state.width + step)
+            hidden = state.advance(model, cache, rows, columns, adapters)
         if bool(state.finished.all()):
             break
         rows, hidden = _compact(state, cache, rows, hidden)
@@ -104,10 +129,9 @@ def sample(
         state.record(rows, step, token, logprob, model.stop_ids)
         if on_token is not None:
             on_token(int(state.tokens[0, state.width + step]))
-        columns = slice(state.width + step, state.width + step + 1)
     else:
         if keep_branch:
-            state.advance(model, cache, rows, columns, adapters)
+            state.advance(model, cache, rows, slice(state.width + step, state.width + step + 1), adapters)
     return state.rollout()
 
 
@@ -118,8 +142,10 @@ def draw(logits_B_V: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """
     logprob_B_V = functional.log_softmax(logits_B_V, -1)
     cumulative = logprob_B_V.exp().cumsum(-1)
-    target = uniform_B.to(cumulative.dtype)[:, None] * cumulative[:, -1:]
-    token = torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits_B_V.shape[-1] - 1)
+    total = cumulative[:, -1:]
+    below = total.nextafter(torch.zeros_like(total))  # a uniform number near 1 rounds to 1 in float32
+    target = torch.minimum(uniform_B.to(cumulative.dtype)[:, None] * total, below)
+    token = torch.searchsorted(cumulative, target, right=True)[:, 0]
     return token, logprob_B_V.gather(-1, token[:, None])[:, 0]
 
 

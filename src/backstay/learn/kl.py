@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def k1(logprob: Tensor, reference_logprob: Tensor) -> Tensor:
-    """log p_policy - log p_ref a token, in nats; may be negative for a single token, and must not be clamped."""
+    """Log p_policy - log p_ref a token, in nats; may be negative for a single token, and must not be clamped."""
     return logprob - reference_logprob
 
 
@@ -20,7 +20,7 @@ def k2(logprob: Tensor, reference_logprob: Tensor) -> Tensor:
 
 
 def k3(logprob: Tensor, reference_logprob: Tensor) -> Tensor:
-    """r - 1 - log r a token, in nats, with log r bounded to +-20 against overflow."""
+    """R - 1 - log r a token, in nats, with log r bounded to +-20 against overflow."""
     log_ratio = (reference_logprob - logprob).clamp(-20, 20)
     return log_ratio.exp() - 1 - log_ratio
 

@@ -25,15 +25,15 @@ def new_adapter(
         for adapter in below:
             start |= {path: whole for path in start if (whole := adapter.whole(path)) is not None}
         return full(name, start)
-    made = lora(
-        name, decoder.lora_shapes(), rank=settings.lora_rank, alpha=settings.lora_alpha, generator=generator
-    )
+    made = lora(name, decoder.lora_shapes(), rank=settings.lora_rank, alpha=settings.lora_alpha, generator=generator)
     return made.to(decoder.embedding.device)
 
 
 def branch_under(decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor, adapters: Adapters) -> Tensor:
-    """Branch states as `adapters` see them: those of decoding, except at branch layer 0, where an adapter may own the
-    embedding and the states are looked up again."""
+    """Branch states as `adapters` see them: those of decoding, save at branch layer 0, where they are looked up again.
+
+    There an adapter may own the embedding.
+    """
     if decoder.branch_layer > 0:
         return branch_B_T_D
     return decoder.trunk(dialogues.tokens_B_T, dialogues.mask_B_T, adapters=adapters)
@@ -42,7 +42,7 @@ def branch_under(decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor, a
 def response_logprobs(
     decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor, adapters: Adapters, *, temperature: float = 1.0
 ) -> Tensor:
-    """log pi(token) at `temperature` of every response token, `[B, R]`, zero beyond each response.
+    """Log pi(token) at `temperature` of every response token, `[B, R]`, zero beyond each response.
 
     The language-model head runs on real response positions only; columns of padding are cut off before the layers run.
     """

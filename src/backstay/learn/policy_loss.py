@@ -14,7 +14,9 @@ def ratio(logprob: Tensor, old_logprob: Tensor) -> Tensor:
     return (logprob - old_logprob).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
 
-def clipped_policy_loss(logprob: Tensor, old_logprob: Tensor, advantage: Tensor, mask: Tensor, *, clip: float) -> Tensor:
+def clipped_policy_loss(
+    logprob: Tensor, old_logprob: Tensor, advantage: Tensor, mask: Tensor, *, clip: float
+) -> Tensor:
     """Sum over real tokens of -min(r A, clip(r) A) (Schulman et al. 2017, equation 7)."""
     r = ratio(logprob, old_logprob)
     worse = torch.maximum(-advantage * r, -advantage * r.clamp(1 - clip, 1 + clip))

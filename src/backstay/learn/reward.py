@@ -69,10 +69,14 @@ def train_ensemble(
 
 
 def _step(
-    rows: BranchStates, batch: Sequence[Comparison], member: RewardMember, optimizer: torch.optim.Optimizer, limit: float
+    rows: BranchStates,
+    batch: Sequence[Comparison],
+    member: RewardMember,
+    optimizer: torch.optim.Optimizer,
+    limit: float,
 ) -> tuple[float, float, float]:
-    p_a = torch.tensor([c.p_a for c in batch], device=rows.model.device)
-    weight = torch.tensor([c.weight for c in batch], device=rows.model.device)
+    p_a = rows.model.decoder.embedding.new_tensor([c.p_a for c in batch])
+    weight = rows.model.decoder.embedding.new_tensor([c.weight for c in batch])
     optimizer.zero_grad()
     dialogues, branch = rows.batch([c.a for c in batch] + [c.b for c in batch])
     score_a, score_b = member(rows.model.decoder, dialogues, branch).chunk(2)
@@ -87,12 +91,10 @@ def _step(
 @torch.no_grad()
 def score_rows(rows: BranchStates, members: Sequence[RewardMember], which: Sequence[int]) -> Tensor:
     """Scores `[M, len(which)]` of some rows under every member."""
-    scores = torch.zeros(len(members), len(which), device=rows.model.device)
+    scores = rows.model.decoder.embedding.new_zeros(len(members), len(which))
     lengths = [len(rows.responses[row]) + len(rows.prompts[rows.prompt_of[row]]) for row in which]
     for group in by_length(lengths, SCORED_AT_ONCE):
         dialogues, branch = rows.batch([which[index] for index in group])
         for index, member in enumerate(members):
             scores[index, group] = member(rows.model.decoder, dialogues, branch)
     return scores
-
-

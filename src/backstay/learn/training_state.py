@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -79,7 +80,7 @@ class TrainingState:
             states = load_file(path / "generators.safetensors")
             for name, generator in self.generators.items():
                 generator.set_state(states[name])
-        except (RuntimeError, KeyError, OSError) as error:
+        except (RuntimeError, KeyError, OSError, SafetensorError) as error:
             raise IntegrityError(
                 f"{path} does not fit this run: {error}", cure="delete the run folder and run the stage again"
             ) from error
@@ -108,4 +109,3 @@ def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> N
         moved = {key: t if key == "step" else t.to(parameter.device) for key, t in mine.items()}
         if moved:
             optimizer.state[parameter] = moved
-

@@ -1,5 +1,6 @@
 """Runs a stage graph: reuses what is done and verifies, resumes what was interrupted, records what it made."""
 
+import resource
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ def _run(job: _Job, observe: Observer, resume: bool) -> StageRun:
         observe(Event("failed", name, run, f"{type(error).__name__}: {error}"))
         raise
     seconds = round(time.monotonic() - clock, 3)
-    times = {"started": started, "finished": _now(), "seconds": seconds, "resumed": workspace.resumed}
+    times: dict[str, Any] = {"started": started, "finished": _now(), "seconds": seconds, "resumed": workspace.resumed}
+    times["peak_bytes"] = _peak_bytes()
     write_manifest(job.folder, _predicate(job, summary) | times)
     workspace.run_folder.clear_checkpoints()
     observe(Event("finished", name, run, seconds=seconds, data=summary))
@@ -206,6 +208,11 @@ def _predicate(job: _Job, summary: dict[str, Any]) -> dict[str, Any]:
 def _lineage(folder: Path) -> list[str]:
     manifest = open_run(folder).manifest
     return [folder.name, *(manifest.predicate.get("parents", []) if manifest else [])]
+
+
+def _peak_bytes() -> int:
+    """Highest resident memory of this process so far, earlier stages included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _now() -> str:

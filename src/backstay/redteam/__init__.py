@@ -5,4 +5,4 @@ from backstay.redteam.label_flip import label_flip_matrix
 from backstay.redteam.linear_reward import Fit, fit_linear_bt
 from backstay.redteam.settings import RedteamSettings
 
-__all__ = ["Fit", "RedteamSettings", "fit_linear_bt", "label_flip_matrix"]
+__all__ = ["Fit", "RedteamSettings", "fit_linear_bt", "interaction_features", "label_flip_matrix"]

@@ -9,7 +9,9 @@ from backstay.learn.bradley_terry import bootstrap_rows, bradley_terry_loss, con
 
 def test_loss_equals_a_slow_loop() -> None:
     generator = torch.Generator().manual_seed(0)
-    a, b, p, w = torch.rand(4, 30, generator=generator, dtype=torch.float64) * torch.tensor([[4.0], [4.0], [1.0], [2.0]])
+    a, b, p, w = torch.rand(4, 30, generator=generator, dtype=torch.float64) * torch.tensor(
+        [[4.0], [4.0], [1.0], [2.0]]
+    )
     total = 0.0
     for score_a, score_b, p_a, weight in zip(a.tolist(), b.tolist(), p.tolist(), w.tolist(), strict=True):
         chance = 1 / (1 + math.exp(score_b - score_a))

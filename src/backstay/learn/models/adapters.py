@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +54,7 @@ class Adapter(nn.Module):
     def whole(self, path: str) -> Tensor | None:
         """The weight that replaces the base's at `path`, or None."""
         key = _key(path)
-        return self.wholes[key] if key in self.wholes else None
+        return self.wholes[key] if key in self.wholes else None  # noqa: SIM401  # ParameterDict.get is slow and untyped
 
 
 def _key(path: str) -> str:
@@ -132,14 +133,22 @@ def load_adapter(folder: Path, *, name: str | None = None) -> Adapter:
     config = json.loads(config_file.read_text())
     own = config.get("backstay", {})
     if own.get("kind") == "full":
-        return full(name or own["name"], load_file(folder / "full_model.safetensors")).requires_grad_(False)
+        return full(name or own["name"], read_tensors(folder / "full_model.safetensors")).requires_grad_(False)
     return _read_lora(folder / "adapter_model.safetensors", config, name or own.get("name", folder.name))
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; raises IntegrityError when it is missing or cut."""
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(f"{file} cannot be read: {error}", cure="run the stage that wrote it again") from error
 
 
 def _read_lora(file: Path, config: Mapping[str, Any], name: str) -> Adapter:
     if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("use_rslora"):
         raise IntegrityError(f"{file.parent}: only plain LoRA adapters are read, not {config.get('peft_type')}")
-    factors, shapes = _lora_factors(load_file(file), file)
+    factors, shapes = _lora_factors(read_tensors(file), file)
     adapter = Adapter(name, shapes, rank=int(config["r"]), alpha=float(config["lora_alpha"]))
     for key, value in sorted(factors.items()):
         adapter.factors[key] = nn.Parameter(value, requires_grad=False)

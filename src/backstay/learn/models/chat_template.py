@@ -34,7 +34,7 @@ class ChatTemplate:
             return str(
                 self._template.render(messages=turns, add_generation_prompt=add_generation_prompt, **self._tokens)
             )
-        except (TemplateError, TypeError, ValueError, OverflowError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
             raise UsageError(f"the model's chat template refused a dialogue: {error}") from error
 
     def defuse(self, text: str) -> str:

@@ -18,7 +18,7 @@ Adapters = Sequence[Adapter]
 
 
 class KeyValueCache:
-    """Keys and values of past positions, `[B, H_kv, capacity, head_dim]` a layer, allocated when a layer first writes."""
+    """Keys and values of past positions, `[B, H_kv, capacity, head_dim]` a layer, allocated at the first write."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -64,6 +64,9 @@ def attention_mask(mask_B_S: Tensor, queries: int) -> Tensor:
 
 class Decoder(nn.Module):
     """Weights of a Llama-family model, frozen, under Hugging Face's names; adapters come with each call."""
+
+    notice: str = ""
+    """What a user should know about how this model runs; empty for our own decoder."""
 
     def __init__(self, architecture: Architecture, weights: Mapping[str, Tensor], branch_layer: int) -> None:
         super().__init__()
@@ -201,7 +204,9 @@ class Decoder(nn.Module):
         adapters: Adapters,
     ) -> Tensor:
         path = f"model.layers.{layer}."
-        attended = self._attention(self._norm(x, path + "input_layernorm", adapters), layer, rotation, mask, cache, adapters)
+        attended = self._attention(
+            self._norm(x, path + "input_layernorm", adapters), layer, rotation, mask, cache, adapters
+        )
         x = x + attended
         normed = self._norm(x, path + "post_attention_layernorm", adapters)
         gate = functional.silu(self._project(normed, path + "mlp.gate_proj", adapters))
@@ -227,7 +232,9 @@ class Decoder(nn.Module):
         return self._project(mixed.transpose(1, 2).flatten(2), path + "o_proj", adapters)
 
     def _heads(self, x: Tensor, path: str, adapters: Adapters, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        heads = self._project(x, path + "_proj", adapters).unflatten(-1, (-1, self.architecture.head_dim)).transpose(1, 2)
+        heads = (
+            self._project(x, path + "_proj", adapters).unflatten(-1, (-1, self.architecture.head_dim)).transpose(1, 2)
+        )
         if rotation is None:
             return heads
         if self.architecture.query_key_norm:

@@ -1,10 +1,10 @@
-"""Loading a model of another architecture through transformers, and proof that our way of running it is the model's own.
+"""Loading a model of another architecture through transformers, and proof that our way of running it is its own.
 
 Nothing in the folder is executed: `trust_remote_code` is never given, weights are safetensors, and configurations that
 would make transformers fetch or run something else are refused before it sees them.
 """
 
-import contextlib
+import importlib
 import json
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from backstay.errors import IntegrityError, UsageError
 from backstay.learn.models.architecture import Architecture
-from backstay.learn.models.transformers_decoder import ForeignDecoder
+from backstay.learn.models.transformers_decoder import ForeignDecoder, quiet_transformers
 
 TOLERANCE = 1e-3
 """Largest difference in logits, relative to the largest logit, between our way of running a model and its own."""
@@ -38,7 +38,7 @@ _REFUSED_KEYS = {
 def foreign_decoder(folder: Path, branch_layer: int) -> ForeignDecoder:
     """Load a causal language model that our own decoder does not compute, with the branch at layer 0.
 
-    `notices` of the result say what differs from our own decoder, for the user to see. Raises UsageError for a model
+    `notice` of the result says what differs from our own decoder, for the user to see. Raises UsageError for a model
     that transformers does not know or that cannot be run this way, IntegrityError for weights that do not fit.
     """
     _check_configuration(folder)
@@ -47,62 +47,48 @@ def foreign_decoder(folder: Path, branch_layer: int) -> ForeignDecoder:
     decoder = ForeignDecoder(causal, _architecture(causal))
     silent = _check_equivalence(decoder, folder)
     decoder.leave_out(silent)
-    decoder.notices = tuple(_notices(decoder, branch_layer, len(silent), left_over))
+    decoder.notice = "; ".join(_notices(decoder, branch_layer, len(silent), left_over))
     return decoder
 
 
 def _check_configuration(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     kind = config.get("model_type")
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    known: Any = importlib.import_module("transformers.models.auto.modeling_auto")
+    if kind not in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         code = "; it brings code of its own (auto_map), which is never run" if "auto_map" in config else ""
-        raise UsageError(f"{folder} holds a model of type {kind!r}, which transformers does not know{code}", cure=_TEXT_ONLY)
+        raise UsageError(
+            f"{folder} holds a model of type {kind!r}, which transformers does not know{code}", cure=_TEXT_ONLY
+        )
     for key, cure in _REFUSED_KEYS.items():
         if config.get(key):
             raise UsageError(f"config.json of {folder} has {key}", cure=cure)
     if config.get("is_encoder_decoder"):
         raise UsageError(f"{folder} holds an encoder-decoder model of type {kind!r}", cure=_TEXT_ONLY)
     if (folder / "adapter_config.json").exists():
-        raise UsageError(f"{folder} holds an adapter beside the model", cure="merge it, or move adapter_config.json away")
+        raise UsageError(
+            f"{folder} holds an adapter beside the model", cure="merge it, or move adapter_config.json away"
+        )
 
 
 def _load(folder: Path) -> tuple[Any, list[str]]:
     """The model in float32, and the names of weights in its files that it does not use."""
-    from transformers import AutoModelForCausalLM
-
+    auto: Any = importlib.import_module("transformers").AutoModelForCausalLM
     known = {"trust_remote_code": False, "local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
     try:
-        with _quiet():
+        with quiet_transformers():
             # An explicit implementation: the one that a configuration names may be code to download.
-            causal, found = AutoModelForCausalLM.from_pretrained(
-                folder, **known, attn_implementation="eager", output_loading_info=True
-            )
+            causal, found = auto.from_pretrained(folder, **known, attn_implementation="eager", output_loading_info=True)
     except (ImportError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise UsageError(f"transformers cannot load {folder}: {_line(error)}", cure=_TEXT_ONLY) from error
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise IntegrityError(f"the weights in {folder} do not load: {_line(error)}", cure="fetch the model again") from error
+        raise IntegrityError(
+            f"the weights in {folder} do not load: {_line(error)}", cure="fetch the model again"
+        ) from error
     absent = sorted(found["missing_keys"]) + sorted(str(key) for key in found["mismatched_keys"])
     if absent:
         raise IntegrityError(f"{folder} lacks {len(absent)} weights or has them in another shape, such as {absent[0]}")
     return causal, sorted(found["unexpected_keys"])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and warnings: what they say that matters here is raised or in a notice."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _architecture(causal: Any) -> Architecture:
@@ -127,7 +113,9 @@ def _check_shape(causal: Any, folder: Path) -> None:
     if causal.base_model is causal or causal.get_output_embeddings() is None:
         raise UsageError(f"{folder}: a {kind} model has no separate body and language-model head", cure=_TEXT_ONLY)
     config = causal.config.get_text_config(decoder=True)
-    lacking = [name for name in ("hidden_size", "num_hidden_layers", "num_attention_heads") if not hasattr(config, name)]
+    lacking = [
+        name for name in ("hidden_size", "num_hidden_layers", "num_attention_heads") if not hasattr(config, name)
+    ]
     if lacking:
         raise UsageError(f"{folder}: the configuration of {kind} has no {', '.join(lacking)}", cure=_TEXT_ONLY)
     width = causal.get_input_embeddings().weight.shape[1]
@@ -149,14 +137,19 @@ def _check_equivalence(decoder: ForeignDecoder, folder: Path) -> set[str]:
     tokens = (torch.arange(1, PROBE + 1) * 7 % decoder.architecture.vocab_size)[None]
     silent = set(decoder.linears())
     handles = [
-        module.register_forward_hook(lambda *_, path=path: silent.discard(path)) for path, module in decoder.linears().items()
+        module.register_forward_hook(lambda *_, path=path: silent.discard(path))
+        for path, module in decoder.linears().items()
     ]
     try:
         own = decoder.causal(input_ids=tokens, use_cache=False).logits[0]
-        ways = {"left-padded input": _padded_logits(decoder, tokens), "cached decoding": _cached_logits(decoder, tokens)}
+        ways = {
+            "left-padded input": _padded_logits(decoder, tokens),
+            "cached decoding": _cached_logits(decoder, tokens),
+        }
     except Exception as error:
         raise UsageError(
-            f"{folder}: a {kind} model cannot be run from its embeddings: {_line(error)}", cure="choose another base model"
+            f"{folder}: a {kind} model cannot be run from its embeddings: {_line(error)}",
+            cure="choose another base model",
         ) from error
     finally:
         for handle in handles:
@@ -165,8 +158,8 @@ def _check_equivalence(decoder: ForeignDecoder, folder: Path) -> set[str]:
         difference = float((logits - own).abs().max() / own.abs().max().clamp(min=1e-6))
         if not difference <= TOLERANCE:
             raise UsageError(
-                f"{folder}: {way} of this {kind} model differs from its own forward pass by {difference:.2g} of the largest "
-                f"logit, more than {TOLERANCE}",
+                f"{folder}: {way} of this {kind} model differs from its own forward pass by {difference:.2g} of the "
+                f"largest logit, more than {TOLERANCE}",
                 cure="choose another base model: training on wrong log-probabilities would be worse than none",
             )
     return silent
@@ -203,12 +196,13 @@ def _notices(decoder: ForeignDecoder, branch_layer: int, silent: int, left_over:
     sizes = [math.prod(shape) for shape in decoder.lora_shapes().values()]
     embeddings = {id(p): p.numel() for p in (decoder.embedding, decoder.causal.get_output_embeddings().weight)}
     inside = sum(p.numel() for p in decoder.causal.parameters()) - sum(embeddings.values())
+    forced = f" (model.branch_layer={branch_layer} does not apply)" if branch_layer else ""
+    yield f"{kind} runs through transformers with the branch at layer 0{forced}"
     yield (
-        f"{kind} runs through transformers with the branch at layer 0; model.branch_layer={branch_layer} does not apply. "
-        f"Adapters sit on {len(sizes)} linear layers in all {layers} layers ({sum(sizes) / max(inside, 1):.0%} of the weights "
-        "outside the embeddings), and no layer is shared between policy, reference and reward"
+        f"adapters sit on {len(sizes)} linear layers in all {layers} layers ({sum(sizes) / max(inside, 1):.0%} of the "
+        "weights outside the embeddings), and no layer is shared between policy, reference and reward"
     )
-    yield f"reward.layers counts from the embeddings up to {layers}: a reward model with few layers reads little context"
+    yield f"reward.layers counts from the embeddings, and 0 stands for all {layers} layers"
     if silent:
         yield f"{silent} linear layers are never called on text and get no adapter"
     if left_over:

@@ -38,10 +38,14 @@ class LanguageModel:
         return self.template.render(turns)
 
     def prompt_tokens(self, prompt: Prompt) -> list[int] | None:
-        """Token ids of a prompt; the oldest turns go while it is too long. None when one turn alone is too long."""
-        turns = list(prompt.messages)
+        """Token ids of a prompt; while it is too long the oldest turns go, but not its own system message.
+
+        None when one turn alone is too long.
+        """
+        own_system = int(len(prompt.messages) > 1 and prompt.messages[0].role == "system")
+        head, turns = prompt.messages[:own_system], prompt.messages[own_system:]
         while turns:
-            tokens = self.encode(self.prompt_text(turns))
+            tokens = self.encode(self.prompt_text([*head, *turns]))
             if len(tokens) <= self.max_prompt_tokens:
                 return tokens
             turns = turns[_next_user_turn(turns) :]

@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from backstay.errors import IntegrityError, ResourceError, UsageError
@@ -44,10 +44,10 @@ def load_model(settings: ModelSettings) -> LanguageModel:
     """
     torch.set_num_threads(settings.threads or _physical_cores())
     folder = model_folder(settings.source)
-    config = json.loads((folder / "config.json").read_text())
+    config = _json_if_there(folder / "config.json")
     device = _device(settings.device)
     tokenizer_config = _json_if_there(folder / "tokenizer_config.json")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = _tokenizer(folder / "tokenizer.json")
     return LanguageModel(
         name=settings.source,
         digest=model_digest(settings.source),
@@ -136,7 +136,9 @@ def _move_unless_there(partial: Path, target: Path) -> None:
 def _checked_folder(folder: Path) -> Path:
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     if missing:
-        raise UsageError(f"{folder} has no {' and no '.join(missing)}", cure="save it with transformers' save_pretrained")
+        raise UsageError(
+            f"{folder} has no {' and no '.join(missing)}", cure="save it with transformers' save_pretrained"
+        )
     if not list(folder.glob("*.safetensors")):
         raise UsageError(f"{folder} holds no .safetensors weights; pickled weights are never read")
     return folder
@@ -150,7 +152,8 @@ def _from_hub(source: str) -> Path:
         got = snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.jinja"])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UsageError(
-            f"cannot fetch {source!r} from the hub: {type(error).__name__}", cure="check the id and the network, or give a folder"
+            f"cannot fetch {source!r} from the hub: {type(error).__name__}",
+            cure="check the id and the network, or give a folder",
         ) from error
     return _checked_folder(Path(got))
 
@@ -166,8 +169,11 @@ def _decoder(folder: Path, config: dict[str, Any], branch_layer: int) -> Decoder
 def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:
     weights = {}
     for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            weights |= {name: tensors.get_tensor(name).float() for name in tensors.keys()}  # noqa: SIM118  # not a dict
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                weights |= {name: tensors.get_tensor(name).float() for name in tensors.keys()}  # noqa: SIM118  # not a dict
+        except (SafetensorError, OSError) as error:
+            raise IntegrityError(f"{file} cannot be read: {error}", cure="fetch the model again") from error
     if config.get("tie_word_embeddings"):
         weights.pop("lm_head.weight", None)
     if "model.embed_tokens.weight" not in weights:
@@ -206,7 +212,20 @@ def _stop_ids(
 
 
 def _json_if_there(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    try:
+        found = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise IntegrityError(f"{path} is not JSON: {error}", cure="fetch the model again") from error
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{path} holds no JSON object", cure="fetch the model again")
+    return found
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise IntegrityError(f"{path} is no tokenizer: {error}", cure="fetch the model again") from error
 
 
 def _device(wanted: str) -> torch.device:

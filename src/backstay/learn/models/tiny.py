@@ -1,4 +1,4 @@
-"""A model of about 0.1 M parameters with a word-level tokenizer, built on the spot: the whole loop in seconds, for tests.
+"""A model of about 0.1 M parameters with a word-level tokenizer, built on the spot for tests: the loop in seconds.
 
 Its weights are random, so it says nothing sensible; that is not what it is for.
 """
@@ -17,10 +17,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant ' }}{% endif %}"
 )
 WORDS = (
-    "system user assistant please answer is the a an to and or of in it you i can cannot not help with that sorry but yes no "
-    "right wrong actually sun earth moves around how do what why make good bad great lovely awful dull water tea bread cook "
-    "boil bake walk run plan safe danger lock key open steal break fix clean dog cat tree road city music book read write "
-    "first then next slow fast warm cold happy sad kind rude think say think sure never always more less one two three . , ? !"
+    "system user assistant please answer is the a an to and or of in it you i can cannot not help with that "
+    "sorry but yes no right wrong actually sun earth moves around how do what why make good bad great lovely "
+    "awful dull water tea bread cook boil bake walk run plan safe danger lock key open steal break fix clean "
+    "dog cat tree road city music book read write first then next slow fast warm cold happy sad kind rude "
+    "think say think sure never always more less one two three . , ? !"
 )
 HIDDEN, LAYERS, HEADS, KV_HEADS, FFN = 64, 2, 4, 2, 128
 
@@ -78,7 +79,10 @@ def _config(vocabulary: int) -> dict[str, object]:
 def _weights(vocabulary: int, seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     kv = KV_HEADS * HIDDEN // HEADS
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, HIDDEN), "model.norm.weight": (HIDDEN,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (vocabulary, HIDDEN),
+        "model.norm.weight": (HIDDEN,),
+    }
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
         sizes = {"q": (HIDDEN, HIDDEN), "k": (kv, HIDDEN), "v": (kv, HIDDEN), "o": (HIDDEN, HIDDEN)}

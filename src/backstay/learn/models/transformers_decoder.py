@@ -1,14 +1,16 @@
 """Any other causal language model of transformers behind the interface of our own decoder.
 
-The branch is always at layer 0: such a model can be entered at its input embeddings only, so `trunk` looks embeddings up
-and `top` runs every layer. Adapters act through forward hooks on linear layers; whole weights are swapped in for a call.
+The branch is always at layer 0: such a model can be entered at its input embeddings only, so `trunk` looks embeddings
+up and `top` runs every layer. Adapters act through forward hooks on linear layers; whole weights are swapped in for a
+call.
 Shapes as in decoder.py: B batch, T positions, S cached and new positions, D hidden, N chosen positions, V vocabulary.
 """
 
 import contextlib
 import copy
+import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,10 @@ class ForeignDecoder(Decoder):
     def __init__(self, causal: nn.Module, architecture: Architecture) -> None:
         super().__init__(architecture, dict(causal.named_parameters()), branch_layer=0)
         self.causal: Any = causal.eval().requires_grad_(False)
-        self.notices: tuple[str, ...] = ()
         self._active: Adapters = ()
         self._canonical = {id(parameter): name for name, parameter in causal.named_parameters()}
         self._shells: dict[int, nn.Module] = {}
-        self._head = _shell(self.causal, {self.causal.base_model_prefix: _Given()})
+        self._head = _shell(self.causal, {str(self.causal.base_model_prefix): _Given()})
         self._linears = _linears(self.causal)
         for path, module in self._linears.items():
             module.register_forward_hook(partial(self._adapt, path), with_kwargs=True)
@@ -57,12 +58,15 @@ class ForeignDecoder(Decoder):
 
     def new_cache(self, capacity: int) -> KeyValueCache:
         """An empty cache; it grows as positions come."""
-        from transformers import DynamicCache
-
-        return ForeignCache(capacity, DynamicCache(config=self.causal.config))
+        transformers: Any = importlib.import_module("transformers")
+        return ForeignCache(capacity, transformers.DynamicCache(config=self.causal.config))
 
     def trunk(
-        self, tokens_B_T: Tensor, mask_B_S: Tensor, cache: KeyValueCache | None = None, adapters: Adapters = ()
+        self,
+        tokens_B_T: Tensor,
+        mask_B_S: Tensor,  # noqa: ARG002  the interface; an embedding sees no neighbours
+        cache: KeyValueCache | None = None,  # noqa: ARG002  the interface; embeddings are not cached
+        adapters: Adapters = (),
     ) -> Tensor:
         """Input embeddings `[B, T, D]` of new tokens, scaled where the architecture scales them in the look-up."""
         embedded: Tensor = self._call(self.causal.get_input_embeddings(), adapters, tokens_B_T)
@@ -72,7 +76,9 @@ class ForeignDecoder(Decoder):
         self, branch_B_T_D: Tensor, mask_B_S: Tensor, adapters: Adapters = (), cache: KeyValueCache | None = None
     ) -> Tensor:
         """Final normalised hidden states `[B, T, D]` from input embeddings, through every layer."""
-        hidden: Tensor = self._through(self.causal.base_model, branch_B_T_D, mask_B_S, adapters, cache).last_hidden_state
+        hidden: Tensor = self._through(
+            self.causal.base_model, branch_B_T_D, mask_B_S, adapters, cache
+        ).last_hidden_state
         return hidden
 
     def layers(
@@ -109,7 +115,7 @@ class ForeignDecoder(Decoder):
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def lora_shapes(self, start: int | None = None, end: int | None = None) -> dict[str, tuple[int, ...]]:
-        """Paths and `(out, in)` of the linear layers that LoRA adapts: those of layers `start` to `end`, all by default.
+        """Paths and `(out, in)` of the linear layers that LoRA adapts, of layers `start` to `end`; all by default.
 
         The output embedding is left out, and so is a linear layer that no forward pass calls.
         """
@@ -118,7 +124,7 @@ class ForeignDecoder(Decoder):
         wanted = [path for path in self._linears if every or first <= self._layer_of(path) < last]
         return {path: _out_in(self._linears[path]) for path in wanted}
 
-    def to(self, *args: object, **kwargs: object) -> "ForeignDecoder":  # type: ignore[override]  # as in Decoder
+    def to(self, *args: object, **kwargs: object) -> "ForeignDecoder":
         """Move and cast the weights, in place."""
         self.causal.to(*args, **kwargs)
         self.weights = {name: parameter.detach() for name, parameter in self.causal.named_parameters()}
@@ -147,7 +153,8 @@ class ForeignDecoder(Decoder):
 
     def save_merged(self, adapters: Adapters, folder: Path) -> None:
         """Write configuration and merged weights as transformers does."""
-        self.causal.save_pretrained(folder, state_dict=self.merged_state(adapters))
+        with quiet_transformers():
+            self.causal.save_pretrained(folder, state_dict=self.merged_state(adapters))
 
     def _through(
         self, base: nn.Module, embedded: Tensor, mask_B_S: Tensor, adapters: Adapters, cache: KeyValueCache | None
@@ -175,7 +182,7 @@ class ForeignDecoder(Decoder):
             return functional_call(module, weights, args, kwargs, tie_weights=False)
 
     def _replaced(self, adapters: Adapters) -> dict[str, Tensor]:
-        found = {}
+        found: dict[str, Tensor] = {}
         for adapter in adapters:
             if adapter.kind == "full":
                 wholes = {name: adapter.whole(name.removesuffix(".weight")) for name in self.weights}
@@ -203,8 +210,8 @@ class ForeignDecoder(Decoder):
             if isinstance(child, nn.ModuleList) and len(child) == count:
                 return name, child
         raise UsageError(
-            f"the layers of {self.architecture.model_type} models do not stand in one list of {count}, so no reward model "
-            "can run the first of them",
+            f"the layers of {self.architecture.model_type} models do not stand in one list of {count}, so no reward "
+            "model can run the first of them",
             cure="choose a base model of another architecture",
         )
 
@@ -220,6 +227,21 @@ class ForeignDecoder(Decoder):
                 f"a {self.architecture.model_type} model runs layers from the embeddings up, not {start} to {end}",
                 cure=f"set reward.layers between 1 and {self.architecture.n_layers}",
             )
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' progress bars and warnings: what they say that matters here is raised or in a notice."""
+    logging: Any = importlib.import_module("transformers.utils.logging")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 class _Given(nn.Module):
@@ -250,16 +272,15 @@ def _shell(module: nn.Module, replaced: dict[str, nn.Module]) -> nn.Module:
 
 
 def _linears(causal: Any) -> dict[str, nn.Module]:
-    kinds: tuple[Callable[..., Any], ...] = (nn.Linear, _conv1d())
+    kinds = (nn.Linear, _conv1d())
     head = causal.get_output_embeddings()
-    found = {name: m for name, m in causal.named_modules() if isinstance(m, kinds) and m is not head}  # type: ignore[arg-type]  # classes are callables
+    found = {name: m for name, m in causal.named_modules() if isinstance(m, kinds) and m is not head}
     return dict(sorted(found.items()))
 
 
-def _conv1d() -> Callable[..., Any]:
-    from transformers.pytorch_utils import Conv1D
-
-    return Conv1D
+def _conv1d() -> type[nn.Module]:
+    kind: type[nn.Module] = importlib.import_module("transformers.pytorch_utils").Conv1D
+    return kind
 
 
 def _is_conv1d(module: nn.Module) -> bool:
@@ -268,7 +289,7 @@ def _is_conv1d(module: nn.Module) -> bool:
 
 def _out_in(module: nn.Module) -> tuple[int, int]:
     """Conv1D of GPT-2 keeps its weight as `[in, out]`."""
-    first, second = module.weight.shape  # type: ignore[union-attr,misc]  # a linear layer's weight is a matrix
+    first, second = module.weight.shape  # type: ignore[misc]  # a linear layer's weight is a matrix
     return (second, first) if _is_conv1d(module) else (first, second)
 
 

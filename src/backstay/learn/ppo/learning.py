@@ -101,9 +101,7 @@ class Learner:
             self.model.decoder, dialogues, branch, self.adapters, temperature=settings.temperature
         )
         values = self.value(branch.detach()[:, dialogues.prompt_width - 1 : -1])
-        policy_loss = clipped_policy_loss(
-            logprob, old, experience.advantage_B_R[rows], mask, clip=settings.clip
-        )
+        policy_loss = clipped_policy_loss(logprob, old, experience.advantage_B_R[rows], mask, clip=settings.clip)
         value_loss = clipped_value_loss(
             values, experience.value_B_R1[rows, :-1], experience.return_B_R[rows], mask, clip=settings.value_clip
         )

@@ -51,11 +51,16 @@ def collect(
     reference: Adapters,
     members: Sequence[RewardMember],
     value: ValueModel,
+    baseline: Sequence[float],
     settings: PpoSettings,
     kl_coefficient: float,
     generator: torch.Generator,
 ) -> Experience:
-    """Sample one response a prompt and work out all that the losses need."""
+    """Sample one response a prompt and work out all that the losses need.
+
+    `baseline` is one number a prompt, subtracted from its score: Bradley-Terry scores are known only up to a constant a
+    prompt, and what does not depend on the response changes the variance of the policy gradient, not its mean.
+    """
     rollout = sample(
         model,
         prompts,
@@ -67,7 +72,7 @@ def collect(
     )
     reference_B_R, raw_M_B = _scored(model, rollout, reference, members, settings)
     raw = conservative_score(raw_M_B, penalty=settings.uncertainty_penalty)
-    score = final_score(raw, rollout.finished_B, settings)
+    score = final_score(raw - torch.tensor(baseline, device=raw.device), rollout.finished_B, settings)
     mask, dialogues = rollout.dialogues.response_mask_B_R, rollout.dialogues
     kl = k1(rollout.logprob_B_R, reference_B_R) * mask
     values = value(rollout.branch_B_T_D[:, dialogues.prompt_width - 1 :])
@@ -105,9 +110,7 @@ def _scored(
     for rows in torch.arange(len(rollout.finished_B), device=model.device).split(settings.micro_batch):
         dialogues, branch = rollout.dialogues.rows(rows), rollout.branch_B_T_D[rows]
         under = branch_under(model.decoder, dialogues, branch, reference)
-        logprobs.append(
-            response_logprobs(model.decoder, dialogues, under, reference, temperature=settings.temperature)
-        )
+        logprobs.append(response_logprobs(model.decoder, dialogues, under, reference, temperature=settings.temperature))
         base = branch_under(model.decoder, dialogues, branch, ())
         scores.append(torch.stack([member(model.decoder, dialogues, base) for member in members]))
     return torch.cat(logprobs), torch.cat(scores, 1)

@@ -30,7 +30,7 @@ Monitor = Callable[[int, str, bool], float]
 
 @dataclass(frozen=True)
 class PpoResult:
-    """The trained policy, why training ended (`completed` or `kl_budget`), and the last measured KL in nats a response."""
+    """The trained policy, why training ended (`completed` or `kl_budget`), its measured KL in nats a response."""
 
     policy: Adapter
     value: ValueModel
@@ -40,7 +40,7 @@ class PpoResult:
 
 
 class PpoTrainer:
-    """PPO on prompts given as tokens.
+    """PPO on prompts given as tokens, with one score `baseline` a prompt (default: 0).
 
     `monitor(prompt_index, text, finished)` is a score to watch that training never uses, such as a gold rule.
     """
@@ -52,6 +52,7 @@ class PpoTrainer:
         *,
         reference: Adapters,
         members: Sequence[RewardMember],
+        baseline: Sequence[float] | None = None,
         shape: ModelSettings,
         settings: PpoSettings,
         folder: RunFolder,
@@ -59,6 +60,7 @@ class PpoTrainer:
     ) -> None:
         self.model, self.prompts, self.members, self.settings = model, prompts, members, settings
         self.reference, self.folder, self.monitor = reference, folder, monitor
+        self.baseline = list(baseline) if baseline is not None else [0.0] * len(prompts)
         self.random = {"order": torch.Generator().manual_seed(settings.seed)}
         self.random["sampling"] = torch.Generator().manual_seed(settings.seed + 1_000_003)
         order = self.random["order"]
@@ -107,6 +109,7 @@ class PpoTrainer:
             reference=self.reference,
             members=self.members,
             value=self.value,
+            baseline=[self.baseline[index] for index in chosen],
             settings=self.settings,
             kl_coefficient=self.kl_coefficient,
             generator=self.random["sampling"],

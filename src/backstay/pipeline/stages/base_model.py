@@ -46,7 +46,7 @@ def prompt_tokens(
     encoded = [(prompt, model.prompt_tokens(prompt)) for prompt in prompts]
     kept = [(prompt, tokens) for prompt, tokens in encoded if tokens is not None]
     if len(kept) < len(prompts):
-        say(f"{len(prompts) - len(kept)} of {len(prompts)} prompts are longer than {model.max_prompt_tokens} tokens: left out")
+        say(f"{len(prompts) - len(kept)} of {len(prompts)} prompts left out: over {model.max_prompt_tokens} tokens")
     if not kept:
         raise UsageError("no prompt fits model.max_prompt_tokens", cure="raise model.max_prompt_tokens")
     return [prompt for prompt, _ in kept], [tokens for _, tokens in kept]

@@ -67,7 +67,9 @@ def _heldout(context: StageContext) -> list[Prompt]:
         prompts = read_records(context.inputs["rate"] / "prompts.jsonl", Prompt)
     held = [prompt for prompt in prompts if prompt.split == "heldout"]
     if not held:
-        raise UsageError("no prompt is held out, so nothing can be measured", cure='give some prompts "split": "heldout"')
+        raise UsageError(
+            "no prompt is held out, so nothing can be measured", cure='give some prompts "split": "heldout"'
+        )
     return held
 
 
@@ -120,9 +122,7 @@ def _batch(
     base = branch_under(model.decoder, dialogues, branch, ())
     scores = torch.stack([member(model.decoder, dialogues, base) for member in members])
     texts, lengths = response_texts(model, rollout), dialogues.response_B.tolist()
-    rows = zip(
-        batch, texts, rollout.finished_B.tolist(), scores.T.tolist(), kl.tolist(), lengths, strict=True
-    )
+    rows = zip(batch, texts, rollout.finished_B.tolist(), scores.T.tolist(), kl.tolist(), lengths, strict=True)
     return [_scored(job[0], text, finished, score, nats, length) for job, text, finished, score, nats, length in rows]
 
 

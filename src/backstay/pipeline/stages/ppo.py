@@ -1,5 +1,6 @@
 """PPO: a policy that scores better, within its KL budget."""
 
+import json
 from collections.abc import Sequence
 
 from safetensors.torch import save_file
@@ -25,6 +26,7 @@ def run(context: StageContext) -> Summary:
         tokens,
         reference=(load_policy(model, context.inputs["sft"]),),
         members=load_ensemble(model, context.inputs["reward"]),
+        baseline=_baselines(context, prompts),
         shape=recipe.model,
         settings=recipe.ppo,
         folder=context.folder,
@@ -37,9 +39,21 @@ def run(context: StageContext) -> Summary:
     save_file({k: v.cpu() for k, v in result.value.state_dict().items()}, path / "value" / "value.safetensors")
     early = {}
     if result.reason == "kl_budget":
-        early["stop_reason"] = f"kl_budget: rolled back to the last policy within {recipe.ppo.kl_budget} nats a response"
+        early["stop_reason"] = (
+            f"kl_budget: rolled back to the last policy within {recipe.ppo.kl_budget} nats a response"
+        )
         context.say(f"ppo ended early: {early['stop_reason']}")
     return {"updates": result.updates, "reason": result.reason, "kl_nats": result.kl_nats, **early}
+
+
+def _baselines(context: StageContext, prompts: Sequence[Prompt]) -> list[float]:
+    """The prompts' baselines; a prompt whose pairs were all quarantined has none and takes the mean of the others."""
+    known = json.loads((context.inputs["reward"] / "reward.json").read_text())["prompt_baselines"]
+    mean = sum(known.values()) / len(known)
+    missing = sum(prompt.id not in known for prompt in prompts)
+    if missing:
+        context.say(f"{missing} of {len(prompts)} prompts have no accepted pair; their score baseline is the mean")
+    return [known.get(prompt.id, mean) for prompt in prompts]
 
 
 def gold_monitor(prompts: Sequence[Prompt]) -> Monitor | None:

@@ -18,7 +18,9 @@ def run(context: StageContext) -> Summary:
     prompts = read_records(rate / "prompts.jsonl", Prompt)
     if recipe.rate.source != "simulated":
         reason = "imported judgments have no clean truth to attack; run it on the demo recipe"
-        write_atomic(context.folder.path / "redteam.json", canonical_json({"label_flip": None, "reason": reason}) + b"\n")
+        write_atomic(
+            context.folder.path / "redteam.json", canonical_json({"label_flip": None, "reason": reason}) + b"\n"
+        )
         context.say(f"label-flip attack not run: {reason}")
         return {"label_flip": "not run", "reason": reason}
     feature_of = read_features(context.inputs["reward"] / "features.safetensors")
@@ -45,5 +47,6 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     with safe_open(path, framework="np") as file:
         pooled = file.get_tensor("pooled").astype(np.float64)
         ids = json.loads(file.metadata()["ids"])
-    response, prompt = np.split(pooled, 2, axis=1)
+        sizes = json.loads(file.metadata()["sizes"])
+    response, prompt = np.split(pooled, [sizes[0]], axis=1)
     return dict(zip(ids, interaction_features(response, prompt), strict=True))

@@ -62,6 +62,7 @@ def run(context: StageContext) -> Summary:
     raw = score_rows(material.rows, members, range(len(material.responses)))
     measured = _measure(material, raw, test)
     normalisation = _normalise(context, model, material, members, raw, held)
+    baseline = prompt_baselines(material, members, raw)
     folds = _cross_validate(context, material) if settings.folds else None
     _write(context, model, material, members)
     report = {
@@ -70,6 +71,7 @@ def run(context: StageContext) -> Summary:
         "heldout_prompts": sorted(held),
         "normalisation": normalisation,
         "folds": folds,
+        "prompt_baselines": baseline,
         "train_pairs": len(train),
         "responses_cut": material.cut,
     }
@@ -170,6 +172,17 @@ def _normalise(
     return {"responses": count, "mean": float(scores.mean()), "std": float(scores.mean(0).std(unbiased=False))}
 
 
+def prompt_baselines(material: Material, members: Sequence[RewardMember], raw_M_N: Tensor) -> dict[str, float]:
+    """Mean normalised score of each prompt's rated responses; PPO's reward is what a response scores above it."""
+    gain = torch.stack([member.gain for member in members])[:, None]
+    bias = torch.stack([member.bias for member in members])[:, None]
+    scores = (gain * raw_M_N + bias).mean(0).tolist()
+    found: dict[str, list[float]] = {}
+    for response, score in zip(material.responses, scores, strict=True):
+        found.setdefault(response.prompt_id, []).append(score)
+    return {prompt: sum(values) / len(values) for prompt, values in found.items()}
+
+
 def _fresh_scores(
     context: StageContext, model: LanguageModel, material: Material, members: Sequence[RewardMember]
 ) -> Tensor:
@@ -214,9 +227,7 @@ def _cross_validate(context: StageContext, material: Material) -> dict[str, Any]
 
 
 @torch.no_grad()
-def _write(
-    context: StageContext, model: LanguageModel, material: Material, members: Sequence[RewardMember]
-) -> None:
+def _write(context: StageContext, model: LanguageModel, material: Material, members: Sequence[RewardMember]) -> None:
     for index, member in enumerate(members):
         save_member(member, context.folder.path / "model" / f"member-{index}", base=model.name)
     features = []
@@ -224,4 +235,5 @@ def _write(
         dialogues, branch = material.rows.batch(range(start, min(start + FEATURES_AT_ONCE, len(material.responses))))
         features.append(pooled(branch, dialogues).cpu())
     ids = canonical_json([r.id for r in material.responses]).decode()
-    save_file({"pooled": torch.cat(features)}, context.folder.path / "features.safetensors", metadata={"ids": ids})
+    metadata = {"ids": ids, "sizes": canonical_json(list(members[0].head.sizes)).decode()}
+    save_file({"pooled": torch.cat(features)}, context.folder.path / "features.safetensors", metadata=metadata)

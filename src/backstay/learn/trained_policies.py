@@ -1,0 +1,91 @@
+"""The policies of a finished run of sft or ppo, before and after its training, on the base that it was trained on."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from backstay.errors import IntegrityError, UsageError
+from backstay.learn.models.adapters import Adapter, load_adapter
+from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.models.load import load_model
+from backstay.learn.settings import ModelSettings, PpoSettings, SampleSettings, SftSettings
+
+
+class FinishedRun(Protocol):
+    """What is asked of a run: where it lies, whose it is, and its manifest."""
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, beside those of the runs that it read."""
+
+    @property
+    def stage(self) -> str:
+        """`sft` or `ppo`."""
+
+    @property
+    def manifest(self) -> Any:
+        """A manifest with `predicate`, or None while the run is unfinished."""
+
+
+@dataclass(frozen=True)
+class TrainedPolicies:
+    """A policy before and after training; `max_new_tokens` and `temperature` are those of its training, or defaults."""
+
+    model: LanguageModel
+    before: tuple[Adapter, ...]
+    after: tuple[Adapter, ...]
+    before_name: str
+    after_name: str
+    max_new_tokens: int
+    temperature: float
+
+
+def load_trained(run: FinishedRun) -> TrainedPolicies:
+    """Load base and adapters of a run.
+
+    For ppo, before is the reference (the sft policy) and after the trained policy; for sft, before is the base.
+    Raises UsageError for a run of another stage, an unfinished one, or one whose sft run is gone, and IntegrityError
+    when the base model is not the one of the training.
+    """
+    if run.manifest is None or run.stage not in {"sft", "ppo"}:
+        state = "unfinished" if run.manifest is None else f"a run of {run.stage}"
+        raise UsageError(f"{run.path.name} is {state}; a finished run of ppo or sft is needed", cure="backstay runs")
+    predicate: dict[str, Any] = run.manifest.predicate
+    settings = predicate["settings"]
+    model = load_model(_model_settings(settings["model"], run.path.name))
+    own = _adapter(model, run.path)
+    if run.stage == "sft":
+        limit, temperature = SftSettings().max_response_tokens, SampleSettings().temperature
+        return TrainedPolicies(model, (), (own,), "base", "sft", limit, temperature)
+    reference = _adapter(model, run.path.parent / str(predicate["inputs"]["sft"]["run"]))
+    ppo = PpoSettings.model_construct(**settings["ppo"])
+    return TrainedPolicies(
+        model, (reference,), (reference, own), "sft", "ppo", int(ppo.max_new_tokens), float(ppo.temperature)
+    )
+
+
+def _model_settings(data: dict[str, Any], name: str) -> ModelSettings:
+    try:
+        return ModelSettings.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(
+            f"{name} has model settings that this version does not know: {'.'.join(map(str, first['loc']))}",
+            cure="run the stage again with this version, or use the version that made it",
+        ) from error
+
+
+def _adapter(model: LanguageModel, run: Path) -> Adapter:
+    folder = run / "model"
+    if not folder.is_dir():
+        raise UsageError(f"{run} holds no model/", cure="run the loop again; finished stages are reused")
+    trained_on = json.loads((folder / "adapter_config.json").read_bytes()).get("backstay", {}).get("base_digest")
+    if trained_on not in {None, model.digest}:
+        raise IntegrityError(
+            f"{run.name} was trained on another base than {model.name!r} is now",
+            cure="restore that model, or run again",
+        )
+    return load_adapter(folder).to(model.device).requires_grad_(False)
