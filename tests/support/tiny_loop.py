@@ -82,7 +82,7 @@ def shaken(module: M, *, scale: float = 0.1, seed: int = 0) -> M:
     with torch.no_grad():
         for parameter in module.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter += scale * noise.to(parameter.dtype)
+            parameter.add_(scale * noise.to(parameter.dtype))
     return module
 
 
@@ -112,7 +112,10 @@ def run_reward(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
     index = {tuple(tokens): number for number, tokens in enumerate(prompts)}
     rows = BranchStates(model, prompts, [x.response for x in taught], [index[x.prompt] for x in taught])
     draw = random.Random(1)
-    pairs = [Comparison(*draw.sample(range(12), 2), p_a=draw.random(), weight=draw.random()) for _ in range(15)]
+    pairs = []
+    for _ in range(15):
+        a, b = draw.sample(range(12), 2)
+        pairs.append(Comparison(a, b, p_a=draw.random(), weight=draw.random()))
     settings = RewardSettings(members=2, epochs=2, batch_size=4, lora_rank=4, checkpoint_every=3)
     return {f"member-{i}": m for i, m in enumerate(train_ensemble(rows, pairs, settings, folder))}
 
@@ -165,7 +168,7 @@ class _Countdown:
 
 
 def _kill_in_checkpoint(count: int) -> None:
-    tick, write = _Countdown(count), training_state.save_file
+    tick, write = _Countdown(count), vars(training_state)["save_file"]
 
     def save_half(tensors: dict[str, torch.Tensor], path: Path) -> None:
         write(tensors, path)
@@ -173,7 +176,7 @@ def _kill_in_checkpoint(count: int) -> None:
             os.truncate(path, path.stat().st_size // 2)
         tick({})
 
-    training_state.save_file = save_half
+    vars(training_state)["save_file"] = save_half
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from backstay.learn.ppo.rollouts import Experience, collect
 from backstay.learn.scalar_models import RewardMember, ValueModel
 from backstay.learn.training_state import adamw
 
-
 BASELINE = [0.5, -0.25, 0.0] * 4
 
 
@@ -42,7 +41,12 @@ class Round:
 
 
 def play(
-    dtype: torch.dtype = torch.float64, *, drift: float = 0.0, branch_layer: int = 1, train: str = "lora", **changes: Any
+    dtype: torch.dtype = torch.float64,
+    *,
+    drift: float = 0.0,
+    branch_layer: int = 1,
+    train: str = "lora",
+    **changes: Any,
 ) -> Round:
     """Gather a round; `drift` is noise on the policy adapter, so that it has moved away from the reference."""
     shape = tiny_shape(branch_layer=branch_layer, train=train)

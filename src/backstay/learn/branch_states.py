@@ -1,6 +1,6 @@
 """Branch states of fixed texts, computed once: every epoch and every ensemble member starts from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from backstay.learn.batches import Dialogues, by_length, pad_dialogues
 from backstay.learn.models.decoder import Adapters
 from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.scalar_models import PROMPT_PARTS, RESPONSE_PARTS, pooled
 
 TOKENS_AT_ONCE = 4096
 
@@ -32,6 +33,10 @@ class BranchStates:
         self.prompt_of = prompt_of
         self._prompt_states: dict[int, Tensor] = {}
         self._response_states: dict[int, Tensor] = {}
+        self._features: Tensor | None = None
+        self._rows_of: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompt_of):
+            self._rows_of.setdefault(prompt, []).append(row)
 
     def __len__(self) -> int:
         return len(self.responses)
@@ -55,23 +60,58 @@ class BranchStates:
         if decoder.branch_layer == 0:
             return dialogues, decoder.trunk(dialogues.tokens_B_T, dialogues.mask_B_T, adapters=adapters)
         self.compute()
+        return dialogues, self._assemble(rows, dialogues)
+
+    @torch.no_grad()
+    def features(self) -> Tensor:
+        """Pooled branch states of every row, `[N, 5D]`, computed once; the states themselves are not kept for it."""
+        if self._features is None:
+            width = (RESPONSE_PARTS + PROMPT_PARTS) * self.model.decoder.hidden_size
+            self._features = self.model.decoder.embedding.new_zeros(len(self), width)
+            for prompts in self._groups(sorted(self._rows_of)):
+                rows = self._rows_under(prompts)
+                dialogues, branch = self._fleeting(prompts, rows)
+                self._features[rows] = pooled(branch, dialogues)
+        return self._features
+
+    def _fleeting(self, prompts: list[int], rows: list[int]) -> tuple[Dialogues, Tensor]:
+        """Tokens and states of some rows, leaving nothing behind that was not there before."""
+        if self.model.decoder.branch_layer == 0 or prompts[0] in self._prompt_states:
+            return self.batch(rows)
+        self._compute(prompts)
+        dialogues = self.dialogues(rows)
+        branch = self._assemble(rows, dialogues)
+        for prompt in prompts:
+            del self._prompt_states[prompt]
+        for row in rows:
+            del self._response_states[row]
+        return dialogues, branch
+
+    def _assemble(self, rows: Sequence[int], dialogues: Dialogues) -> Tensor:
+        decoder, width = self.model.decoder, dialogues.prompt_width
         branch = decoder.embedding.new_zeros(*dialogues.tokens_B_T.shape, decoder.hidden_size)
-        width = dialogues.prompt_width
         for index, row in enumerate(rows):
             prompt, response = self._prompt_states[self.prompt_of[row]], self._response_states[row]
             branch[index, width - len(prompt) : width] = prompt
             branch[index, width : width + len(response)] = response
-        return dialogues, branch
+        return branch
 
     @torch.no_grad()
     def compute(self) -> None:
         """Run the trunk over everything that is not there yet, in batches of similar prompt length."""
-        missing = sorted({self.prompt_of[row] for row in range(len(self)) if row not in self._response_states})
-        for group in by_length([len(self.prompts[p]) for p in missing], _prompts_at_once(self.prompts)):
-            self._compute([missing[index] for index in group])
+        for group in self._groups(sorted(set(self._rows_of) - set(self._prompt_states))):
+            self._compute(group)
+
+    def _groups(self, prompts: list[int]) -> Iterator[list[int]]:
+        lengths = [len(self.prompts[prompt]) for prompt in prompts]
+        for group in by_length(lengths, _prompts_at_once(lengths)):
+            yield [prompts[index] for index in group]
+
+    def _rows_under(self, prompts: list[int]) -> list[int]:
+        return [row for prompt in prompts for row in self._rows_of[prompt]]
 
     def _compute(self, prompts: list[int]) -> None:
-        rows = [row for row in range(len(self)) if self.prompt_of[row] in set(prompts)]
+        rows = self._rows_under(prompts)
         decoder = self.model.decoder
         heads = pad_dialogues([self.prompts[p] for p in prompts], [[] for _ in prompts], self.model.pad_id)
         tails = self.dialogues(rows)
@@ -92,6 +132,5 @@ class BranchStates:
             self._response_states[row] = state[: len(self.responses[row])].clone()
 
 
-def _prompts_at_once(prompts: Sequence[Sequence[int]]) -> int:
-    longest = max((len(p) for p in prompts), default=1)
-    return max(1, min(32, TOKENS_AT_ONCE // longest))
+def _prompts_at_once(lengths: Sequence[int]) -> int:
+    return max(1, min(32, TOKENS_AT_ONCE // max(lengths, default=1)))

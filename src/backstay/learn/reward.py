@@ -78,8 +78,7 @@ def _step(
     p_a = rows.model.decoder.embedding.new_tensor([c.p_a for c in batch])
     weight = rows.model.decoder.embedding.new_tensor([c.weight for c in batch])
     optimizer.zero_grad()
-    dialogues, branch = rows.batch([c.a for c in batch] + [c.b for c in batch])
-    score_a, score_b = member(rows.model.decoder, dialogues, branch).chunk(2)
+    score_a, score_b = _scores(rows, member, [c.a for c in batch] + [c.b for c in batch]).chunk(2)
     loss = bradley_terry_loss(score_a, score_b, p_a, weight) / weight.sum().clamp(min=1e-8)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     norm = clip_gradients([member], limit)
@@ -88,13 +87,19 @@ def _step(
     return loss.item(), right.item(), norm
 
 
+def _scores(rows: BranchStates, member: RewardMember, which: Sequence[int]) -> Tensor:
+    """A member's scores of some rows; one without layers of its own reads pooled states that never change."""
+    if member.layers == 0:
+        return member.score(rows.features()[which])
+    return member(rows.model.decoder, *rows.batch(which))  # type: ignore[no-any-return]  # calling a module is untyped
+
+
 @torch.no_grad()
 def score_rows(rows: BranchStates, members: Sequence[RewardMember], which: Sequence[int]) -> Tensor:
     """Scores `[M, len(which)]` of some rows under every member."""
     scores = rows.model.decoder.embedding.new_zeros(len(members), len(which))
     lengths = [len(rows.responses[row]) + len(rows.prompts[rows.prompt_of[row]]) for row in which]
     for group in by_length(lengths, SCORED_AT_ONCE):
-        dialogues, branch = rows.batch([which[index] for index in group])
         for index, member in enumerate(members):
-            scores[index, group] = member(rows.model.decoder, dialogues, branch)
+            scores[index, group] = _scores(rows, member, [which[place] for place in group])
     return scores

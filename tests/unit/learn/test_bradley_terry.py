@@ -36,7 +36,7 @@ def test_an_even_label_pulls_nowhere_at_equal_scores() -> None:
     score = torch.tensor([0.7, -2.0], dtype=torch.float64, requires_grad=True)
     against = score.detach().clone().requires_grad_()
     half = torch.full((2,), 0.5, dtype=torch.float64)
-    bradley_terry_loss(score, against, half, torch.ones(2).double()).backward()
+    torch.autograd.backward(bradley_terry_loss(score, against, half, torch.ones(2).double()))
     assert score.grad is not None and against.grad is not None
     assert score.grad.tolist() == [0.0, 0.0]
     assert against.grad.tolist() == [0.0, 0.0]
@@ -45,7 +45,7 @@ def test_an_even_label_pulls_nowhere_at_equal_scores() -> None:
 def test_the_gradient_is_predicted_minus_labelled_probability() -> None:
     score = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
     zero, label = torch.zeros(1).double(), torch.tensor([0.9]).double()
-    bradley_terry_loss(score, zero, label, torch.tensor([2.0]).double()).backward()
+    torch.autograd.backward(bradley_terry_loss(score, zero, label, torch.tensor([2.0]).double()))
     assert score.grad is not None
     assert float(score.grad) == pytest.approx(2 * (1 / (1 + math.exp(-0.3)) - 0.9))
 

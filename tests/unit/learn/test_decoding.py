@@ -26,7 +26,9 @@ def rolled(model: LanguageModel, adapters: tuple[Adapter, ...] = (), **changes: 
     return sample(model, prompts, adapters=adapters, generator=generator, **settings)  # type: ignore[arg-type]  # by name
 
 
-def next_token_logprobs(model: LanguageModel, tokens: list[int], adapters: tuple[Adapter, ...], temperature: float) -> Tensor:
+def next_token_logprobs(
+    model: LanguageModel, tokens: list[int], adapters: tuple[Adapter, ...], temperature: float
+) -> Tensor:
     """log softmax(logits / T) after a text, from one plain pass without padding."""
     row, real = torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.bool)
     hidden = model.decoder.top(model.decoder.trunk(row, real), real, adapters)
@@ -107,7 +109,8 @@ def test_kept_branch_states_equal_a_fresh_trunk_pass(model64: LanguageModel) -> 
     decoder = model64.decoder
     assert rollout.branch_B_T_D.shape == (40, rollout.dialogues.tokens_B_T.shape[1], decoder.hidden_size)
     for row in range(40):
-        tokens, branch = sum(real_tokens(rollout, row), []), rollout.branch_B_T_D[row][rollout.dialogues.mask_B_T[row]]
+        prompt, response = real_tokens(rollout, row)
+        tokens, branch = prompt + response, rollout.branch_B_T_D[row][rollout.dialogues.mask_B_T[row]]
         fresh = decoder.trunk(torch.tensor([tokens]), torch.ones(1, len(tokens), dtype=torch.bool))[0]
         assert (branch - fresh).abs().max() < 1e-10  # the last response token included
     assert bool((~rollout.finished_B).any()) and bool(rollout.finished_B.any())

@@ -9,12 +9,12 @@ import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize, quantize
 from safetensors.torch import load_file
+from tiny_loop import tiny_shape
 from tokenizers.pre_tokenizers import ByteLevel
 
 from backstay.errors import UsageError
 from backstay.learn.models.gguf import convert_gguf
 from backstay.learn.models.load import load_model
-from tiny_loop import tiny_shape
 
 HIDDEN, HEADS, KV_HEADS, FFN, LAYERS = 32, 4, 2, 64, 2
 HEAD_DIM = HIDDEN // HEADS
@@ -141,7 +141,10 @@ def test_a_converted_model_loads_and_speaks(tmp_path: Path) -> None:
     assert (tokens[0], tokens[-1]) == (1, 2)
     words = [TOKENS[token] for token in model.encode("at the 12")]
     assert words == ["a", "t", "Ġthe", "Ġ", "1", "2"]  # merges apply, digits stand alone
-    hidden = model.decoder.top(model.decoder.trunk(torch.tensor([tokens]), torch.ones(1, len(tokens)).bool()), torch.ones(1, len(tokens)).bool())
+    hidden = model.decoder.top(
+        model.decoder.trunk(torch.tensor([tokens]), torch.ones(1, len(tokens)).bool()),
+        torch.ones(1, len(tokens)).bool(),
+    )
     assert hidden.isfinite().all()
 
 
@@ -151,7 +154,9 @@ def test_random_text_survives_the_tokenizer(tmp_path: Path) -> None:
     model = load_model(tiny_shape(source=str(tmp_path / "model")))
     draw = random.Random(0)
     for _ in range(50):
-        text = "".join(chr(draw.choice((draw.randrange(32, 127), draw.randrange(0xA1, 0x2FF), 0x1F600))) for _ in range(30))
+        text = "".join(
+            chr(draw.choice((draw.randrange(32, 127), draw.randrange(0xA1, 0x2FF), 0x1F600))) for _ in range(30)
+        )
         assert model.tokenizer.decode(model.encode(text), skip_special_tokens=False) == text
 
 

@@ -17,7 +17,7 @@ def two_categoricals(distance: float = 1.0, size: int = 40) -> tuple[Tensor, Ten
 
 
 def expectation(estimate: Tensor, policy: Tensor) -> float:
-    return sum(math.exp(p) * e for p, e in zip(policy.tolist(), estimate.tolist(), strict=True))
+    return float(sum(math.exp(p) * e for p, e in zip(policy.tolist(), estimate.tolist(), strict=True)))
 
 
 def test_k1_and_k3_have_the_kl_as_their_expectation() -> None:

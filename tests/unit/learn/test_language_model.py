@@ -9,7 +9,7 @@ from backstay.records import Message, Prompt
 
 def dialogue(*contents: str) -> Prompt:
     roles = ("user", "assistant")
-    turns = tuple(Message(role=roles[i % 2], content=text) for i, text in enumerate(contents))  # type: ignore[arg-type]  # literals
+    turns = tuple(Message(role=roles[i % 2], content=text) for i, text in enumerate(contents))
     return Prompt.make(turns, source="test")
 
 

@@ -26,7 +26,7 @@ def test_every_setting_is_documented() -> None:
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        PpoSettings(**settings)  # type: ignore[arg-type]  # the point of the test
+        PpoSettings(**settings)
 
 
 def test_without_a_budget_any_target_goes() -> None:

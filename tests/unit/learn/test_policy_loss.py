@@ -53,7 +53,7 @@ def test_value_loss_equals_a_slow_loop(clip: float) -> None:
 def test_gradient_of_one_token_by_hand(log_ratio: float, advantage: float, slope: float) -> None:
     logprob = torch.tensor([[log_ratio - 1.0]], dtype=torch.float64, requires_grad=True)
     old, mask = torch.tensor([[-1.0]], dtype=torch.float64), torch.ones(1, 1).bool()
-    clipped_policy_loss(logprob, old, torch.tensor([[advantage]]).double(), mask, clip=0.2).backward()
+    torch.autograd.backward(clipped_policy_loss(logprob, old, torch.tensor([[advantage]]).double(), mask, clip=0.2))
     assert logprob.grad is not None
     assert float(logprob.grad) == pytest.approx(slope, abs=1e-12)
 
@@ -61,7 +61,7 @@ def test_gradient_of_one_token_by_hand(log_ratio: float, advantage: float, slope
 def test_padding_has_no_loss_and_no_gradient() -> None:
     x = tokens()
     logprob = x["logprob"].requires_grad_()
-    clipped_policy_loss(logprob, x["old_logprob"], x["advantage"], x["mask"], clip=0.2).backward()
+    torch.autograd.backward(clipped_policy_loss(logprob, x["old_logprob"], x["advantage"], x["mask"], clip=0.2))
     assert logprob.grad is not None
     assert logprob.grad[~x["mask"]].abs().max() == 0
     louder = {name: value.masked_fill(~x["mask"], 1e6) for name, value in x.items() if name != "mask"}

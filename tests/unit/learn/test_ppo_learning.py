@@ -18,11 +18,14 @@ def moved() -> Round:
     played = play(drift=0.1)
     with torch.no_grad():
         for parameter in [*played.policy.parameters(), *played.value.parameters()]:
-            parameter += 0.05 * torch.sin(torch.arange(parameter.numel(), dtype=torch.float64)).view_as(parameter)
+            wave = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64)).view_as(parameter)
+            parameter.add_(0.05 * wave)
     return played
 
 
-def gradients(played: Round, experience: Experience, rows: Tensor, micro_batch: int) -> tuple[MinibatchTotals, list[Tensor]]:
+def gradients(
+    played: Round, experience: Experience, rows: Tensor, micro_batch: int
+) -> tuple[MinibatchTotals, list[Tensor]]:
     learner = played.learner(micro_batch=micro_batch)
     totals = learner.accumulate(experience, rows)
     modules: tuple[nn.Module, ...] = (played.policy, played.value)
@@ -180,7 +183,7 @@ def test_every_pass_takes_every_response_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Learner, "step", noted)
     played.learner().update(played.experience, torch.Generator().manual_seed(0))
     assert [len(rows) for rows in seen] == [3] * 12
-    passes = [sum(seen[i : i + 4], []) for i in (0, 4, 8)]
+    passes = [[row for rows in seen[i : i + 4] for row in rows] for i in (0, 4, 8)]
     assert all(sorted(one) == list(range(12)) for one in passes)
     assert passes[0] != passes[1] != passes[2]
 

@@ -23,19 +23,21 @@ GOOD, BAD = 40, 41  # two words; a response that holds the first is preferred
 def rows_of(model: LanguageModel, count: int = 24) -> BranchStates:
     draw = random.Random(0)
     responses = [
-        [*(draw.randrange(50, 90) for _ in range(draw.randrange(1, 6))), GOOD if i % 2 else BAD, 2] for i in range(count)
+        [*(draw.randrange(50, 90) for _ in range(draw.randrange(1, 6))), GOOD if i % 2 else BAD, 2]
+        for i in range(count)
     ]
     return BranchStates(model, prompt_tokens(model), responses, [i % 10 for i in range(count)])
 
 
 def comparisons(count: int, seed: int = 1) -> list[Comparison]:
-    draw = random.Random(seed)
-    return [Comparison(*draw.sample(range(24), 2), p_a=draw.random(), weight=draw.random()) for _ in range(count)]
+    draw, made = random.Random(seed), []
+    for _ in range(count):
+        a, b = draw.sample(range(24), 2)
+        made.append(Comparison(a, b, p_a=draw.random(), weight=draw.random()))
+    return made
 
 
-def step_gradient(
-    member: RewardMember, rows: BranchStates, batch: Sequence[Comparison]
-) -> tuple[float, list[Tensor]]:
+def step_gradient(member: RewardMember, rows: BranchStates, batch: Sequence[Comparison]) -> tuple[float, list[Tensor]]:
     """Loss and gradients of one step; the weights stay as they are."""
     own = copy.deepcopy(member).requires_grad_(True)
     loss, _, _ = _step(rows, batch, own, torch.optim.SGD(own.parameters(), lr=0.0), 0.0)
@@ -134,6 +136,8 @@ def test_an_ensemble_logs_every_step_of_every_member(model: LanguageModel, tmp_p
     rates = [3e-3 * (1 - step / 20) for step in range(20)] * 2
     assert [row["learning_rate"] for row in rows] == pytest.approx(rates)
     assert all(0 <= row["accuracy"] <= 1 and row["steps"] == 40 for row in rows)
+    page = (Path(__file__).parents[3] / "docs" / "learn" / "metrics.md").read_text().split("\n## ")
+    assert all(f"| `{name}` |" in page[2] for name in rows[0])
     assert rows[-1]["accuracy"] > rows[0]["accuracy"] or rows[-1]["accuracy"] == 1.0
 
 

@@ -41,6 +41,10 @@ def unit(vector: list[float]) -> list[float]:
     return [x / size for x in vector]
 
 
+def unit_mean(states: list[list[float]]) -> list[float]:
+    return unit([sum(column) / len(states) for column in zip(*states, strict=True)])
+
+
 def test_pooling_equals_a_slow_loop() -> None:
     dialogues = pad_dialogues(PROMPTS, RESPONSES, 0)
     generator = torch.Generator().manual_seed(0)
@@ -48,10 +52,9 @@ def test_pooling_equals_a_slow_loop() -> None:
     found = pooled(hidden, dialogues)
     width = dialogues.prompt_width
     for row, (prompt, response) in enumerate(zip(PROMPTS, RESPONSES, strict=True)):
-        wanted: list[float] = []
-        for first, count in ((width, len(response)), (width - len(prompt), len(prompt))):
-            states = [unit(hidden[row, column].tolist()) for column in range(first, first + count)]
-            wanted += unit([sum(column) / count for column in zip(*states, strict=True)]) + states[-1]
+        states = [unit(state.tolist()) for state in hidden[row]]
+        asked, answered = states[width - len(prompt) : width], states[width : width + len(response)]
+        wanted = [*unit_mean(answered), *unit_mean(answered[:4]), *answered[-1], *unit_mean(asked), *asked[-1]]
         assert found[row].tolist() == pytest.approx(wanted, abs=1e-6)
 
 
@@ -59,10 +62,10 @@ def test_the_head_by_hand() -> None:
     head = RewardHead(4).double()
     head.initialise(torch.Generator().manual_seed(0))
     shaken(head, seed=1)
-    features = torch.randn(3, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    features = torch.randn(3, 20, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     found = head(features).tolist()
     for row in range(3):
-        response, prompt = features[row, :4], features[row, 4:]
+        response, prompt = features[row, :12], features[row, 12:]
         total = float((head.linear.weight[0] @ response + head.linear.bias[0]).detach())
         for k in range(INTERACTIONS):
             left = float((head.response.weight[k] @ response).detach())
@@ -74,7 +77,8 @@ def test_the_head_by_hand() -> None:
 def test_the_head_starts_small_and_unbiased() -> None:
     head = RewardHead(128)
     head.initialise(torch.Generator().manual_seed(0))
-    assert float(head.response.weight.detach().std()) == pytest.approx(1 / math.sqrt(129), rel=0.05)
+    assert float(head.response.weight.detach().std()) == pytest.approx(1 / math.sqrt(3 * 128 + 1), rel=0.05)
+    assert float(head.prompt.weight.detach().std()) == pytest.approx(1 / math.sqrt(2 * 128 + 1), rel=0.05)
     assert float(head.linear.bias.detach()) == 0 and float(head.prompt.bias.detach().abs().max()) == 0
 
 
@@ -88,9 +92,7 @@ def test_padding_and_company_do_not_change_a_score(model64: LanguageModel, layer
         together.response_B,
         together.prompt_width + 3,
     )
-    alone = [
-        scores(model64, member, pad_dialogues([p], [r], 0))[0] for p, r in zip(PROMPTS, RESPONSES, strict=True)
-    ]
+    alone = [scores(model64, member, pad_dialogues([p], [r], 0))[0] for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     for found in (scores(model64, member, together), scores(model64, member, padded)):
         assert (found - torch.stack(alone)).abs().max() < 1e-10
 
@@ -104,7 +106,9 @@ def test_a_fresh_adapter_leaves_the_base_states_alone(model: LanguageModel) -> N
     assert torch.equal(member.features(model.decoder, dialogues, branch).detach(), plain)
 
 
-@pytest.mark.parametrize(("branch_layer", "wanted", "got"), [(0, 1, 1), (0, 9, 2), (1, 9, 1), (2, 1, 0), (1, 0, 0)])
+@pytest.mark.parametrize(
+    ("branch_layer", "wanted", "got"), [(0, 1, 1), (0, 9, 2), (0, 0, 2), (1, 9, 1), (2, 1, 0), (1, 0, 0)]
+)
 def test_a_member_runs_no_more_layers_than_there_are(branch_layer: int, wanted: int, got: int) -> None:
     decoder = load_tiny(branch_layer=branch_layer).decoder
     member = new_member(decoder, layers=wanted, rank=2, generator=torch.Generator().manual_seed(0))

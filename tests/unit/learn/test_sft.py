@@ -51,7 +51,7 @@ def gradients(model: LanguageModel, batches: list[list[int]], taught: Sequence[L
     for batch in batches:
         dialogues, branch = rows.batch(batch)
         loss = -response_logprobs(model.decoder, dialogues, branch, (adapter,)).sum() / total
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.autograd.backward(loss)
     return [parameter.grad for parameter in adapter.parameters() if parameter.grad is not None]
 
 
@@ -75,6 +75,8 @@ def test_training_learns_and_logs_every_step(model: LanguageModel, tmp_path: Pat
     after = sum(slow_nll(model, lesson, (adapter,)) for lesson in taught)
     assert after < before / 2
     assert adapter.kind == kind
+    page = (Path(__file__).parents[3] / "docs" / "learn" / "metrics.md").read_text().split("\n## ")
+    assert all(f"| `{name}` |" in page[1] for name in rows[0])
 
 
 def test_every_pass_takes_every_lesson_once(
@@ -90,7 +92,7 @@ def test_every_pass_takes_every_lesson_once(
     monkeypatch.setattr(BranchStates, "batch", noted)
     train_sft(model, lessons(model, 10), tiny_shape(), SftSettings(epochs=3, batch_size=4), RunFolder(tmp_path))
     assert [len(batch) for batch in seen] == [4, 4, 2] * 3
-    passes = [sum(seen[i : i + 3], []) for i in (0, 3, 6)]
+    passes = [[row for rows in seen[i : i + 3] for row in rows] for i in (0, 3, 6)]
     assert all(sorted(one) == list(range(10)) for one in passes)
     assert passes[0] != passes[1] != passes[2]
 

@@ -24,7 +24,7 @@ def make(seed: int = 0) -> tuple[TrainingState, Callable[[], Tensor]]:
         loss: Tensor = modules["b"](modules["a"](torch.randn(4, 3, generator=generator)).tanh()).square().mean()
         for optimizer in optimizers.values():
             optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.autograd.backward(loss)
         for optimizer in optimizers.values():
             optimizer.step()
         return loss.detach()

@@ -8,6 +8,7 @@ import importlib
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,35 @@ def _load(folder: Path) -> tuple[Any, list[str]]:
     return causal, sorted(found["unexpected_keys"])
 
 
+def foreign_architecture(folder: Path) -> Architecture:
+    """The sizes of a model from its configuration alone; raises UsageError for one that cannot be run."""
+    _check_configuration(folder)
+    auto: Any = importlib.import_module("transformers").AutoConfig
+    try:
+        return _sizes(auto.from_pretrained(folder, trust_remote_code=False, local_files_only=True))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UsageError(f"transformers cannot read {folder}: {_line(error)}", cure=_TEXT_ONLY) from error
+
+
 def _architecture(causal: Any) -> Architecture:
-    config = causal.config.get_text_config(decoder=True)
+    embedding = causal.get_input_embeddings().weight
+    tied = embedding is causal.get_output_embeddings().weight
+    return replace(_sizes(causal.config), vocab_size=int(embedding.shape[0]), tie_embeddings=tied)
+
+
+def _sizes(whole: Any) -> Architecture:
+    config = whole.get_text_config(decoder=True)
     heads, width = int(config.num_attention_heads), int(config.hidden_size)
     return Architecture(
         model_type=config.model_type,
-        vocab_size=int(causal.get_input_embeddings().weight.shape[0]),
+        vocab_size=int(config.vocab_size),
         hidden_size=width,
         intermediate_size=int(getattr(config, "intermediate_size", None) or 4 * width),
         n_layers=int(config.num_hidden_layers),
         n_heads=heads,
         n_kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
         head_dim=int(getattr(config, "head_dim", None) or width // heads),
-        tie_embeddings=causal.get_input_embeddings().weight is causal.get_output_embeddings().weight,
+        tie_embeddings=bool(getattr(config, "tie_word_embeddings", False)),
         max_positions=int(getattr(config, "max_position_embeddings", None) or 8192),
     )
 

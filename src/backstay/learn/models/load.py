@@ -42,16 +42,48 @@ def load_model(settings: ModelSettings) -> LanguageModel:
 
     Raises UsageError when it is not there or of a kind that cannot be read, IntegrityError when its hash is wrong.
     """
-    torch.set_num_threads(settings.threads or _physical_cores())
+    use_threads(settings)
     folder = model_folder(settings.source)
     config = _json_if_there(folder / "config.json")
-    device = _device(settings.device)
+    decoder = _decoder(folder, config, settings.branch_layer).to(device_of(settings))
+    return _assemble(settings, folder, config, decoder, model_digest(settings.source))
+
+
+def load_reader(settings: ModelSettings) -> LanguageModel:
+    """The base without its weights: enough to read tokens and sizes, not to run; a hub id is never fetched.
+
+    Raises UsageError when a hub id is not in the local cache, and what `load_model` raises.
+    """
+    folder = _cached_folder(settings.source)
+    config = _json_if_there(folder / "config.json")
+    if supports(config):
+        architecture, branch_layer = parse_architecture(config), settings.branch_layer
+    else:
+        from backstay.learn.models.foreign import foreign_architecture  # transformers takes seconds to import
+
+        architecture, branch_layer = foreign_architecture(folder), 0
+    return _assemble(settings, folder, config, Decoder(architecture, {}, branch_layer), "")
+
+
+def use_threads(settings: ModelSettings) -> None:
+    """Let torch use as many threads as the settings say."""
+    torch.set_num_threads(settings.threads or _physical_cores())
+
+
+def device_of(settings: ModelSettings) -> torch.device:
+    """Where tensors are to live; raises UsageError for a CUDA device that is not there."""
+    return _device(settings.device)
+
+
+def _assemble(
+    settings: ModelSettings, folder: Path, config: dict[str, Any], decoder: Decoder, digest: str
+) -> LanguageModel:
     tokenizer_config = _json_if_there(folder / "tokenizer_config.json")
     tokenizer = _tokenizer(folder / "tokenizer.json")
     return LanguageModel(
         name=settings.source,
-        digest=model_digest(settings.source),
-        decoder=_decoder(folder, config, settings.branch_layer).to(device),
+        digest=digest,
+        decoder=decoder,
         tokenizer=tokenizer,
         template=_template(folder, tokenizer_config, tokenizer),
         stop_ids=_stop_ids(folder, config, tokenizer_config, tokenizer),
@@ -69,7 +101,7 @@ def model_folder(source: str) -> Path:
         return write_tiny(cache_folder() / "models" / "tiny")
     if Path(source).is_dir():
         return _checked_folder(Path(source))
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
+    if _named_on_hub(source):
         return _from_hub(source)
     raise UsageError(
         f"no model {source!r}: neither a folder nor a hub id",
@@ -144,12 +176,13 @@ def _checked_folder(folder: Path) -> Path:
     return folder
 
 
-def _from_hub(source: str) -> Path:
+def _from_hub(source: str, *, local_only: bool = False) -> Path:
     from huggingface_hub import snapshot_download  # only a hub id needs it
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    wanted = ["*.json", "*.safetensors", "*.jinja"]
     try:
-        got = snapshot_download(source, allow_patterns=["*.json", "*.safetensors", "*.jinja"])
+        got = snapshot_download(source, allow_patterns=wanted, local_files_only=local_only)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UsageError(
             f"cannot fetch {source!r} from the hub: {type(error).__name__}",
@@ -158,12 +191,37 @@ def _from_hub(source: str) -> Path:
     return _checked_folder(Path(got))
 
 
+def is_local(source: str) -> bool:
+    """Whether a source can be read without fetching anything; raises UsageError for one that does not exist."""
+    try:
+        _cached_folder(source)
+    except UsageError:
+        if _named_on_hub(source):
+            return False
+        raise
+    return True
+
+
+def _named_on_hub(source: str) -> bool:
+    return source.count("/") == 1 and not source.startswith((".", "/", "~")) and not Path(source).is_dir()
+
+
+def _cached_folder(source: str) -> Path:
+    return _from_hub(source, local_only=True) if _named_on_hub(source) else model_folder(source)
+
+
 def _decoder(folder: Path, config: dict[str, Any], branch_layer: int) -> Decoder:
     if not supports(config):
         from backstay.learn.models.foreign import foreign_decoder  # transformers takes seconds to import
 
         return foreign_decoder(folder, branch_layer)
-    return Decoder(parse_architecture(config), _read_weights(folder, config), branch_layer)
+    architecture = parse_architecture(config)
+    if branch_layer >= architecture.n_layers:
+        raise UsageError(
+            f"model.branch_layer is {branch_layer}, but the model has {architecture.n_layers} layers: none is left",
+            cure=f"set model.branch_layer to {architecture.n_layers * 2 // 3}, or to 0 for adapters on all layers",
+        )
+    return Decoder(architecture, _read_weights(folder, config), branch_layer)
 
 
 def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from backstay.errors import UsageError
+from backstay.learn.models.adapters import merged_weight
 from backstay.learn.models.architecture import Architecture
 from backstay.learn.models.decoder import Adapters, Decoder, KeyValueCache, positions_of
 
@@ -141,12 +142,12 @@ class ForeignDecoder(Decoder):
     def merged_state(self, adapters: Adapters) -> dict[str, Tensor]:
         """The whole model's state under transformers' names, with every adapter folded in."""
         folded = self._replaced(adapters)
+        low_rank = [adapter for adapter in adapters if adapter.kind == "lora"]
         for path, module in self._linears.items():
-            for adapter in adapters:
-                delta = adapter.delta(path, torch.eye(_out_in(module)[1], device=self.embedding.device))
-                if delta is not None:
-                    base = folded.get(f"{path}.weight", self.weights[f"{path}.weight"])
-                    folded[f"{path}.weight"] = base + (delta if _is_conv1d(module) else delta.T)
+            weight = folded.get(f"{path}.weight", self.weights[f"{path}.weight"])
+            turned = _is_conv1d(module)
+            merged = merged_weight(path, weight.T if turned else weight, low_rank)
+            folded[f"{path}.weight"] = (merged.T if turned else merged).contiguous()
         known = {name: self._canonical[id(p)] for name, p in self.causal.named_parameters(remove_duplicate=False)}
         state: dict[str, Tensor] = self.causal.state_dict()
         return {name: folded.get(known.get(name, ""), tensor).detach() for name, tensor in state.items()}

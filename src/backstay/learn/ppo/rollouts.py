@@ -2,19 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from backstay.learn.advantage import gae, token_rewards, whiten
+from backstay.learn.batches import Dialogues
 from backstay.learn.bradley_terry import conservative_score, spread
 from backstay.learn.decoding import Rollout, sample
 from backstay.learn.kl import k1
-from backstay.learn.models.decoder import Adapters
+from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import branch_under, response_logprobs
-from backstay.learn.scalar_models import RewardMember, ValueModel
+from backstay.learn.scalar_models import ValueModel
 from backstay.learn.settings import PpoSettings
+
+
+class Scorer(Protocol):
+    """A reward: a member of the ensemble, or any function of the same shape."""
+
+    def __call__(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
+        """Scores `[B]`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def collect(
     *,
     policy: Adapters,
     reference: Adapters,
-    members: Sequence[RewardMember],
+    members: Sequence[Scorer],
     value: ValueModel,
     baseline: Sequence[float],
     settings: PpoSettings,
@@ -103,7 +113,7 @@ def _scored(
     model: LanguageModel,
     rollout: Rollout,
     reference: Adapters,
-    members: Sequence[RewardMember],
+    members: Sequence[Scorer],
     settings: PpoSettings,
 ) -> tuple[Tensor, Tensor]:
     logprobs, scores = [], []

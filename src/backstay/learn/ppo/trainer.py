@@ -16,8 +16,8 @@ from backstay.learn.models.decoder import Adapters
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import new_adapter
 from backstay.learn.ppo.learning import Learner
-from backstay.learn.ppo.rollouts import Experience, collect
-from backstay.learn.scalar_models import RewardMember, ValueModel
+from backstay.learn.ppo.rollouts import Experience, Scorer, collect
+from backstay.learn.scalar_models import ValueModel
 from backstay.learn.settings import ModelSettings, PpoSettings
 from backstay.learn.training_state import TrainingState, adamw
 from backstay.storage import RunFolder
@@ -51,7 +51,7 @@ class PpoTrainer:
         prompts: Sequence[Sequence[int]],
         *,
         reference: Adapters,
-        members: Sequence[RewardMember],
+        members: Sequence[Scorer],
         baseline: Sequence[float] | None = None,
         shape: ModelSettings,
         settings: PpoSettings,
@@ -188,5 +188,7 @@ def _step_means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     if not steps:
         return {}
     means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0] if name != "ratio"}
-    first = {"ratio_first": steps[0]["ratio"], "approx_kl_first": steps[0]["approx_kl"]} if "ratio" in steps[0] else {}
+    if "ratio" not in steps[0]:
+        return means
+    first = {"ratio_first": steps[0]["ratio"], "approx_kl_first": steps[0]["approx_kl"]}
     return means | first | {"optimizer_steps": len(steps)}

@@ -22,14 +22,13 @@ from backstay.learn.branch_states import BranchStates
 from backstay.learn.decoding import sample
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.reward import Comparison, score_rows, train_ensemble
-from backstay.learn.scalar_models import RewardMember, normalise, pooled, save_member
+from backstay.learn.scalar_models import RewardMember, normalise, save_member
 from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.stages.base_model import batch_generator, load_base, load_policy, prompt_tokens, to_tokens
 from backstay.records import Pair, Prompt, Response, canonical_json
 from backstay.storage import RunFolder, read_records, write_atomic
 
 NORMALISATION_RESPONSES = 96
-FEATURES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -230,10 +229,8 @@ def _cross_validate(context: StageContext, material: Material) -> dict[str, Any]
 def _write(context: StageContext, model: LanguageModel, material: Material, members: Sequence[RewardMember]) -> None:
     for index, member in enumerate(members):
         save_member(member, context.folder.path / "model" / f"member-{index}", base=model.name)
-    features = []
-    for start in range(0, len(material.responses), FEATURES_AT_ONCE):
-        dialogues, branch = material.rows.batch(range(start, min(start + FEATURES_AT_ONCE, len(material.responses))))
-        features.append(pooled(branch, dialogues).cpu())
     ids = canonical_json([r.id for r in material.responses]).decode()
     metadata = {"ids": ids, "sizes": canonical_json(list(members[0].head.sizes)).decode()}
-    save_file({"pooled": torch.cat(features)}, context.folder.path / "features.safetensors", metadata=metadata)
+    save_file(
+        {"pooled": material.rows.features().cpu()}, context.folder.path / "features.safetensors", metadata=metadata
+    )

@@ -1,0 +1,63 @@
+"""Run the benchmarks, keep each one's JSON line in benchmarks/results/, and write docs/benchmarks.md from them.
+
+    python benchmarks/run.py [NAME ...] [--data DIR] [--table-only]
+
+Without names, everything that needs no data runs; with --data (a folder with hh-rlhf/ and crowd/) the rest too.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from table import RESULTS, TABLE, table
+
+HERE = Path(__file__).parent
+PLAIN = {"demo": ["demo.py"], "ppo-lexicon": ["ppo_lexicon.py", "--updates", "20"]}
+WITH_DATA = {
+    "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
+    "aggregate-ukp": ["aggregate_ukp.py", "--data", "{data}"],
+    "screen-hh": ["screen_hh.py", "--data", "{data}"],
+}
+
+
+def machine() -> str:
+    """Processor and cores, for the head of the table; no host name."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {psutil.cpu_count(logical=True)} cores"
+
+
+def run(name: str, command: list[str]) -> None:
+    """Run one script and keep what it printed."""
+    print(f"{name} ...", file=sys.stderr)
+    shown = subprocess.run(
+        [sys.executable, HERE / command[0], *command[1:]], check=True, stdout=subprocess.PIPE, text=True
+    )
+    found = json.loads(shown.stdout.strip().splitlines()[-1])
+    kept = {"measured_on": machine(), "date": datetime.now(UTC).date().isoformat(), "command": " ".join(command)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(found | kept, sort_keys=True, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA])}")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--table-only", action="store_true", help="only write the page again")
+    options = parser.parse_args()
+    if not options.table_only:
+        RESULTS.mkdir(exist_ok=True)
+        known = PLAIN | (
+            {n: [w.format(data=options.data) for w in c] for n, c in WITH_DATA.items()} if options.data else {}
+        )
+        for name in options.names or known:
+            run(name, known[name])
+    TABLE.write_text(table())
+
+
+if __name__ == "__main__":
+    main()

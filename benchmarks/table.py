@@ -1,0 +1,148 @@
+"""docs/benchmarks.md from the JSON in benchmarks/results/: the only way a figure gets there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+TABLE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+HEAD = """\
+# Benchmarks
+
+Made by `python benchmarks/run.py` from what the scripts printed; the command below each table makes it again.
+Raters and the gold rule of the demo are **simulated**: programs that stand in for people.
+"""
+Found = dict[str, Any]
+
+
+def table() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for name, section in SECTIONS.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            found = json.loads(file.read_text())
+            parts.append(
+                f"{section(found)}\n\n`python benchmarks/{found['command']}`, {found['date']}, {found['measured_on']}\n"
+            )
+    return "\n".join(parts)
+
+
+def rows(*lines: tuple[str, ...]) -> str:
+    """A Markdown table; the first line is its head."""
+    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
+
+
+def interval(row: Found, digits: int = 3) -> str:
+    """0.123 (0.1 to 0.2)."""
+    return f"{row['mean']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+
+
+def share(row: Found) -> str:
+    """An accuracy with its interval, in per cent."""
+    return f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+
+
+def demo(found: Found) -> str:
+    """The demo."""
+    trust, gold, items = found["liars_least_trusted"], found["gold"], found["held_out_gold_items"]
+    main = rows(
+        ("what", "figure (95 % interval)"),
+        ("wall seconds of `backstay run`, all stages", f"{found['wall_s']:.0f}"),
+        ("peak memory, GiB", f"{found['peak_gib']}"),
+        ("gold rule on held-out prompts, SFT", interval(gold["before"])),
+        ("gold rule on held-out prompts, after PPO", interval(gold["after"])),
+        ("difference", interval(found["gold_difference"])),
+        ("wins against SFT by gold rule", interval(found["win_rate"])),
+        ("KL to SFT, nats a response", interval(found["kl_nats"], 2)),
+        ("refuses harmful requests, before and after", _pair(found["refusal"])),
+        ("refuses harmless requests, before and after", _pair(found["over_refusal"])),
+        ("reward ensemble on held-out pairs, against raters' labels", share(found["reward_heldout"])),
+        ("the same against the gold rule", share(found["reward_heldout"]["gold"])),
+        ("held-out gold items: majority, reliability", _gold_items(items)),
+        (
+            "flipping and colluding raters among as many least trusted",
+            f"{trust['among_the_lowest']} of {trust['liars']}",
+        ),
+        ("`backstay plan`, estimate / measured: time, peak memory", _plan(found)),
+    )
+    stages = rows(("stage", "seconds"), *[(name, f"{s:.1f}") for name, s in found["stage_s"].items()])
+    shares = sorted({row["share"] for row in found["label_flip"]})
+    by = {(row["share"], row["arm"]): share(row) for row in found["label_flip"]}
+    attack = rows(
+        ("raters that flip", "majority, no screening", "reliability and screening"),
+        *[(f"{s:.0%}", by[s, "undefended"], by[s, "defended"]) for s in shares],
+    )
+    under = "Reward accuracy on clean held-out pairs under attack:"
+    return f"## The demo (simulated raters)\n\n{main}\n\n{stages}\n\n{under}\n\n{attack}"
+
+
+def _pair(sides: Found) -> str:
+    return f"{sides['before']:.0%}, {sides['after']:.0%}"
+
+
+def _gold_items(items: Found) -> str:
+    return f"{items['majority_accuracy']:.1%}, {items['reliability_accuracy']:.1%} of {items['items']}"
+
+
+def _plan(found: Found) -> str:
+    ratios = (found["plan_s_ratio"], found["plan_peak_ratio"])
+    return ", ".join("no estimate" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+
+
+def lexicon(found: Found) -> str:
+    """PPO alone."""
+    every = range(0, len(found["score"]), 2)
+    curve = rows(
+        ("update", *[str(u) for u in every]),
+        ("score", *[f"{found['score'][u]:.2f}" for u in every]),
+        ("KL, nats a response", *[f"{found['kl_nats'][u]:.1f}" for u in every]),
+    )
+    return (
+        "## PPO alone, against a word list\n\n"
+        f"{found['updates']} updates of 48 episodes x 16 tokens: {found['cpu_s']:.0f} CPU-seconds, "
+        f"{found['wall_s']:.0f} seconds on {found['threads']} threads. A plain prototype of the same shape: 500 CPU-seconds for 20 updates, 0.08 "
+        f"to 0.55 at 5.4 nats.\n\n{curve}"
+    )
+
+
+def human_pairs(found: Found) -> str:
+    """Real human pairs."""
+    folds, words = found["reward_folds"], found["bag_of_words"]
+    every = [row for row in found["ppo"] if row["update"] % 2 == 0]
+    main = rows(
+        ("what", "figure (95 % interval)"),
+        ("wall seconds from import to policy", f"{found['wall_s']:.0f}"),
+        ("peak memory, GiB", f"{found['peak_gib']}"),
+        (f"reward ensemble, {folds['folds']}-fold cross-validation over prompts, {folds['pairs']} pairs", share(folds)),
+        (f"linear bag of words, same folds, {words['pairs']} pairs", share(words)),
+        ("PPO ended", f"{found['ppo_end']['reason']} at {found['ppo_end']['kl_nats']:.2f} nats a response"),
+    )
+    curve = rows(
+        ("update", *[str(row["update"]) for row in every]),
+        ("reward", *[f"{row['reward_mean']:.2f}" for row in every]),
+        ("KL, nats a response", *[f"{row['kl_nats']:.2f}" for row in every]),
+    )
+    return (
+        f"## Human preference pairs (hh-rlhf, harmless-base test)\n\n{main}\n\nThe reward that PPO optimises, which is no "
+        f"evidence of quality:\n\n{curve}"
+    )
+
+
+def flat(title: str) -> Any:
+    """A section that shows the JSON as it is."""
+    return lambda found: f"## {title}\n\n```json\n{json.dumps(_figures(found), indent=1)}\n```"
+
+
+def _figures(found: Found) -> Found:
+    return {key: value for key, value in found.items() if key not in ("command", "date", "measured_on")}
+
+
+SECTIONS = {
+    "demo": demo,
+    "ppo-lexicon": lexicon,
+    "hh-rlhf": human_pairs,
+    "aggregate-ukp": flat("Rater reliability on 41,750 real judgments with planted liars"),
+    "screen-hh": flat("Screening on real human pairs: false positives"),
+}
