@@ -2,7 +2,7 @@
 
     python benchmarks/demo.py [--project DIR]
 
-runs `backstay init`, `plan` and `run` in a new folder and prints one JSON line, the ratio of plan to measurement included.
+runs `backstay init`, `plan` and `run` in a new folder and prints one JSON line, with the ratio of plan to measurement.
 """
 
 import argparse

@@ -102,8 +102,8 @@ def lexicon(found: Found) -> str:
     return (
         "## PPO alone, against a word list\n\n"
         f"{found['updates']} updates of 48 episodes x 16 tokens: {found['cpu_s']:.0f} CPU-seconds, "
-        f"{found['wall_s']:.0f} seconds on {found['threads']} threads. A plain prototype of the same shape: 500 CPU-seconds for 20 updates, 0.08 "
-        f"to 0.55 at 5.4 nats.\n\n{curve}"
+        f"{found['wall_s']:.0f} seconds on {found['threads']} threads. A plain prototype of the same shape: "
+        f"500 CPU-seconds for 20 updates, 0.08 to 0.55 at 5.4 nats.\n\n{curve}"
     )
 
 
@@ -124,10 +124,8 @@ def human_pairs(found: Found) -> str:
         ("reward", *[f"{row['reward_mean']:.2f}" for row in every]),
         ("KL, nats a response", *[f"{row['kl_nats']:.2f}" for row in every]),
     )
-    return (
-        f"## Human preference pairs (hh-rlhf, harmless-base test)\n\n{main}\n\nThe reward that PPO optimises, which is no "
-        f"evidence of quality:\n\n{curve}"
-    )
+    under = "The reward that PPO optimises, which is no evidence of quality:"
+    return f"## Human preference pairs (hh-rlhf, harmless-base test)\n\n{main}\n\n{under}\n\n{curve}"
 
 
 def flat(title: str) -> Any:

@@ -32,7 +32,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Feedback": {
         "import": ("import_data:import_data", "Store judgments from a file; bad rows are refused with line numbers."),
-        "export": ("export_data:export_data", "Write pairs for other tools."),
+        "export": ("export_data:export_data", "Write pairs, judgments or a merged model for other tools."),
         "raters": ("raters:raters", "Show how far each rater is trusted."),
         "quarantine": ("quarantine:quarantine", "List, show and release quarantined pairs."),
     },

@@ -30,16 +30,16 @@ WRITE_BYTES_A_S = 150e6
 """Bytes a second of checkpoints: written, hashed and flushed to the disk."""
 LOAD_S = 1.5
 """Seconds to import the libraries and load model and tokenizer."""
-LIBRARY_BYTES = 350 << 20
-"""Resident bytes of Python and libraries before any weight is read."""
+LIBRARY_BYTES = 500 << 20
+"""Resident bytes of Python, libraries, and what the allocator keeps of earlier stages."""
 FORWARD_FLOATS = (6.0, 3.0)
 """Floats a token that a layer without gradients holds at its peak, in hidden and in inner widths."""
 TRAIN_FLOATS = (14.0, 6.0)
 """Floats a token and layer that wait for the backward pass, in hidden and in inner widths."""
 LOGIT_COPIES, LOGIT_COPIES_TRAINING = 4, 5
 """Arrays of the size of the logits that live at once."""
-READ_AT_ONCE = 1000
-"""Prompt tokens that run through the trunk together with their responses, before training."""
+PROMPTS_AT_ONCE = 32
+"""Prompts that run through the trunk together with all their responses, before training."""
 TEXT_BYTES = 320
 """Bytes of one response in a jsonl file."""
 VALUE_WIDTH = 128
@@ -173,7 +173,8 @@ def reward_cost(
     scored = settings.members * responses * (width * layers * speed.prefill_s + SCORE_S * (layers > 0))
     written = 3 * FLOAT * member * settings.members * (steps * fitted // settings.checkpoint_every)
     kept = FLOAT * a.hidden_size * (read if layers > 0 and base.branch_layer > 0 else 5 * responses)
-    reading = forward_bytes(base, READ_AT_ONCE * (1 + limit * responses / sum(prompt_tokens)))
+    together = PROMPTS_AT_ONCE * responses / len(prompt_tokens)
+    reading = forward_bytes(base, together * limit) + 2 * cache_bytes(base, base.branch_layer, together, width)
     peak = kept + max(reading, training_bytes(base, rows * width, layers, 0)) + 4 * FLOAT * member * settings.members
     disk = FLOAT * (member * settings.members + responses * 5 * a.hidden_size)
     seconds = read * base.branch_layer * speed.prefill_s + steps * fitted * step + 2 * scored
@@ -236,10 +237,14 @@ def forward_bytes(base: Base, tokens: float) -> float:
 
 def decode_bytes(base: Base, rows: int, positions: int) -> float:
     """Peak of sampling: keys and values twice, since dropping rows copies them, and the logits of one step."""
-    a = base.architecture
-    cached = 2 * 2 * FLOAT * a.n_layers * rows * positions * a.key_value_size
-    logits = LOGIT_COPIES * FLOAT * rows * a.vocab_size
-    return max(cached + logits, cached / 2 + forward_bytes(base, rows * positions))
+    cached = cache_bytes(base, base.architecture.n_layers, rows, positions)
+    logits = LOGIT_COPIES * FLOAT * rows * base.architecture.vocab_size
+    return max(2 * cached + logits, cached + forward_bytes(base, rows * positions))
+
+
+def cache_bytes(base: Base, layers: int, rows: float, positions: int) -> float:
+    """Keys and values of some layers."""
+    return 2 * FLOAT * layers * rows * positions * base.architecture.key_value_size
 
 
 def training_bytes(base: Base, tokens: float, layers: int, head_rows: float) -> float:

@@ -45,7 +45,7 @@ class RewardHead(nn.Module):
 
     def forward(self, features_B_F: Tensor) -> Tensor:
         """Raw scores `[B]` of features `[B, 5D]`: response features, then prompt features."""
-        response, prompt = features_B_F.split(self.sizes, -1)
+        response, prompt = features_B_F[:, : self.sizes[0]], features_B_F[:, self.sizes[0] :]
         meeting = (self.response(response) * self.prompt(prompt)).sum(-1) / math.sqrt(INTERACTIONS)
         score: Tensor = self.linear(response)[:, 0] + meeting
         return score

@@ -84,7 +84,7 @@ class RewardSettings(Settings):
     """Layers above the branch that a member runs with its own adapter; 0 = head on the cached branch state only."""
     lora_rank: Positive = 8
     """Rank of the members' adapters."""
-    epochs: Positive = 8
+    epochs: Positive = 6
     """Passes over the bootstrap sample."""
     batch_size: Positive = 32
     """Pairs an optimizer step."""
@@ -109,7 +109,7 @@ class RewardSettings(Settings):
 class PpoSettings(Settings):
     """PPO with KL safeguards."""
 
-    updates: Positive = 12
+    updates: Positive = 20
     """Rollout-and-learn rounds."""
     episodes: Positive = 48
     """Responses a round."""
@@ -123,7 +123,7 @@ class PpoSettings(Settings):
     """Optimizer steps a pass."""
     micro_batch: Positive = 24
     """Responses in memory at once; changes memory, never the numbers beyond rounding."""
-    learning_rate: Rate = 5e-4
+    learning_rate: Rate = 1e-3
     """Learning rate of the policy."""
     value_learning_rate: Rate = 1e-3
     """Learning rate of the value model."""
@@ -141,7 +141,7 @@ class PpoSettings(Settings):
     """Initial weight of the k1 KL penalty a token; 0 = off."""
     kl_target: NonNegative = 6.0
     """Nats a response that the adaptive coefficient aims at; 0 = fixed coefficient."""
-    kl_horizon: Rate = 1000.0
+    kl_horizon: Rate = 300.0
     """Episodes over which the adaptive coefficient reacts."""
     kl_stop: NonNegative = 0.15
     """Approximate KL (nats a token, new to old policy) that ends an update's remaining minibatches; 0 = off."""

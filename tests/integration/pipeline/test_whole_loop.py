@@ -65,7 +65,8 @@ def test_every_stage_leaves_a_manifest_whose_hashes_hold(project: Path) -> None:
 
 
 def test_no_file_of_a_run_is_pickled(project: Path) -> None:
-    kinds = {file.suffix or file.name for path in run_folders(project).values() for file in path.rglob("*") if file.is_file()}
+    files = [file for path in run_folders(project).values() for file in path.rglob("*") if file.is_file()]
+    kinds = {file.suffix or file.name for file in files}
     assert kinds <= {".json", ".jsonl", ".yaml", ".html", ".safetensors", ".lock"}
 
 

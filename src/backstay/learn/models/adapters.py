@@ -66,7 +66,7 @@ def lora(
 ) -> Adapter:
     """A fresh LoRA adapter: A uniform as in PEFT (Kaiming, a = sqrt 5), B zero, so that it changes nothing yet."""
     adapter = Adapter(name, shapes, rank=rank, alpha=alpha)
-    for path, (n_out, n_in) in sorted(shapes.items()):  # type: ignore[misc]  # LoRA shapes are two-dimensional
+    for path, (n_out, n_in) in sorted(shapes.items()):
         bound = 1 / math.sqrt(n_in)
         a = torch.empty(rank, n_in).uniform_(-bound, bound, generator=generator)
         adapter.factors[_key(path) + "/A"] = nn.Parameter(a)

@@ -147,7 +147,7 @@ class Decoder(nn.Module):
         chosen = {n: t for n, t in self.weights.items() if not n.startswith(below + frozen)}
         return {_path(name): tensor for name, tensor in chosen.items()}
 
-    def to(self, *args: object, **kwargs: object) -> "Decoder":  # type: ignore[override]  # weights are plain tensors
+    def to(self, *args: object, **kwargs: object) -> "Decoder":
         """Move and cast the weights, in place."""
         self.weights = {name: tensor.to(*args, **kwargs) for name, tensor in self.weights.items()}  # type: ignore[call-overload]  # passed through
         return self
@@ -232,9 +232,8 @@ class Decoder(nn.Module):
         return self._project(mixed.transpose(1, 2).flatten(2), path + "o_proj", adapters)
 
     def _heads(self, x: Tensor, path: str, adapters: Adapters, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        heads = (
-            self._project(x, path + "_proj", adapters).unflatten(-1, (-1, self.architecture.head_dim)).transpose(1, 2)
-        )
+        projected = self._project(x, path + "_proj", adapters)
+        heads = projected.view(*x.shape[:2], -1, self.architecture.head_dim).transpose(1, 2)
         if rotation is None:
             return heads
         if self.architecture.query_key_norm:

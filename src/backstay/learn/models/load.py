@@ -225,7 +225,7 @@ def _decoder(folder: Path, config: dict[str, Any], branch_layer: int) -> Decoder
 
 
 def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt") as tensors:
@@ -260,7 +260,7 @@ def _stop_ids(
 ) -> tuple[int, ...]:
     named = tokenizer.token_to_id(_token_text(tokenizer_config.get("eos_token")))
     listed = [config.get("eos_token_id"), _json_if_there(folder / "generation_config.json").get("eos_token_id")]
-    found = [named] if named is not None else []
+    found: list[int | None] = [named]
     for value in listed:
         found += value if isinstance(value, list) else [value]
     ids = tuple(dict.fromkeys(int(i) for i in found if i is not None))

@@ -45,10 +45,10 @@ def _vocabulary() -> dict[str, int]:
 
 
 def _write_tokenizer(folder: Path, vocabulary: dict[str, int]) -> None:
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[3]))  # type: ignore[arg-type]  # the stub wants a generic
-    tokenizer.normalizer = normalizers.Lowercase()  # type: ignore[assignment]  # the stub names the base class
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]  # the stub names the base class
-    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)  # type: ignore[assignment]  # joins words with spaces
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[3]))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     tokenizer.save(str(folder / "tokenizer.json"))
     named = {"eos_token": SPECIAL[2], "pad_token": SPECIAL[0], "chat_template": TEMPLATE}

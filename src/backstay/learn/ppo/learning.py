@@ -87,7 +87,7 @@ class Learner:
         self.policy_optimizer.zero_grad()
         self.value_optimizer.zero_grad()
         totals = MinibatchTotals(int(experience.mask_B_R[rows].sum()))
-        for part in rows.split(self.settings.micro_batch):
+        for part in torch.split(rows, self.settings.micro_batch):
             self._accumulate(experience, part, totals)
         return totals
 

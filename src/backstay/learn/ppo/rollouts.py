@@ -117,7 +117,7 @@ def _scored(
     settings: PpoSettings,
 ) -> tuple[Tensor, Tensor]:
     logprobs, scores = [], []
-    for rows in torch.arange(len(rollout.finished_B), device=model.device).split(settings.micro_batch):
+    for rows in torch.split(torch.arange(len(rollout.finished_B), device=model.device), settings.micro_batch):
         dialogues, branch = rollout.dialogues.rows(rows), rollout.branch_B_T_D[rows]
         under = branch_under(model.decoder, dialogues, branch, reference)
         logprobs.append(response_logprobs(model.decoder, dialogues, under, reference, temperature=settings.temperature))
