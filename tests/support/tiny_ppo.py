@@ -1,6 +1,6 @@
 """A round of PPO experience on the tiny model, with everything that made it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,9 +46,13 @@ def play(
     drift: float = 0.0,
     branch_layer: int = 1,
     train: str = "lora",
+    fold: bool = False,
     **changes: Any,
 ) -> Round:
-    """Gather a round; `drift` is noise on the policy adapter, so that it has moved away from the reference."""
+    """Gather a round; `drift` is noise on the policy adapter, so that it has moved away from the reference.
+
+    `fold` samples with the reference merged into the weights, as the trainer does.
+    """
     shape = tiny_shape(branch_layer=branch_layer, train=train)
     model = load_tiny(dtype, branch_layer=branch_layer)
     reference = shaken(fresh_adapter(model, shape), seed=3).requires_grad_(False)
@@ -61,10 +65,11 @@ def play(
     settings = PpoSettings(**({"episodes": 12, "max_new_tokens": 9, "temperature": 0.8, "epochs": 2} | changes))
     prompts = [tokens[: 3 + i % 5] for i, tokens in enumerate(prompt_tokens(model) + prompt_tokens(model)[:2])]
     experience = collect(
-        model,
+        replace(model, decoder=model.decoder.merged((reference,))) if fold else model,
         prompts,
-        policy=(reference, policy),
-        reference=(reference,),
+        policy=(policy,) if fold else (reference, policy),
+        reference=() if fold else (reference,),
+        scoring=model.decoder,
         members=members,
         value=value,
         baseline=BASELINE,

@@ -56,6 +56,12 @@ class Dialogues:
         return Dialogues(self.tokens_B_T[:, used], self.prompt_B, self.response_B, self.prompt_width - used.start)
 
 
+def similar_rows(dialogues: Dialogues, rows: Tensor, size: int) -> list[Tensor]:
+    """`rows` in groups of at most `size` of similar total length, so that little of a group is padding."""
+    length = (dialogues.prompt_B + dialogues.response_B)[rows]
+    return list(torch.split(rows[torch.argsort(length, stable=True)], size))
+
+
 def pad_dialogues(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad_id: int) -> Dialogues:
     """Pad prompts on the left and responses on the right."""
     width = max((len(p) for p in prompts), default=0)

@@ -30,8 +30,10 @@ WRITE_BYTES_A_S = 150e6
 """Bytes a second of checkpoints: written, hashed and flushed to the disk."""
 LOAD_S = 1.5
 """Seconds to import the libraries and load model and tokenizer."""
-LIBRARY_BYTES = 500 << 20
-"""Resident bytes of Python, libraries, and what the allocator keeps of earlier stages."""
+LIBRARY_BYTES = 350 << 20
+"""Resident bytes of Python and libraries before any weight is read."""
+RETAINED_BYTES = 350 << 20
+"""Resident bytes that the allocator keeps of earlier steps and stages of the same process."""
 FORWARD_FLOATS = (6.0, 3.0)
 """Floats a token that a layer without gradients holds at its peak, in hidden and in inner widths."""
 TRAIN_FLOATS = (14.0, 6.0)
@@ -255,4 +257,4 @@ def training_bytes(base: Base, tokens: float, layers: int, head_rows: float) -> 
 
 
 def _estimate(base: Base, seconds: float, peak: float, disk: float) -> Estimate:
-    return Estimate(LOAD_S + seconds, round(LIBRARY_BYTES + base.weight_bytes + peak), round(disk))
+    return Estimate(LOAD_S + seconds, round(LIBRARY_BYTES + RETAINED_BYTES + base.weight_bytes + peak), round(disk))

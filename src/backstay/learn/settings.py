@@ -121,7 +121,7 @@ class PpoSettings(Settings):
     """Passes over a round's rollouts."""
     minibatches: Positive = 2
     """Optimizer steps a pass."""
-    micro_batch: Positive = 24
+    micro_batch: Positive = 12
     """Responses in memory at once; changes memory, never the numbers beyond rounding."""
     learning_rate: Rate = 1e-3
     """Learning rate of the policy."""

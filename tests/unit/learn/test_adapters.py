@@ -49,6 +49,8 @@ def test_adapters_equal_weights_with_them_merged(branch_layer: int, kind: str) -
     policy = shaken(fresh_adapter(model, shape, (sft,), seed=2), seed=2)
     stacked = forward(model.decoder, (sft, policy))
     assert (stacked - forward(merged(model.decoder, (sft, policy)), ())).abs().max() < 1e-10
+    assert (stacked - forward(model.decoder.merged((sft, policy)), ())).abs().max() < 1e-10
+    assert (stacked - forward(model.decoder.merged((sft,)), (policy,))).abs().max() < 1e-10
     assert (stacked - forward(model.decoder, (sft,))).abs().max() > 1e-3
 
 
@@ -115,11 +117,24 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
         load_adapter(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"peft_type": "IA3"}, {"use_dora": True}, {"use_rslora": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"peft_type": "IA3"},
+        {"use_dora": True},
+        {"use_rslora": True},
+        {"alpha_pattern": {"q_proj": 64}},
+        {"rank_pattern": {"q_proj": 4}},
+        {"r": "left out"},
+    ],
+)
 def test_other_kinds_of_adapters_are_refused(model: LanguageModel, tmp_path: Path, change: dict[str, object]) -> None:
     saved(model, tmp_path)
     file = tmp_path / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    config = json.loads(file.read_text()) | change
+    if change.get("r"):
+        del config["r"]
+    file.write_text(json.dumps(config))
     with pytest.raises(IntegrityError, match="only plain LoRA"):
         load_adapter(tmp_path)
 
@@ -142,6 +157,14 @@ def test_a_cut_adapter_file_is_refused(model: LanguageModel, tmp_path: Path) -> 
     file = tmp_path / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(IntegrityError, match=r"adapter_model\.safetensors"):
+        load_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "null"])
+def test_a_configuration_that_is_no_object_is_refused(model: LanguageModel, tmp_path: Path, text: str) -> None:
+    saved(model, tmp_path)
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(IntegrityError, match=r"adapter_config\.json"):
         load_adapter(tmp_path)
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from backstay.learn.batches import Dialogues, by_length, pad_dialogues, shuffled
+from backstay.learn.batches import Dialogues, by_length, pad_dialogues, shuffled, similar_rows
 
 PROMPTS = [[5, 6, 7], [8], [9, 10]]
 RESPONSES = [[11], [12, 13, 14, 15], [16, 17]]
@@ -49,6 +49,15 @@ def test_batches_by_length_hold_every_row_once_longest_first() -> None:
     assert [[lengths[i] for i in batch] for batch in batches] == [[9, 9, 7], [4, 3, 2], [1]]
     assert batches[0][:2] == [1, 3]
     assert sorted(i for batch in batches for i in batch) == list(range(7))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_groups_of_similar_rows_hold_every_row_once(size: int) -> None:
+    dialogues = pad_dialogues([[1] * n for n in (3, 9, 1, 4, 2)], [[1] * n for n in (2, 1, 1, 5, 9)], 0)
+    lengths = [5, 10, 2, 9, 11]
+    groups = [group.tolist() for group in similar_rows(dialogues, torch.tensor([4, 1, 0, 2]), size)]
+    assert [len(group) for group in groups[:-1]] == [size] * (len(groups) - 1)
+    assert [lengths[row] for group in groups for row in group] == [2, 5, 10, 11]
 
 
 def test_a_shuffle_is_a_seeded_permutation() -> None:

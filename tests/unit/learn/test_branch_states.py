@@ -7,6 +7,7 @@ from tiny_loop import fresh_adapter, load_tiny, shaken, tiny_shape
 from backstay.learn import branch_states
 from backstay.learn.branch_states import BranchStates
 from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.scalar_models import pooled
 
 
 def texts(count: int = 12) -> tuple[list[list[int]], list[list[int]], list[int]]:
@@ -19,7 +20,7 @@ def texts(count: int = 12) -> tuple[list[list[int]], list[list[int]], list[int]]
 
 
 @pytest.mark.parametrize("tokens_at_once", [1, 20, 4096])
-@pytest.mark.parametrize("branch_layer", [0, 1, 2])
+@pytest.mark.parametrize("branch_layer", [0, 1])
 def test_shared_prompts_give_a_plain_pass_row_by_row(
     branch_layer: int, tokens_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +52,21 @@ def test_a_prompt_runs_through_the_trunk_once(model: LanguageModel, monkeypatch:
     assert seen == [len(used) * max(len(prompts[p]) for p in used), 12 * max(len(r) for r in responses)]
     rows.batch(list(range(12)))
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("branch_layer", [0, 1])
+def test_features_are_the_pooled_states_of_every_row(branch_layer: int, kept: bool) -> None:
+    model = load_tiny(torch.float64, branch_layer=branch_layer)
+    rows = BranchStates(model, *texts())
+    if kept:
+        rows.compute()
+    found = rows.features()
+    for row in range(12):
+        dialogues, branch = BranchStates(model, *texts()).batch([row, (row + 5) % 12])
+        assert (found[row] - pooled(branch, dialogues)[0]).abs().max() < 1e-10
+    assert bool(rows._response_states) is kept  # states that were not there before do not stay
+    assert rows.features() is found
 
 
 def test_an_adapter_matters_only_where_it_owns_the_embedding() -> None:

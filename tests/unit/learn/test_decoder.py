@@ -1,11 +1,10 @@
 import pytest
 import torch
-from tiny_loop import load_tiny
 from torch import Tensor
 
 from backstay.errors import UsageError
 from backstay.learn.models.architecture import Architecture, parse_architecture, supports
-from backstay.learn.models.decoder import attention_mask, positions_of
+from backstay.learn.models.decoder import Decoder, attention_mask, positions_of
 from backstay.learn.models.language_model import LanguageModel
 
 LENGTHS = (9, 4, 1, 7)
@@ -55,11 +54,11 @@ def test_no_position_sees_the_future(model64: LanguageModel) -> None:
     assert difference[5:].min() > 0
 
 
-def test_the_cut_at_the_branch_changes_nothing() -> None:
+def test_the_cut_at_the_branch_changes_nothing(model64: LanguageModel) -> None:
     tokens, mask = padded(random_rows(), "left")
     outputs = []
     for branch_layer in (0, 1, 2, 9):  # the tiny model has two layers: 9 counts as 2
-        decoder = load_tiny(torch.float64, branch_layer=branch_layer).decoder
+        decoder = Decoder(model64.decoder.architecture, model64.decoder.weights, branch_layer)
         assert decoder.branch_layer == min(branch_layer, 2)
         outputs.append(decoder.top(decoder.trunk(tokens, mask), mask))
     assert all(torch.equal(outputs[0], other) for other in outputs[1:])

@@ -90,11 +90,11 @@ def test_sampled_log_probabilities_equal_a_plain_pass(model64: LanguageModel, te
         assert rollout.logprob_B_R[row, len(response) :].abs().sum() == 0
 
 
-@pytest.mark.parametrize("branch_layer", [0, 1, 2])
+@pytest.mark.parametrize("branch_layer", [0, 1])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_sampled_log_probabilities_equal_the_training_graph_s(branch_layer: int, temperature: float) -> None:
     model = load_tiny(torch.float64, branch_layer=branch_layer)
-    adapters = (busy_adapter(model),) if branch_layer < 2 else ()
+    adapters = (busy_adapter(model),)
     rollout = rolled(model, adapters, temperature=temperature)
     trained = response_logprobs(
         model.decoder, rollout.dialogues, rollout.branch_B_T_D, adapters, temperature=temperature

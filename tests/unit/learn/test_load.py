@@ -159,6 +159,18 @@ def test_stop_tokens_come_from_every_file_that_names_one(folder: Path) -> None:
     assert load_model(shape_of(folder)).stop_ids == (2, 7, 9)
 
 
+@pytest.mark.parametrize("branch_layer", [2, 9])
+def test_a_branch_above_every_layer_is_refused(branch_layer: int) -> None:
+    with pytest.raises(UsageError, match=f"branch_layer is {branch_layer}, but the model has 2 layers"):
+        load_tiny(branch_layer=branch_layer)
+
+
+@pytest.mark.parametrize(("named", "used"), [(0, 0), (3, 3), (-1, 0), (None, 0)])
+def test_a_pad_token_is_always_a_token(folder: Path, named: int | None, used: int) -> None:
+    edit_json(folder / "config.json", {"pad_token_id": named})
+    assert load_model(shape_of(folder)).pad_id == used
+
+
 @pytest.mark.parametrize("source", ["no-such-model", "./nowhere", "/nowhere/at/all", "a/b/c"])
 def test_an_unknown_source_is_named(source: str) -> None:
     with pytest.raises(UsageError, match=source.lstrip("./")):

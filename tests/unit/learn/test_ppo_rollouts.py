@@ -83,6 +83,16 @@ def test_micro_batches_do_not_change_the_experience(drifted: Round, micro_batch:
         assert (getattr(other, name) - getattr(drifted.experience, name)).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("train", ["lora", "full"])
+@pytest.mark.parametrize("branch_layer", [0, 1])
+def test_a_reference_folded_into_the_weights_gives_the_same_round(branch_layer: int, train: str) -> None:
+    stacked = play(drift=0.1, branch_layer=branch_layer, train=train)
+    folded = play(drift=0.1, branch_layer=branch_layer, train=train, fold=True).experience
+    assert torch.equal(folded.rollout.dialogues.tokens_B_T, stacked.experience.rollout.dialogues.tokens_B_T)
+    for name in ("score_B", "reference_B_R", "kl_B_R", "advantage_B_R", "return_B_R"):
+        assert (getattr(folded, name) - getattr(stacked.experience, name)).abs().max() < 1e-9
+
+
 def test_nothing_in_the_experience_carries_gradients(drifted: Round) -> None:
     experience = drifted.experience
     assert not any(tensor.requires_grad for tensor in vars(experience).values() if isinstance(tensor, torch.Tensor))

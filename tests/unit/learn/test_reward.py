@@ -103,12 +103,16 @@ def test_an_even_label_between_equal_responses_teaches_nothing(model64: Language
     assert max(float(tensor.abs().max()) for tensor in gradient) < 1e-12
 
 
-def test_scores_do_not_depend_on_who_else_is_scored(model64: LanguageModel) -> None:
-    members, rows = fresh_members(model64, 2), rows_of(model64)
+@pytest.mark.parametrize("layers", [0, 1])
+def test_scores_do_not_depend_on_who_else_is_scored(model64: LanguageModel, layers: int) -> None:
+    members, rows = fresh_members(model64, 2, layers=layers), rows_of(model64)
     every = score_rows(rows, members, range(24))
     few = score_rows(rows, members, [9, 2, 17])
     assert every.shape == (2, 24)
     assert (few - every[:, [9, 2, 17]]).abs().max() < 1e-10
+    with torch.no_grad():
+        alone = [float(members[1](model64.decoder, *rows.batch([row]))[0]) for row in (9, 2, 17)]
+    assert few[1].tolist() == pytest.approx(alone, abs=1e-10)
 
 
 def trained(model: LanguageModel, folder: Path, seed: int = 3) -> list[RewardMember]:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_loop import fresh_members, load_tiny, shaken
+from tiny_loop import fresh_members, shaken
 from torch import Tensor
 from torch.nn import functional
 
 from backstay.errors import IntegrityError
 from backstay.learn.batches import Dialogues, pad_dialogues
+from backstay.learn.models.decoder import Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.scalar_models import (
     INTERACTIONS,
@@ -109,8 +110,10 @@ def test_a_fresh_adapter_leaves_the_base_states_alone(model: LanguageModel) -> N
 @pytest.mark.parametrize(
     ("branch_layer", "wanted", "got"), [(0, 1, 1), (0, 9, 2), (0, 0, 2), (1, 9, 1), (2, 1, 0), (1, 0, 0)]
 )
-def test_a_member_runs_no_more_layers_than_there_are(branch_layer: int, wanted: int, got: int) -> None:
-    decoder = load_tiny(branch_layer=branch_layer).decoder
+def test_a_member_runs_no_more_layers_than_there_are(
+    model: LanguageModel, branch_layer: int, wanted: int, got: int
+) -> None:
+    decoder = Decoder(model.decoder.architecture, model.decoder.weights, branch_layer)
     member = new_member(decoder, layers=wanted, rank=2, generator=torch.Generator().manual_seed(0))
     assert member.layers == got
     assert (member.adapter is None) is (got == 0)

@@ -19,6 +19,7 @@ from backstay.errors import IntegrityError, UsageError
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 PEFT_PREFIX = "base_model.model."
+NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")
 
 
 class Adapter(nn.Module):
@@ -130,8 +131,11 @@ def load_adapter(folder: Path, *, name: str | None = None) -> Adapter:
     config_file = folder / "adapter_config.json"
     if not config_file.exists():
         raise UsageError(f"{folder} holds no adapter_config.json", cure="give the model/ folder of a run")
-    config = json.loads(config_file.read_text())
-    own = config.get("backstay", {})
+    try:
+        config = json.loads(config_file.read_text())
+        own = config.get("backstay", {})
+    except (ValueError, AttributeError) as error:
+        raise IntegrityError(f"{config_file} is not a JSON object: {error}") from error
     if own.get("kind") == "full":
         return full(name or own["name"], read_tensors(folder / "full_model.safetensors")).requires_grad_(False)
     return _read_lora(folder / "adapter_model.safetensors", config, name or own.get("name", folder.name))
@@ -146,8 +150,11 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _read_lora(file: Path, config: Mapping[str, Any], name: str) -> Adapter:
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("use_rslora"):
-        raise IntegrityError(f"{file.parent}: only plain LoRA adapters are read, not {config.get('peft_type')}")
+    kind, special = config.get("peft_type"), [key for key in NOT_PLAIN if config.get(key)]
+    if kind != "LORA" or special or not {"r", "lora_alpha"} <= config.keys():
+        raise IntegrityError(
+            f"{file.parent}: only plain LoRA adapters are read, not {kind} with {special or 'no rank'}"
+        )
     factors, shapes = _lora_factors(read_tensors(file), file)
     adapter = Adapter(name, shapes, rank=int(config["r"]), alpha=float(config["lora_alpha"]))
     for key, value in sorted(factors.items()):

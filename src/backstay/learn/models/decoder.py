@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backstay.learn.models.adapters import TARGETS, Adapter
+from backstay.learn.models.adapters import TARGETS, Adapter, merged_weight
 from backstay.learn.models.architecture import Architecture
 
 Adapters = Sequence[Adapter]
@@ -146,6 +146,11 @@ class Decoder(nn.Module):
         frozen = () if self.branch_layer == 0 else ("model.embed_tokens.",)
         chosen = {n: t for n, t in self.weights.items() if not n.startswith(below + frozen)}
         return {_path(name): tensor for name, tensor in chosen.items()}
+
+    def merged(self, adapters: Adapters) -> "Decoder":
+        """A decoder with `adapters` folded into its weights; what they do not touch is shared, not copied."""
+        weights = {name: merged_weight(_path(name), tensor, adapters).detach() for name, tensor in self.weights.items()}
+        return Decoder(self.architecture, weights, self.branch_layer)
 
     def to(self, *args: object, **kwargs: object) -> "Decoder":
         """Move and cast the weights, in place."""

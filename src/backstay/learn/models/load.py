@@ -87,7 +87,7 @@ def _assemble(
         tokenizer=tokenizer,
         template=_template(folder, tokenizer_config, tokenizer),
         stop_ids=_stop_ids(folder, config, tokenizer_config, tokenizer),
-        pad_id=int(config.get("pad_token_id") or 0),
+        pad_id=max(0, int(config.get("pad_token_id") or 0)),  # some configurations say -1 for none
         system=settings.system,
         max_prompt_tokens=settings.max_prompt_tokens,
     )

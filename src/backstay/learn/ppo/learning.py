@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from backstay.learn.batches import similar_rows
 from backstay.learn.kl import k3
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.decoder import Adapters
@@ -87,7 +88,7 @@ class Learner:
         self.policy_optimizer.zero_grad()
         self.value_optimizer.zero_grad()
         totals = MinibatchTotals(int(experience.mask_B_R[rows].sum()))
-        for part in torch.split(rows, self.settings.micro_batch):
+        for part in similar_rows(experience.rollout.dialogues, rows, self.settings.micro_batch):
             self._accumulate(experience, part, totals)
         return totals
 

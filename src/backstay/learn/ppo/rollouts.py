@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from backstay.learn.advantage import gae, token_rewards, whiten
-from backstay.learn.batches import Dialogues
+from backstay.learn.batches import Dialogues, similar_rows
 from backstay.learn.bradley_terry import conservative_score, spread
 from backstay.learn.decoding import Rollout, sample
 from backstay.learn.kl import k1
@@ -65,11 +65,13 @@ def collect(
     settings: PpoSettings,
     kl_coefficient: float,
     generator: torch.Generator,
+    scoring: Decoder | None = None,
 ) -> Experience:
     """Sample one response a prompt and work out all that the losses need.
 
     `baseline` is one number a prompt, subtracted from its score: Bradley-Terry scores are known only up to a constant a
     prompt, and what does not depend on the response changes the variance of the policy gradient, not its mean.
+    `scoring` is the decoder that the members run on where it is not the policy's own.
     """
     rollout = sample(
         model,
@@ -80,7 +82,7 @@ def collect(
         generator=generator,
         keep_branch=True,
     )
-    reference_B_R, raw_M_B = _scored(model, rollout, reference, members, settings)
+    reference_B_R, raw_M_B = _scored(model, rollout, reference, members, settings, scoring or model.decoder)
     raw = conservative_score(raw_M_B, penalty=settings.uncertainty_penalty)
     score = final_score(raw - torch.tensor(baseline, device=raw.device), rollout.finished_B, settings)
     mask, dialogues = rollout.dialogues.response_mask_B_R, rollout.dialogues
@@ -115,12 +117,16 @@ def _scored(
     reference: Adapters,
     members: Sequence[Scorer],
     settings: PpoSettings,
+    scoring: Decoder,
 ) -> tuple[Tensor, Tensor]:
+    everyone = torch.arange(len(rollout.finished_B), device=model.device)
+    groups = similar_rows(rollout.dialogues, everyone, settings.micro_batch)
     logprobs, scores = [], []
-    for rows in torch.split(torch.arange(len(rollout.finished_B), device=model.device), settings.micro_batch):
+    for rows in groups:
         dialogues, branch = rollout.dialogues.rows(rows), rollout.branch_B_T_D[rows]
         under = branch_under(model.decoder, dialogues, branch, reference)
         logprobs.append(response_logprobs(model.decoder, dialogues, under, reference, temperature=settings.temperature))
-        base = branch_under(model.decoder, dialogues, branch, ())
-        scores.append(torch.stack([member(model.decoder, dialogues, base) for member in members]))
-    return torch.cat(logprobs), torch.cat(scores, 1)
+        base = branch_under(scoring, dialogues, branch, ())
+        scores.append(torch.stack([member(scoring, dialogues, base) for member in members]))
+    back = torch.argsort(torch.cat(groups))
+    return torch.cat(logprobs)[back], torch.cat(scores, 1)[:, back]

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from backstay.learn.advantage import explained_variance
 from backstay.learn.batches import shuffled
 from backstay.learn.kl import next_coefficient
 from backstay.learn.models.adapters import Adapter
-from backstay.learn.models.decoder import Adapters
+from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import new_adapter
 from backstay.learn.ppo.learning import Learner
@@ -42,6 +42,8 @@ class PpoResult:
 class PpoTrainer:
     """PPO on prompts given as tokens, with one score `baseline` a prompt (default: 0).
 
+    The reference is folded into the weights above the branch, so that the policy's adapter is the only one that runs.
+
     `monitor(prompt_index, text, finished)` is a score to watch that training never uses, such as a gold rule.
     """
 
@@ -58,6 +60,9 @@ class PpoTrainer:
         folder: RunFolder,
         monitor: Monitor | None = None,
     ) -> None:
+        self.scoring = model.decoder
+        if isinstance(model.decoder, Decoder):
+            model, reference = replace(model, decoder=model.decoder.merged(reference)), ()
         self.model, self.prompts, self.members, self.settings = model, prompts, members, settings
         self.reference, self.folder, self.monitor = reference, folder, monitor
         self.baseline = list(baseline) if baseline is not None else [0.0] * len(prompts)
@@ -113,6 +118,7 @@ class PpoTrainer:
             settings=self.settings,
             kl_coefficient=self.kl_coefficient,
             generator=self.random["sampling"],
+            scoring=self.scoring,
         )
 
     def _next_prompts(self) -> list[int]:

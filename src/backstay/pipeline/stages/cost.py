@@ -25,8 +25,10 @@ from backstay.pipeline.texts import load_demonstrations, load_prompts
 from backstay.records import Prompt
 from backstay.storage import Store
 
-RATE_S, AGGREGATE_S, SCREEN_S, REDTEAM_S = 6e-4, 2.2e-4, 1.0e-4, 2.5e-4
+RATE_S, AGGREGATE_S, SCREEN_S, REDTEAM_S = 6e-4, 2.2e-4, 1.0e-4, 1.8e-4
 """Seconds a judgment: written by simulated raters, aggregated, screened, and in one repetition of the attack."""
+REPETITION_S = 0.22
+"""Seconds of one repetition of the attack, whatever its judgments."""
 REPORT_S = 1.5
 SMALL_STAGE_BYTES = 300 << 20
 """Resident bytes of a stage without a model."""
@@ -119,7 +121,9 @@ def redteam(project: Project, recipe: Recipe) -> StageCost:
     """Cost of the redteam stage: every share of liars is repeated with every seed."""
     if recipe.rate.source != "simulated":
         return StageCost(0.1, SMALL_STAGE_BYTES, 1000)
-    return _small(project, recipe, REDTEAM_S * len(recipe.redteam.flip_shares) * recipe.redteam.seeds, 0)
+    repetitions = len(recipe.redteam.flip_shares) * recipe.redteam.seeds
+    each = REPETITION_S + REDTEAM_S * _counts(project, recipe).judgments
+    return StageCost(0.1 + repetitions * each, SMALL_STAGE_BYTES, SMALL_FILE_BYTES)
 
 
 def report(_project: Project, _recipe: Recipe) -> StageCost:
