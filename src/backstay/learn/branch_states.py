@@ -1,6 +1,6 @@
 """Branch states of fixed texts, computed once: every epoch and every ensemble member starts from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.scalar_models import PROMPT_PARTS, RESPONSE_PARTS, pooled
 
 TOKENS_AT_ONCE = 4096
+NOTICES = 10
 
 
 class BranchStates:
@@ -34,6 +35,7 @@ class BranchStates:
         self._prompt_states: dict[int, Tensor] = {}
         self._response_states: dict[int, Tensor] = {}
         self._features: Tensor | None = None
+        self.notify: Callable[[str], None] | None = None
         self._rows_of: dict[int, list[int]] = {}
         for row, prompt in enumerate(prompt_of):
             self._rows_of.setdefault(prompt, []).append(row)
@@ -99,13 +101,19 @@ class BranchStates:
     @torch.no_grad()
     def compute(self) -> None:
         """Run the trunk over everything that is not there yet, in batches of similar prompt length."""
-        for group in self._groups(sorted(set(self._rows_of) - set(self._prompt_states))):
-            self._compute(group)
+        if len(self._prompt_states) < len(self._rows_of):
+            for group in self._groups(sorted(set(self._rows_of) - set(self._prompt_states))):
+                self._compute(group)
 
     def _groups(self, prompts: list[int]) -> Iterator[list[int]]:
         lengths = [len(self.prompts[prompt]) for prompt in prompts]
+        done, told = 0, 0
         for group in by_length(lengths, _prompts_at_once(lengths)):
             yield [prompts[index] for index in group]
+            done += len(group)
+            if self.notify is not None and NOTICES * done // len(prompts) > told:
+                told = NOTICES * done // len(prompts)
+                self.notify(f"read {done} of {len(prompts)} prompts with their responses")
 
     def _rows_under(self, prompts: list[int]) -> list[int]:
         return [row for prompt in prompts for row in self._rows_of[prompt]]

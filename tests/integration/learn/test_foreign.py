@@ -136,6 +136,20 @@ def test_adapters_of_one_call_are_gone_in_the_next_even_after_an_error(folders: 
     assert not torch.allclose(stacked, run(decoder, TOKENS, (adapter,)), atol=0.01)
 
 
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_a_merged_decoder_wears_its_adapters_always(folders: dict[str, Path], kind: str) -> None:
+    decoder = foreign_decoder(folders["gpt2"], 0)
+    changed = {path: tensor * 1.1 for path, tensor in decoder.trainable_weights().items()}
+    reference = trained_lora(decoder) if kind == "lora" else full("f", changed).requires_grad_(False)
+    merged, policy = decoder.merged((reference,)), trained_lora(decoder)
+    assert torch.equal(run(merged, TOKENS), run(decoder, TOKENS, (reference,)))
+    assert torch.equal(run(merged, TOKENS, (policy,)), run(decoder, TOKENS, (reference, policy)))
+    assert not torch.allclose(run(decoder, TOKENS), run(merged, TOKENS), atol=0.01)
+    assert torch.equal(run(merged.merged((policy,)), TOKENS), run(merged, TOKENS, (policy,)))
+    again = full("again", merged.trainable_weights())
+    assert torch.allclose(run(merged, TOKENS, (again,)), run(merged, TOKENS), atol=1e-5)
+
+
 def test_gradients_reach_adapters_and_never_the_base(folders: dict[str, Path]) -> None:
     decoder = foreign_decoder(folders["gpt2"], 0)
     low = lora("l", decoder.lora_shapes(), rank=2, alpha=2.0, generator=torch.Generator().manual_seed(0))

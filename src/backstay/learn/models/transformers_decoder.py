@@ -23,6 +23,7 @@ from backstay.errors import UsageError
 from backstay.learn.models.adapters import merged_weight
 from backstay.learn.models.architecture import Architecture
 from backstay.learn.models.decoder import Adapters, Decoder, KeyValueCache, positions_of
+from backstay.learn.models.shells import Given, shell
 
 
 class ForeignCache(KeyValueCache):
@@ -43,10 +44,11 @@ class ForeignDecoder(Decoder):
     def __init__(self, causal: nn.Module, architecture: Architecture) -> None:
         super().__init__(architecture, dict(causal.named_parameters()), branch_layer=0)
         self.causal: Any = causal.eval().requires_grad_(False)
-        self._active: Adapters = ()
+        self._standing: Adapters = ()
+        self._active: list[Adapters] = [()]  # One list for all that `merged` makes: the hooks are theirs together.
         self._canonical = {id(parameter): name for name, parameter in causal.named_parameters()}
         self._shells: dict[int, nn.Module] = {}
-        self._head = _shell(self.causal, {str(self.causal.base_model_prefix): _Given()})
+        self._head = shell(self.causal, {str(self.causal.base_model_prefix): Given()})
         self._linears = _linears(self.causal)
         for path, module in self._linears.items():
             module.register_forward_hook(partial(self._adapt, path), with_kwargs=True)
@@ -99,7 +101,7 @@ class ForeignDecoder(Decoder):
         self._check_span(start, end)
         if end not in self._shells:
             name, stack = self._stack()
-            self._shells[end] = _shell(self.causal.base_model, {name: nn.ModuleList(list(stack)[:end])})
+            self._shells[end] = shell(self.causal.base_model, {name: nn.ModuleList(list(stack)[:end])})
         seen: list[Tensor] = []
         handle = self._stack()[1][end - 1].register_forward_hook(lambda _module, _inputs, out: seen.append(_first(out)))
         try:
@@ -125,6 +127,13 @@ class ForeignDecoder(Decoder):
         wanted = [path for path in self._linears if every or first <= self._layer_of(path) < last]
         return {path: _out_in(self._linears[path]) for path in wanted}
 
+    def merged(self, adapters: Adapters) -> "ForeignDecoder":
+        """The same decoder that always wears `adapters`: as if they were folded in, without a copy of the weights."""
+        dressed = copy.copy(self)
+        dressed._standing = (*self._standing, *adapters)
+        dressed.weights = self.weights | self._replaced(dressed._standing)
+        return dressed
+
     def to(self, *args: object, **kwargs: object) -> "ForeignDecoder":
         """Move and cast the weights, in place."""
         self.causal.to(*args, **kwargs)
@@ -141,8 +150,9 @@ class ForeignDecoder(Decoder):
 
     def merged_state(self, adapters: Adapters) -> dict[str, Tensor]:
         """The whole model's state under transformers' names, with every adapter folded in."""
-        folded = self._replaced(adapters)
-        low_rank = [adapter for adapter in adapters if adapter.kind == "lora"]
+        every = (*self._standing, *adapters)
+        folded = self._replaced(every)
+        low_rank = [adapter for adapter in every if adapter.kind == "lora"]
         for path, module in self._linears.items():
             weight = folded.get(f"{path}.weight", self.weights[f"{path}.weight"])
             turned = _is_conv1d(module)
@@ -174,8 +184,9 @@ class ForeignDecoder(Decoder):
         )
 
     def _call(self, module: nn.Module, adapters: Adapters, *args: Any, **kwargs: Any) -> Any:
-        replaced = self._replaced(adapters)
-        with self._wearing(adapters):
+        every = (*self._standing, *adapters)
+        replaced = self._replaced(every)
+        with self._wearing(every):
             if not replaced:
                 return module(*args, **kwargs)
             here = module.named_parameters(remove_duplicate=False)
@@ -192,15 +203,15 @@ class ForeignDecoder(Decoder):
 
     @contextlib.contextmanager
     def _wearing(self, adapters: Adapters) -> Iterator[None]:
-        before, self._active = self._active, adapters
+        self._active.append(adapters)
         try:
             yield
         finally:
-            self._active = before
+            self._active.pop()
 
     def _adapt(self, path: str, _module: nn.Module, args: Any, kwargs: dict[str, Any], out: Tensor) -> Tensor:
         x = args[0] if args else next(iter(kwargs.values()))
-        for adapter in self._active:
+        for adapter in self._active[-1]:
             delta = adapter.delta(path, x)
             out = out if delta is None else out + delta
         return out
@@ -243,33 +254,6 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-class _Given(nn.Module):
-    """Stands in for the body of a causal model, so that its head runs on states that are there already."""
-
-    def forward(self, *_args: Any, inputs_embeds: Tensor, **_kwargs: Any) -> "_GivenStates":
-        return _GivenStates(inputs_embeds)
-
-
-class _GivenStates:
-    """The output of a body that has only final states; every other field is None."""
-
-    def __init__(self, states: Tensor) -> None:
-        self.last_hidden_state = states
-
-    def __getitem__(self, index: int) -> Tensor:
-        return (self.last_hidden_state,)[index]
-
-    def __getattr__(self, name: str) -> None:
-        return None
-
-
-def _shell(module: nn.Module, replaced: dict[str, nn.Module]) -> nn.Module:
-    """A copy of a module that shares all children but the replaced ones."""
-    shell = copy.copy(module)
-    vars(shell)["_modules"] = vars(module)["_modules"] | replaced
-    return shell
 
 
 def _linears(causal: Any) -> dict[str, nn.Module]:

@@ -93,6 +93,7 @@ def gather(context: StageContext, model: LanguageModel) -> Material:
     encoded, cut = to_tokens(model, responses, context.recipe.reward.max_response_tokens)
     row_of = {response.id: row for row, response in enumerate(responses)}
     rows = BranchStates(model, tokens, encoded, [index_of[r.prompt_id] for r in responses])
+    rows.notify = context.say
     comparisons = [Comparison(row_of[p.a], row_of[p.b], p.p_a, p.weight) for p in pairs]
     return Material(kept, responses, rows, pairs, comparisons, cut)
 
