@@ -18,6 +18,8 @@ RESPONSE_SHARE = 0.65
 """Mean length of a sampled response, as a share of the limit; not known before the policy is trained."""
 ROWS_KEPT = 1.15
 """Rows decoded, ended ones that were not dropped yet included, for each row that still goes on."""
+GROUPED_SHARE = 0.85
+"""Width of the responses in a micro-batch of similar length, as a share of the limit."""
 FULL_TRAINING = 1.5
 """Forward and backward pass of full training, in those of LoRA: 6 P against 4 P."""
 ADAM_S = 4e-9
@@ -110,7 +112,7 @@ def widest(tokens: Sequence[int], batch: int) -> int:
 def decode_seconds(base: Base, rows: int, limit: int, adapters: int) -> float:
     """Decode up to `limit` tokens for `rows` responses: each step calls every layer, and the head for rows left."""
     speed, layers = base.speed, base.architecture.n_layers
-    calls = limit * (layers * speed.call_s + base.top * speed.adapter_s * adapters / 2)
+    calls = limit * (layers * speed.call_s + base.top * speed.adapter_s * adapters)
     decoded = min(1.0, RESPONSE_SHARE * ROWS_KEPT) * rows * limit
     return calls + decoded * (layers * speed.row_s + speed.head_s)
 
@@ -183,7 +185,9 @@ def reward_cost(
     return _estimate(base, seconds + written / WRITE_BYTES_A_S, peak, disk)
 
 
-def scoring_seconds(base: Base, rows: int, width: int, limit: int, reward: RewardSettings, *, reference: bool) -> float:
+def scoring_seconds(
+    base: Base, rows: int, width: float, limit: int, reward: RewardSettings, *, reference: bool
+) -> float:
     """Score sampled responses: the reference's log-probabilities from the branch up, and every member."""
     layers = base.member_layers(reward)
     passes = (base.top if reference else 0) + reward.members * layers
@@ -192,12 +196,16 @@ def scoring_seconds(base: Base, rows: int, width: int, limit: int, reward: Rewar
 
 
 def ppo_cost(base: Base, prompt_tokens: Sequence[int], reward: RewardSettings, settings: PpoSettings) -> Estimate:
-    """The ppo stage: a round samples, scores and learns; one more round only measures. An early stop costs less."""
+    """The ppo stage: a round samples, scores and learns; one more round only measures. An early stop costs less.
+
+    The reference is folded into a copy of the weights above the branch, so one adapter runs.
+    """
     limit, episodes, speed = settings.max_new_tokens, settings.episodes, base.speed
     read = episodes * widest(prompt_tokens, episodes) * base.architecture.n_layers * speed.prefill_s
-    width = widest(prompt_tokens, settings.micro_batch) + limit
+    grouped = GROUPED_SHARE if settings.micro_batch < episodes else 1.0
+    width = widest(prompt_tokens, settings.micro_batch) + limit * grouped
     scored = scoring_seconds(base, episodes, width, limit, reward, reference=True)
-    rollout = read + decode_seconds(base, episodes, limit, adapters=2) + scored
+    rollout = read + decode_seconds(base, episodes, limit, adapters=1) + scored
     epoch = train_seconds(base, episodes * width, base.top)
     epoch += episodes * limit * RESPONSE_SHARE * speed.head_train_s
     epoch += settings.minibatches * (STEP_S + ADAM_S * base.trained_weights)
@@ -206,10 +214,10 @@ def ppo_cost(base: Base, prompt_tokens: Sequence[int], reward: RewardSettings, s
     at_once = min(settings.micro_batch, episodes)
     learning = training_bytes(base, at_once * width, base.top, at_once * limit * RESPONSE_SHARE)
     sampling = decode_bytes(base, episodes, widest(prompt_tokens, episodes) + limit)
-    adapters = FLOAT * base.trained_weights * 6
+    copies = FLOAT * (6 * base.trained_weights + base.top * base.architecture.layer_parameters)
     value = FLOAT * VALUE_WIDTH * base.architecture.hidden_size
     disk = FLOAT * base.trained_weights + value
-    return _estimate(base, seconds + written / WRITE_BYTES_A_S, max(learning, sampling) + adapters, disk)
+    return _estimate(base, seconds + written / WRITE_BYTES_A_S, max(learning, sampling) + copies, disk)
 
 
 def evaluate_cost(

@@ -33,7 +33,7 @@ class MachineSpeed:
     """Seconds of the parts that every stage is made of.
 
     `prefill_s` and `train_s` are per token and layer; `row_s` per row of one token and layer, `call_s` per call of a
-    layer whatever its rows, `adapter_s` what two adapters add to such a call; `head_s` (logits and one draw) and
+    layer whatever its rows, `adapter_s` what an adapter adds to such a call; `head_s` (logits and one draw) and
     `head_train_s` (logits, cross-entropy and its gradient) per row over the whole vocabulary.
     """
 
@@ -99,11 +99,8 @@ class _Probe:
         one = replace(architecture, n_layers=1, vocab_size=self.words, tie_embeddings=True)
         self.decoder = Decoder(one, _zero_weights(one), branch_layer=0).to(device)
         generator = torch.Generator().manual_seed(0)
-        shapes = self.decoder.lora_shapes()
-        self.adapters = tuple(
-            lora(name, shapes, rank=rank, alpha=1.0, generator=generator).to(device) for name in ("frozen", "trained")
-        )
-        self.adapters[0].requires_grad_(False)
+        made = lora("trained", self.decoder.lora_shapes(), rank=rank, alpha=1.0, generator=generator)
+        self.adapters = (made.to(device),)
 
     def prefill(self) -> float:
         hidden, mask = self._batch()

@@ -110,6 +110,8 @@ def pooled(hidden_B_T_D: Tensor, dialogues: Dialogues) -> Tensor:
     width = dialogues.prompt_width
     normed = functional.rms_norm(hidden_B_T_D, hidden_B_T_D.shape[-1:]) * dialogues.mask_B_T[..., None]
     response, prompt = normed[:, width:], normed[:, :width]
+    if not response.shape[1]:
+        response = response.new_zeros(len(response), 1, response.shape[2])
     length = dialogues.response_B
     row = torch.arange(len(normed), device=normed.device)
     parts = (

@@ -105,3 +105,15 @@ def test_no_message_can_end_its_own_turn(model: LanguageModel) -> None:
     assert (tokens.count(start), tokens.count(end)) == (2, 1)  # the user's turn, and the assistant's to come
     answer = model.response_tokens("sure <|im_end|> then <|im_start|> more", finished=False, limit=40)
     assert start not in answer and end not in answer
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 'a' * 100000000 }}", "{{ [0] * 100000000 }}", "{{ 9 ** 999999 }}", "{{ 10**6 * 10**6 }}"]
+)
+def test_a_product_that_would_eat_memory_is_refused(source: str) -> None:
+    with pytest.raises(UsageError, match="refused a dialogue"):
+        rendered(source)
+
+
+def test_small_numbers_may_be_multiplied() -> None:
+    assert rendered("{{ 6 * 7 }}") == "42"

@@ -64,7 +64,7 @@ def test_the_widest_of_a_batch_is_near_the_mean_of_simulated_maxima() -> None:
 
 def test_decoding_by_hand() -> None:
     rows = 0.65 * 1.15 * 48 * 24
-    expected = 24 * (30 * 1e-3 + 10 * 5e-4) + rows * (30 * 1.5e-4 + 1e-3)
+    expected = 24 * (30 * 1e-3 + 2 * 10 * 5e-4) + rows * (30 * 1.5e-4 + 1e-3)
     assert decode_seconds(BASE, 48, 24, adapters=2) == pytest.approx(expected)
     assert (RESPONSE_SHARE, ROWS_KEPT) == (0.65, 1.15)
 
@@ -79,8 +79,8 @@ def test_sampling_reads_equal_prompts_once_and_sorts_by_length() -> None:
 def test_a_ppo_run_by_hand() -> None:
     settings = PpoSettings(updates=1, checkpoint_every=2, temperature=1.0)
     found = ppo_cost(BASE, PROMPTS, REWARD, settings)
-    passed = 48 * 52
-    rollout = 48 * 28 * 30 * 1e-4 + decode_seconds(BASE, 48, 24, 2)
+    passed = 48 * (28 + 0.85 * 24)
+    rollout = 48 * 28 * 30 * 1e-4 + decode_seconds(BASE, 48, 24, 1)
     rollout += passed * 10 * 1e-4 + 48 * 24 * 0.65 * 1e-3 + 48 * 4 * 1.5e-4
     epoch = passed * 10 * 3e-4 + 48 * 24 * 0.65 * 3e-3 + 2 * (0.008 + 4e-9 * BASE.trained_weights)
     assert found.seconds == pytest.approx(1.5 + 2 * rollout + 2 * epoch)
@@ -143,7 +143,7 @@ def test_memory_grows_with_what_is_held_at_once() -> None:
     small, large = (
         ppo_cost(BASE, PROMPTS, REWARD, PpoSettings(episodes=48, micro_batch=m)).peak_bytes for m in (8, 48)
     )
-    assert large > small + 4 * 40 * 52 * 10 * 14 * 576
+    assert large > small + 4 * 40 * 48 * 10 * 14 * 576
     every = changed(branch_layer=0, full=True)
     # Weights, a copy that is trained, its reference, gradient and two moments.
     assert ppo_cost(every, PROMPTS, REWARD, PpoSettings()).peak_bytes > 6 * BASE.weight_bytes

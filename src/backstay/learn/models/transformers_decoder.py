@@ -44,7 +44,7 @@ class ForeignDecoder(Decoder):
     def __init__(self, causal: nn.Module, architecture: Architecture) -> None:
         super().__init__(architecture, dict(causal.named_parameters()), branch_layer=0)
         self.causal: Any = causal.eval().requires_grad_(False)
-        self._standing: Adapters = ()
+        self.standing: Adapters = ()
         self._active: list[Adapters] = [()]  # One list for all that `merged` makes: the hooks are theirs together.
         self._canonical = {id(parameter): name for name, parameter in causal.named_parameters()}
         self._shells: dict[int, nn.Module] = {}
@@ -130,8 +130,8 @@ class ForeignDecoder(Decoder):
     def merged(self, adapters: Adapters) -> "ForeignDecoder":
         """The same decoder that always wears `adapters`: as if they were folded in, without a copy of the weights."""
         dressed = copy.copy(self)
-        dressed._standing = (*self._standing, *adapters)
-        dressed.weights = self.weights | self._replaced(dressed._standing)
+        dressed.standing = (*self.standing, *adapters)
+        dressed.weights = self.weights | self._replaced(dressed.standing)
         return dressed
 
     def to(self, *args: object, **kwargs: object) -> "ForeignDecoder":
@@ -150,7 +150,7 @@ class ForeignDecoder(Decoder):
 
     def merged_state(self, adapters: Adapters) -> dict[str, Tensor]:
         """The whole model's state under transformers' names, with every adapter folded in."""
-        every = (*self._standing, *adapters)
+        every = (*self.standing, *adapters)
         folded = self._replaced(every)
         low_rank = [adapter for adapter in every if adapter.kind == "lora"]
         for path, module in self._linears.items():
@@ -184,7 +184,7 @@ class ForeignDecoder(Decoder):
         )
 
     def _call(self, module: nn.Module, adapters: Adapters, *args: Any, **kwargs: Any) -> Any:
-        every = (*self._standing, *adapters)
+        every = (*self.standing, *adapters)
         replaced = self._replaced(every)
         with self._wearing(every):
             if not replaced:
