@@ -39,7 +39,8 @@ def run(name: str, command: list[str]) -> None:
         [sys.executable, HERE / command[0], *command[1:]], check=True, stdout=subprocess.PIPE, text=True
     )
     found = json.loads(shown.stdout.strip().splitlines()[-1])
-    kept = {"measured_on": machine(), "date": datetime.now(UTC).date().isoformat(), "command": " ".join(command)}
+    shown_as = " ".join(word if word == command[0] or word.startswith("-") else Path(word).name for word in command)
+    kept = {"measured_on": machine(), "date": datetime.now(UTC).date().isoformat(), "command": shown_as}
     (RESULTS / f"{name}.json").write_text(json.dumps(found | kept, sort_keys=True, indent=1) + "\n")
 
 
