@@ -77,7 +77,7 @@ def test_a_second_run_reuses_every_stage(project: Path) -> None:
 
 
 def test_changing_the_last_training_stage_reuses_what_comes_before_it(project: Path) -> None:
-    shown = backstay(project, "run", "--dry-run", "--json", *SMALL, "ppo.learning_rate=0.001").stdout
+    shown = backstay(project, "run", "--dry-run", "--json", *SMALL, "ppo.learning_rate=0.002").stdout
     stages = {row["stage"]: row["state"] for row in json.loads(shown)["stages"]}
     assert {stages[name] for name in ("sft", "sample", "rate", "aggregate", "screen", "reward")} == {"reuse"}
     assert stages["ppo"] == "run"
