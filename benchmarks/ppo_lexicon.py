@@ -84,7 +84,9 @@ def main() -> None:
         no_eos_penalty=0.0,
         uncertainty_penalty=0.0,
         kl_coefficient=0.05,
-        learning_rate=5e-4,
+        kl_target=0.0,
+        kl_budget=0.0,
+        learning_rate=1e-3,
     )
     folder = RunFolder(Path(tempfile.mkdtemp(prefix="backstay-ppo-")))
     tokens = [found for prompt in prompts if (found := model.prompt_tokens(prompt)) is not None]

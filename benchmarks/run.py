@@ -17,7 +17,7 @@ import psutil
 from table import RESULTS, TABLE, table
 
 HERE = Path(__file__).parent
-PLAIN = {"demo": ["demo.py"], "ppo-lexicon": ["ppo_lexicon.py", "--updates", "20"]}
+PLAIN = {"demo": ["demo.py"], "ppo-lexicon": ["ppo_lexicon.py", "--updates", "10"]}
 WITH_DATA = {
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
     "aggregate-ukp": ["aggregate_ukp.py", "--data", "{data}"],

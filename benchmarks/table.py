@@ -102,8 +102,9 @@ def lexicon(found: Found) -> str:
     return (
         "## PPO alone, against a word list\n\n"
         f"{found['updates']} updates of 48 episodes x 16 tokens: {found['cpu_s']:.0f} CPU-seconds, "
-        f"{found['wall_s']:.0f} seconds on {found['threads']} threads. A plain prototype of the same shape: "
-        f"500 CPU-seconds for 20 updates, 0.08 to 0.55 at 5.4 nats.\n\n{curve}"
+        f"{found['wall_s']:.0f} seconds on {found['threads']} threads (threads that wait for each other count as CPU). "
+        f"A plain prototype of the same shape, with other words and prompts, on one thread of another processor: 190 "
+        f"CPU-seconds for 8 updates, 0.08 to 0.33 at 2.9 nats; 500 for 20, 0.55 at 5.4 nats.\n\n{curve}"
     )
 
 
