@@ -18,6 +18,7 @@ from rich.text import Text
 
 from backstay.pipeline.events import Event, Observer
 
+CLOCK_WIDTH = 7
 SHOWN_ROWS = 8
 SHOWN_COLUMNS = 8
 NUMBER_WIDTH = 9
@@ -116,9 +117,10 @@ class Board:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The board as it stands."""
-        board = Table.grid(padding=(0, 1))
-        for _ in range(4):
-            board.add_column(overflow="ellipsis", no_wrap=True)
+        board = Table.grid(padding=(0, 1), expand=True)
+        widths = (1, max(map(len, self.rows), default=1), CLOCK_WIDTH, None)
+        for width in widths:  # Only the note gives way on a narrow terminal.
+            board.add_column(width=width, ratio=None if width else 1, overflow="ellipsis", no_wrap=True)
         for name, row in self.rows.items():
             running = row.mark in ("started", "resumed")
             seconds = time.monotonic() - row.since_s if running else row.seconds
