@@ -130,6 +130,13 @@ def test_verify_names_a_changed_output(call: Call, project: Project) -> None:
         call("verify", str(path.parent))
 
 
+def test_verify_misses_a_database_whose_seals_are_still_there(call: Call, project: Project) -> None:
+    for file in project.state.glob("backstay.db*"):
+        file.unlink()
+    with pytest.raises(IntegrityError, match=r"backstay.db is missing, but journal.seals.jsonl"):
+        call("verify")
+
+
 def test_verify_names_an_edited_judgment(call: Call, project: Project) -> None:
     with contextlib.closing(sqlite3.connect(project.database)) as connection, connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
