@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from backstay.errors import IntegrityError, UsageError
-from backstay.learn.models.adapters import Adapter, load_adapter
+from backstay.learn.models.adapters import Adapter, load_adapter, own_notes
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.settings import ModelSettings, PpoSettings, SampleSettings, SftSettings
@@ -82,7 +82,7 @@ def _adapter(model: LanguageModel, run: Path) -> Adapter:
     folder = run / "model"
     if not folder.is_dir():
         raise UsageError(f"{run} holds no model/", cure="run the loop again; finished stages are reused")
-    trained_on = json.loads((folder / "adapter_config.json").read_bytes()).get("backstay", {}).get("base_digest")
+    trained_on = own_notes(folder).get("base_digest")
     if trained_on not in {None, model.digest}:
         raise IntegrityError(
             f"{run.name} was trained on another base than {model.name!r} is now",

@@ -96,7 +96,7 @@ def test_an_adapter_survives_the_disk(model: LanguageModel, tmp_path: Path, kind
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert torch.equal(forward(model.decoder, (adapter,)), forward(model.decoder, (read,)))
     assert not any(parameter.requires_grad for parameter in read.parameters())
-    assert json.loads((tmp_path / "adapter_config.json").read_text())["backstay"]["branch_layer"] == 1
+    assert json.loads((tmp_path / "backstay.json").read_text())["branch_layer"] == 1
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 

@@ -48,9 +48,9 @@ def test_a_ppo_run_without_its_sft_run_is_refused(project: Project) -> None:
 
 
 def test_another_base_than_that_of_the_training_is_an_integrity_error(project: Project) -> None:
-    config = project.runs / SFT / "model" / "adapter_config.json"
+    config = project.runs / SFT / "model" / "backstay.json"
     changed = json.loads(config.read_text())
-    changed["backstay"]["base_digest"] = "0" * 64
+    changed["base_digest"] = "0" * 64
     config.write_text(json.dumps(changed))
     with pytest.raises(IntegrityError, match="another base than 'tiny'"):
         load_trained(run_of(project, PPO))

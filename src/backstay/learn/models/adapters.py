@@ -19,6 +19,7 @@ from backstay.errors import IntegrityError, UsageError
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 PEFT_PREFIX = "base_model.model."
+OWN_FILE = "backstay.json"
 NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern")
 
 
@@ -97,13 +98,15 @@ def adapter_tensors(adapter: Adapter) -> dict[str, Tensor]:
 def save_adapter(adapter: Adapter, folder: Path, *, base: str, extra: Mapping[str, Any] | None = None) -> None:
     """Write the adapter in PEFT layout (`adapter_config.json`, `adapter_model.safetensors`).
 
-    Full copies go to `full_model.safetensors` instead. `extra` lands under `backstay` in the configuration.
+    Full copies go to `full_model.safetensors` instead. `extra` lands in `backstay.json`, since PEFT warns of keys that
+    are not its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = "adapter_model.safetensors" if adapter.kind == "lora" else "full_model.safetensors"
     save_file(adapter_tensors(adapter), folder / file, metadata={"format": "pt"})
-    config = _peft_config(adapter, base) | {"backstay": {"name": adapter.name, "kind": adapter.kind, **(extra or {})}}
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    own = {"name": adapter.name, "kind": adapter.kind, **(extra or {})}
+    for name, value in (("adapter_config.json", _peft_config(adapter, base)), (OWN_FILE, own)):
+        (folder / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def _peft_config(adapter: Adapter, base: str) -> dict[str, Any]:
@@ -131,14 +134,27 @@ def load_adapter(folder: Path, *, name: str | None = None) -> Adapter:
     config_file = folder / "adapter_config.json"
     if not config_file.exists():
         raise UsageError(f"{folder} holds no adapter_config.json", cure="give the model/ folder of a run")
-    try:
-        config = json.loads(config_file.read_text())
-        own = config.get("backstay", {})
-    except (ValueError, AttributeError) as error:
-        raise IntegrityError(f"{config_file} is not a JSON object: {error}") from error
+    config, own = read_object(config_file), own_notes(folder)
     if own.get("kind") == "full":
         return full(name or own["name"], read_tensors(folder / "full_model.safetensors")).requires_grad_(False)
     return _read_lora(folder / "adapter_model.safetensors", config, name or own.get("name", folder.name))
+
+
+def own_notes(folder: Path) -> dict[str, Any]:
+    """What `save_adapter` noted beside PEFT's configuration; empty for an adapter from elsewhere."""
+    file = folder / OWN_FILE
+    return read_object(file) if file.exists() else {}
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object; raises IntegrityError for anything else."""
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise IntegrityError(f"{file} is not a JSON object: {error}") from error
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{file} is not a JSON object, but {type(found).__name__}")
+    return found
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
