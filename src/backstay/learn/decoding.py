@@ -27,6 +27,11 @@ class Rollout:
     branch_B_T_D: Tensor
     finished_B: Tensor
 
+    def responses(self) -> list[list[int]]:
+        """Tokens of each response, without padding."""
+        rows = zip(self.dialogues.responses_B_R.tolist(), self.dialogues.response_B.tolist(), strict=True)
+        return [tokens[:length] for tokens, length in rows]
+
 
 class _Decoding:
     """The mutable state of one batch while it is decoded."""
@@ -138,7 +143,7 @@ def sample(
 def draw(logits_B_V: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens and their log-probabilities by inverting the cumulative distribution at `uniform_B` in [0, 1).
 
-    Exact sampling from softmax(logits) up to the rounding of a float32 sum, at a third of torch.multinomial's cost.
+    Exact sampling from softmax(logits) up to the rounding of a float32 sum, with one random number a row.
     """
     logprob_B_V = functional.log_softmax(logits_B_V, -1)
     cumulative = logprob_B_V.exp().cumsum(-1)

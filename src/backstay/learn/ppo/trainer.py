@@ -169,9 +169,7 @@ class PpoTrainer:
             self.folder.sample({"update": update, "prompt": index, "text": text})
 
     def _texts(self, experience: Experience) -> list[str]:
-        dialogues = experience.rollout.dialogues
-        rows = zip(dialogues.responses_B_R.tolist(), dialogues.response_B.tolist(), strict=True)
-        return [self.model.decode(tokens[:length]) for tokens, length in rows]
+        return [self.model.decode(tokens) for tokens in experience.rollout.responses()]
 
     def _round_means(self, experience: Experience) -> dict[str, float]:
         mask, dialogues = experience.mask_B_R, experience.rollout.dialogues

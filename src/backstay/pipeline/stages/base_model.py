@@ -54,9 +54,7 @@ def prompt_tokens(
 
 def response_texts(model: LanguageModel, rollout: Rollout) -> list[str]:
     """Texts of sampled responses."""
-    dialogues = rollout.dialogues
-    rows = zip(dialogues.responses_B_R.tolist(), dialogues.response_B.tolist(), strict=True)
-    return [model.decode(tokens[:length]) for tokens, length in rows]
+    return [model.decode(tokens) for tokens in rollout.responses()]
 
 
 def to_tokens(model: LanguageModel, responses: Sequence[Response], limit: int) -> tuple[list[list[int]], int]:

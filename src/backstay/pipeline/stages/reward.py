@@ -196,9 +196,7 @@ def _fresh_scores(
         temperature=settings.temperature,
         generator=batch_generator(settings.seed, 0),
     )
-    dialogues = rollout.dialogues
-    tokens = [r[:n] for r, n in zip(dialogues.responses_B_R.tolist(), dialogues.response_B.tolist(), strict=True)]
-    rows = BranchStates(model, prompts, tokens, range(len(prompts)))
+    rows = BranchStates(model, prompts, rollout.responses(), range(len(prompts)))
     return score_rows(rows, members, range(len(rows)))
 
 
