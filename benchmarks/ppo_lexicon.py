@@ -21,7 +21,7 @@ from backstay.learn.batches import Dialogues
 from backstay.learn.models.decoder import Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
-from backstay.learn.ppo import PpoTrainer
+from backstay.learn.rl import PpoTrainer
 from backstay.records import Message, Prompt
 from backstay.storage import RunFolder
 

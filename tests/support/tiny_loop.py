@@ -21,8 +21,8 @@ from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.policies import new_adapter
-from backstay.learn.ppo import PpoTrainer
 from backstay.learn.reward import Comparison, train_ensemble
+from backstay.learn.rl import PpoTrainer
 from backstay.learn.scalar_models import RewardMember, new_member
 from backstay.learn.sft import Lesson, train_sft
 from backstay.records import Message, Prompt

@@ -9,8 +9,8 @@ from tiny_loop import fresh_adapter, fresh_members, load_tiny, prompt_tokens, sh
 from backstay.learn import PpoSettings
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.ppo.learning import Learner
-from backstay.learn.ppo.rollouts import Experience, collect
+from backstay.learn.rl.learning import Learner
+from backstay.learn.rl.rollouts import Experience, collect
 from backstay.learn.scalar_models import RewardMember, ValueModel
 from backstay.learn.training_state import adamw
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from backstay.learn.machine_speed import MachineSpeed
 from backstay.learn.models.architecture import Architecture
-from backstay.learn.settings import PpoSettings, RewardSettings, SampleSettings, SftSettings
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.reward_settings import RewardSettings
+from backstay.learn.settings import SampleSettings, SftSettings
 
 RESPONSE_SHARE = 0.65
 """Mean length of a sampled response, as a share of the limit; not known before the policy is trained."""

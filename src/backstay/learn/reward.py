@@ -10,8 +10,8 @@ from torch import Tensor
 from backstay.learn.batches import by_length, shuffled
 from backstay.learn.bradley_terry import bootstrap_rows, bradley_terry_loss
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.reward_settings import RewardSettings
 from backstay.learn.scalar_models import RewardMember, new_member
-from backstay.learn.settings import RewardSettings
 from backstay.learn.training_state import TrainingState, adamw, clip_gradients, linear_decay
 from backstay.storage import RunFolder
 

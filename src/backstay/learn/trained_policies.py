@@ -11,7 +11,8 @@ from backstay.errors import IntegrityError, UsageError
 from backstay.learn.models.adapters import Adapter, load_adapter, own_notes
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
-from backstay.learn.settings import ModelSettings, PpoSettings, SampleSettings, SftSettings
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.settings import ModelSettings, SampleSettings, SftSettings
 
 
 class FinishedRun(Protocol):

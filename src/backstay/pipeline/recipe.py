@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from backstay.aggregate.settings import AggregateSettings
 from backstay.evaluate.settings import EvaluateSettings
 from backstay.feedback.settings import RateSettings
-from backstay.learn.settings import ModelSettings, PpoSettings, RewardSettings, SampleSettings, SftSettings
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.reward_settings import RewardSettings
+from backstay.learn.settings import ModelSettings, SampleSettings, SftSettings
 from backstay.pipeline.recipe_layers import Layers
 from backstay.pipeline.recipe_problems import explain
 from backstay.records import Settings

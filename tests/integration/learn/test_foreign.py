@@ -19,10 +19,12 @@ from backstay.learn.models.adapters import Adapter, full, lora, save_adapter
 from backstay.learn.models.foreign import foreign_decoder
 from backstay.learn.models.load import load_model
 from backstay.learn.models.transformers_decoder import ForeignDecoder
-from backstay.learn.ppo import PpoTrainer
+from backstay.learn.ppo_settings import PpoSettings
 from backstay.learn.reward import Comparison, score_rows, train_ensemble
+from backstay.learn.reward_settings import RewardSettings
+from backstay.learn.rl import PpoTrainer
 from backstay.learn.scalar_models import load_member, new_member, normalise, save_member
-from backstay.learn.settings import ModelSettings, PpoSettings, RewardSettings, SftSettings
+from backstay.learn.settings import ModelSettings, SftSettings
 from backstay.learn.sft import Lesson, train_sft
 from backstay.storage import RunFolder
 

@@ -15,8 +15,8 @@ from backstay.learn.branch_states import BranchStates
 from backstay.learn.decoding import sample
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.ppo import PpoTrainer
 from backstay.learn.reward import Comparison, score_rows, train_ensemble
+from backstay.learn.rl import PpoTrainer
 from backstay.learn.scalar_models import RewardMember, normalise
 from backstay.learn.sft import train_sft
 from backstay.storage import RunFolder

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from backstay.learn.batches import Dialogues
 from backstay.learn.policies import branch_under, response_logprobs
-from backstay.learn.ppo.learning import Learner, MinibatchTotals
-from backstay.learn.ppo.rollouts import Experience
+from backstay.learn.rl.learning import Learner, MinibatchTotals
+from backstay.learn.rl.rollouts import Experience
 
 
 @pytest.fixture(scope="module")

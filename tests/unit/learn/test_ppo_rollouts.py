@@ -4,7 +4,7 @@ from tiny_ppo import BASELINE, Round, play
 
 from backstay.learn import PpoSettings
 from backstay.learn.kl import k3
-from backstay.learn.ppo.rollouts import final_score
+from backstay.learn.rl.rollouts import final_score
 
 
 @pytest.fixture(scope="module")

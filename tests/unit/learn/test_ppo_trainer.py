@@ -9,8 +9,8 @@ from torch import Tensor
 
 from backstay.learn import PpoSettings
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.ppo import PpoResult, PpoTrainer
-from backstay.learn.ppo.trainer import Monitor
+from backstay.learn.rl import PpoResult, PpoTrainer
+from backstay.learn.rl.trainer import Monitor
 from backstay.storage import RunFolder
 
 SMALL: dict[str, Any] = {

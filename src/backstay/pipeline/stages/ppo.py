@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from backstay.feedback import gold_score
 from backstay.learn.models.adapters import save_adapter
-from backstay.learn.ppo import PpoTrainer
-from backstay.learn.ppo.trainer import Monitor
+from backstay.learn.rl import PpoTrainer
+from backstay.learn.rl.trainer import Monitor
 from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.stages.base_model import load_base, load_ensemble, load_policy, prompt_tokens
 from backstay.records import Prompt

@@ -13,9 +13,9 @@ from backstay.learn.models.decoder import Adapters
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import branch_under, response_logprobs
 from backstay.learn.policy_loss import clip_fraction, clipped_policy_loss, clipped_value_loss, ratio
-from backstay.learn.ppo.rollouts import Experience
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl.rollouts import Experience
 from backstay.learn.scalar_models import ValueModel
-from backstay.learn.settings import PpoSettings
 from backstay.learn.training_state import clip_gradients
 
 

@@ -2,29 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from backstay.learn.advantage import gae, token_rewards, whiten
-from backstay.learn.batches import Dialogues, similar_rows
+from backstay.learn.batches import similar_rows
 from backstay.learn.bradley_terry import conservative_score, spread
 from backstay.learn.decoding import Rollout, sample
 from backstay.learn.kl import k1
 from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import branch_under, response_logprobs
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl.scorers import Scorer
 from backstay.learn.scalar_models import ValueModel
-from backstay.learn.settings import PpoSettings
-
-
-class Scorer(Protocol):
-    """A reward: a member of the ensemble, or any function of the same shape."""
-
-    def __call__(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
-        """Scores `[B]`."""
-        ...
 
 
 @dataclass(frozen=True)

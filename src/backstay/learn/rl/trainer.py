@@ -15,10 +15,12 @@ from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import new_adapter
-from backstay.learn.ppo.learning import Learner
-from backstay.learn.ppo.rollouts import Experience, Scorer, collect
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl.learning import Learner
+from backstay.learn.rl.rollouts import Experience, collect
+from backstay.learn.rl.scorers import Scorer
 from backstay.learn.scalar_models import ValueModel
-from backstay.learn.settings import ModelSettings, PpoSettings
+from backstay.learn.settings import ModelSettings
 from backstay.learn.training_state import TrainingState, adamw
 from backstay.storage import RunFolder
 

@@ -1,5 +1,5 @@
 """Proximal policy optimisation with KL safeguards."""
 
-from backstay.learn.ppo.trainer import PpoResult, PpoTrainer
+from backstay.learn.rl.trainer import PpoResult, PpoTrainer
 
 __all__ = ["PpoResult", "PpoTrainer"]
