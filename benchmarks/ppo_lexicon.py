@@ -21,7 +21,7 @@ from backstay.learn.batches import Dialogues
 from backstay.learn.models.decoder import Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
-from backstay.learn.rl import PpoTrainer
+from backstay.learn.rl import PolicyTrainer
 from backstay.records import Message, Prompt
 from backstay.storage import RunFolder
 
@@ -90,7 +90,7 @@ def main() -> None:
     )
     folder = RunFolder(Path(tempfile.mkdtemp(prefix="backstay-ppo-")))
     tokens = [found for prompt in prompts if (found := model.prompt_tokens(prompt)) is not None]
-    trainer = PpoTrainer(
+    trainer = PolicyTrainer(
         model, tokens, reference=(), members=[LexiconReward(model)], shape=shape, settings=settings, folder=folder
     )
     wall, cpu = time.perf_counter(), time.process_time()

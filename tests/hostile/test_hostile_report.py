@@ -86,7 +86,9 @@ def _hostile(text: str) -> ReportData:
         ),
         screen={"accepted": 1, "quarantined": 1, "pairs": 2, "by_reason": {text: 1}},
         ppo=({"update": 1, "kl_nats": 0.1, text: 1.0, "note": text},),
-        reward={"members": 1, "heldout": heldout, "folds": None},
+        reward={"members": 1, "heldout": heldout, "folds": None, "accuracy_by": {
+            "family": [{"family": text, **heldout}], "cohort": [{"field": text, "value": text, **heldout}],
+        }},
         evaluation=_evaluation(text),
         redteam={"label_flip": {**flip, "rows": [{**row, "arm": arm} for arm in ("defended", "undefended")]}},
     )  # fmt: skip

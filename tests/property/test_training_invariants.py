@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.learn.advantage import gae, token_rewards, whiten
+from backstay.learn.advantage import gae, group_standardised, leave_one_out, rewards_to_go, token_rewards, whiten
 from backstay.learn.bradley_terry import bradley_terry_loss
 from backstay.learn.kl import k3, next_coefficient
+from backstay.learn.policy_loss import Level, clipped_policy_loss, token_weights
+from backstay.learn.rl.lagrangian import Multiplier, weigh
 
 pytestmark = pytest.mark.property
 
@@ -98,3 +100,80 @@ def test_the_coefficient_moves_towards_the_target_and_never_by_more_than_a_fifth
     found = next_coefficient(coefficient, observed, target=target, horizon=500, episodes=episodes)
     assert (found >= coefficient) == (observed >= target)
     assert abs(found / coefficient - 1) <= 0.2 * episodes / 500 + 1e-9
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, int]:
+    size, count = draw(st.integers(2, 5)), draw(st.integers(1, 4))
+    total = [draw(numbers) for _ in range(size * count)]
+    valid = [draw(st.booleans()) for _ in range(size * count)]
+    return torch.tensor(total, dtype=torch.float64), torch.tensor(valid), size
+
+
+@settings(deadline=None, max_examples=60)
+@given(groups(), numbers)
+def test_advantages_within_a_group_sum_to_zero_and_forget_what_all_share(
+    drawn: tuple[torch.Tensor, torch.Tensor, int], shift: float
+) -> None:
+    total, valid, size = drawn
+    for estimate in (leave_one_out, group_standardised):
+        found = estimate(total, valid, size)
+        assert float(found.view(-1, size).sum(1).abs().max()) < 1e-6
+        assert not found[~valid].any()
+        assert torch.allclose(estimate(total + shift, valid, size), found, atol=1e-6)
+        order = torch.arange(len(total)).view(-1, size).flip(0, 1).flatten()  # groups and their answers, reversed
+        assert torch.allclose(estimate(total[order], valid[order], size), found[order], atol=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rounds(), shares)
+def test_rewards_to_go_are_the_advantages_of_a_critic_that_says_nothing(
+    drawn: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], gamma: float
+) -> None:
+    reward, _, length, _ = drawn
+    mask = torch.arange(reward.shape[1])[None] < length[:, None]
+    nothing, ended = torch.zeros(len(reward), reward.shape[1] + 1, dtype=torch.float64), torch.ones(len(reward)).bool()
+    advantage, _ = gae(reward, nothing, length, ended, gamma=gamma, lam=1.0)
+    assert torch.allclose(rewards_to_go(reward, mask, gamma=gamma), advantage, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.sampled_from(["token", "response"]))
+def test_weights_of_a_step_sum_to_one_and_lie_on_learned_tokens_alone(lengths: list[int], level: Level) -> None:
+    mask = torch.arange(6)[None] < torch.tensor(lengths)[:, None]
+    found = token_weights(mask, level)
+    assert float(found.sum()) == pytest.approx(1.0 if any(lengths) else 0.0)
+    assert not found[~mask].any() and bool((found[mask] > 0).all())
+
+
+@given(st.floats(0.01, 20), numbers, st.floats(1.01, 5))
+def test_a_dual_clip_bounds_the_loss_of_negative_advantages_and_changes_no_other(
+    ratio: float, advantage: float, bound: float
+) -> None:
+    r, a = torch.tensor([[ratio]], dtype=torch.float64), torch.tensor([[advantage]], dtype=torch.float64)
+    plain = float(clipped_policy_loss(r, a, clip=0.2))
+    found = float(clipped_policy_loss(r, a, clip=0.2, dual_clip=bound))
+    assert found == pytest.approx(min(plain, bound * -advantage) if advantage < 0 else plain)
+
+
+@given(st.lists(st.lists(numbers, min_size=1, max_size=4), min_size=1, max_size=6), numbers, st.integers(1, 6))
+def test_the_multiplier_rises_if_and_only_if_the_windowed_cost_lies_above_its_threshold(
+    played: list[list[float]], threshold: float, window: int
+) -> None:
+    multiplier = Multiplier(initial=1.0, maximum=1e9, rate=0.05, threshold=threshold, window=window)
+    seen: list[float] = []
+    for costs in played:
+        before, seen = multiplier.log, [*seen, *costs][-window:]
+        multiplier.update(costs)
+        excess = sum(seen) / len(seen) - threshold
+        assert (multiplier.log > before) == (excess > 0)
+        assert multiplier.value > 0
+
+
+@given(numbers, numbers, st.floats(0, 50))
+def test_what_is_weighed_lies_between_the_reward_and_the_cost_turned_round(
+    reward: float, cost: float, multiplier: float
+) -> None:
+    pair = torch.tensor([reward, cost], dtype=torch.float64)
+    found = float(weigh(pair[0], pair[1], multiplier))
+    assert min(reward, -cost) - 1e-9 <= found <= max(reward, -cost) + 1e-9

@@ -8,21 +8,25 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from backstay.learn import ModelSettings, PpoSettings, RewardSettings, SftSettings, training_state
+from backstay.learn import DpoSettings, ModelSettings, PpoSettings, RewardSettings, SftSettings, training_state
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.lessons import Comparison, Ranking, SignLabel
+from backstay.learn.lessons import Lesson as RewardLesson
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.policies import new_adapter
-from backstay.learn.reward import Comparison, train_ensemble
-from backstay.learn.rl import PpoTrainer
+from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.reward import train_ensemble, train_members
+from backstay.learn.rl import PolicyTrainer
 from backstay.learn.scalar_models import RewardMember, new_member
 from backstay.learn.sft import Lesson, train_sft
 from backstay.records import Message, Prompt
@@ -106,12 +110,16 @@ def run_sft(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
     return {"sft": train_sft(model, lessons(model, 15), tiny_shape(), settings, folder)}
 
 
-def run_reward(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
-    """Two members with eight steps each, a checkpoint every third."""
+def labelled_rows(model: LanguageModel) -> BranchStates:
+    """Twelve responses to be judged."""
     prompts, taught = prompt_tokens(model), lessons(model, 12)
     index = {tuple(tokens): number for number, tokens in enumerate(prompts)}
-    rows = BranchStates(model, prompts, [x.response for x in taught], [index[x.prompt] for x in taught])
-    draw = random.Random(1)
+    return BranchStates(model, prompts, [x.response for x in taught], [index[x.prompt] for x in taught])
+
+
+def run_reward(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
+    """Two members with eight steps each, a checkpoint every third."""
+    rows, draw = labelled_rows(model), random.Random(1)
     pairs = []
     for _ in range(15):
         a, b = draw.sample(range(12), 2)
@@ -120,28 +128,111 @@ def run_reward(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
     return {f"member-{i}": m for i, m in enumerate(train_ensemble(rows, pairs, settings, folder))}
 
 
-def run_ppo(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
-    """Five updates, a checkpoint every second."""
+def run_shards(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
+    """Two members with lessons of every kind of their own, eight and six steps, a checkpoint every third."""
+    rows, draw = labelled_rows(model), random.Random(2)
+    curricula: list[list[RewardLesson]] = []
+    for count in (5, 3):
+        own: list[RewardLesson] = []
+        for _ in range(count):
+            a, b, c = draw.sample(range(12), 3)
+            own += [
+                Comparison(a, b, draw.random(), 1.0),
+                Ranking(((a,), (b, c)), 0.5),
+                SignLabel(c, draw.random(), 1.0),
+            ]
+        curricula.append(own)
+    settings = RewardSettings(
+        epochs=2, batch_size=4, layers=1, lora_rank=4, checkpoint_every=3, margin=0.5, label_smoothing=0.1
+    )
+    trained = train_members(rows, curricula, settings, folder, bootstrap=False)
+    return {f"member-{i}": m for i, m in enumerate(trained)}
+
+
+def run_ppo(model: LanguageModel, folder: RunFolder, **changes: Any) -> dict[str, nn.Module]:
+    """Five updates, a checkpoint every second; `changes` override settings."""
     reference = shaken(fresh_adapter(model, tiny_shape()), seed=3).requires_grad_(False)
-    settings = PpoSettings(updates=5, episodes=8, max_new_tokens=6, learning_rate=5e-3, checkpoint_every=2)
-    trainer = PpoTrainer(
+    given: dict[str, Any] = {"updates": 5, "episodes": 8, "max_new_tokens": 6, "learning_rate": 5e-3}
+    settings = PpoSettings(**({**given, "checkpoint_every": 2} | changes))
+    members = fresh_members(model, 3)
+    trainer = PolicyTrainer(
         model,
         prompt_tokens(model),
         reference=(reference,),
-        members=fresh_members(model, 2),
+        members=members[:2],
+        costs=members[2:],
+        lessons=lessons(model, 7),
         shape=tiny_shape(),
         settings=settings,
         folder=folder,
-        monitor=lambda _index, text, _finished: gold(text),
+        gold=lambda _index, text, _finished: gold(text),
+        refuses=lambda text: "not" in text,
     )
     result = trainer.run()
     final = folder.path / "final"
     final.mkdir(exist_ok=True)
     trainer.state.write(final)
-    return {"policy": result.policy, "value": result.value}
+    return {"policy": result.policy, **result.critics}
 
 
-STAGES = {"sft": run_sft, "reward": run_reward, "ppo": run_ppo}
+SAFE: dict[str, Any] = {
+    "episodes": 32,
+    "learning_rate": 1e-3,
+    "cost_threshold": 0.0,
+    "critic": "reward",
+    "ptx_coefficient": 0.5,
+    "ptx_batch": 3,
+    "probe_prompts": 3,
+    "probe_every": 2,
+    "alarm_length": 0.5,
+    "alarm_patience": 9,
+}
+"""Everything that has a state of its own; a monitor is over its limit in every round, and no alarm goes off."""
+
+
+def preference_trainer(
+    model: LanguageModel, folder: RunFolder, *, train: str = "lora", branch_layer: int = 1, **changes: Any
+) -> PreferenceTrainer:
+    """Fifteen random pairs of twelve responses, over a reference that is noise; `changes` override settings."""
+    prompts, taught = prompt_tokens(model), lessons(model, 12)
+    index = {tuple(tokens): number for number, tokens in enumerate(prompts)}
+    draw = random.Random(1)
+    pairs = []
+    for _ in range(15):
+        a, b = draw.sample(range(12), 2)
+        pairs.append(Preference(a, b, p_a=draw.random(), weight=draw.random()))
+    shape = tiny_shape(train=train, branch_layer=branch_layer)
+    given: dict[str, Any] = {"epochs": 2, "batch_size": 4, "micro_batch": 3, "kl_samples": 8, "max_new_tokens": 6}
+    given |= {"kl_every": 3, "checkpoint_every": 3, "learning_rate": 5e-3, "kl_budget": 0.0}
+    return PreferenceTrainer(
+        model,
+        prompts,
+        [lesson.response for lesson in taught],
+        [index[lesson.prompt] for lesson in taught],
+        pairs,
+        reference=(shaken(fresh_adapter(model, shape), seed=3).requires_grad_(False),),
+        shape=shape,
+        settings=DpoSettings(**(given | changes)),
+        folder=folder,
+    )
+
+
+def run_dpo(model: LanguageModel, folder: RunFolder) -> dict[str, nn.Module]:
+    """Eight steps of KTO, which has a reference point besides, with KL measured and a checkpoint every third."""
+    return {"policy": preference_trainer(model, folder, loss="kto").run().policy}
+
+
+STAGES: dict[str, Callable[[LanguageModel, RunFolder], dict[str, nn.Module]]] = {
+    "sft": run_sft,
+    "reward": run_reward,
+    "shards": run_shards,
+    "ppo": run_ppo,
+    "safe": partial(run_ppo, **SAFE),
+    "rloo": partial(run_ppo, algorithm="rloo", group=2),
+    "grpo": partial(run_ppo, algorithm="grpo", group=4, kl_in="loss"),
+    "reinforce++": partial(run_ppo, algorithm="reinforce++"),
+    "dpo": run_dpo,
+}
 
 
 def run_stage(stage: str, path: Path, *, kill: str = "") -> dict[str, nn.Module]:

@@ -1,22 +1,22 @@
-"""Finished runs of sft and ppo on the tiny model whose adapters are noise, as folders of a project."""
+"""Finished runs of sft, ppo and dpo on the tiny model whose adapters are noise, as folders of a project."""
 
 from pathlib import Path
 from typing import Any
 
 from tiny_loop import fresh_adapter, shaken, tiny_shape
 
-from backstay.learn import PpoSettings
+from backstay.learn import DpoSettings, PpoSettings
 from backstay.learn.models.adapters import save_adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.pipeline.manifest import write_manifest
 from backstay.pipeline.project import Project
 from backstay.pipeline.runs import Run, open_run
 
-SFT, PPO = "sft-000000000001", "ppo-000000000002"
+SFT, PPO, DPO = "sft-000000000001", "ppo-000000000002", "dpo-000000000004"
 
 
 def write_trained_runs(root: Path, model: LanguageModel, **shape: Any) -> Project:
-    """A project with one run of sft and one of ppo."""
+    """A project with one run each of sft, ppo and dpo."""
     project = Project.create(root, "name: trained\n")
     settings = tiny_shape(**shape)
     sft = shaken(fresh_adapter(model, settings, seed=1), seed=1)
@@ -24,9 +24,11 @@ def write_trained_runs(root: Path, model: LanguageModel, **shape: Any) -> Projec
     sft.name, policy.name = "sft", "policy"
     parts = {"model": settings.model_dump(mode="json")}
     ppo = PpoSettings(max_new_tokens=7, temperature=0.9).model_dump(mode="json")
+    dpo = DpoSettings(max_new_tokens=8, temperature=0.6).model_dump(mode="json")
     for name, adapter, inputs, more in (
         (SFT, sft, {}, {}),
         (PPO, policy, {"sft": {"run": SFT, "sha256": "0"}}, {"ppo": ppo}),
+        (DPO, policy, {"sft": {"run": SFT, "sha256": "0"}}, {"dpo": dpo}),
     ):
         folder = project.runs / name
         save_adapter(adapter, folder / "model", base=model.name, extra={"base_digest": model.digest})

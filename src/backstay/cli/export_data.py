@@ -1,7 +1,7 @@
-"""`backstay export`: pairs, judgments and merged models for other tools."""
+"""`backstay export`: pairs, judgments, merged models and run specs for other tools."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -10,32 +10,53 @@ from backstay.cli.session import Session, shared_options
 if TYPE_CHECKING:
     from backstay.feedback.exporting import ExportReport
 
+FORMATS = ("trl", "csv", "jsonl", "parquet", "merged", "verl", "openrlhf")
+
 
 @click.command(name="export")
-@click.argument("form", metavar="FORMAT", type=click.Choice(("trl", "csv", "jsonl", "parquet", "merged")))
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("form", metavar="FORMAT", type=click.Choice(FORMATS))
+@click.argument("places", metavar="[RUN] PATH", nargs=-1, required=True)
 @click.option(
     "--run",
     "run_text",
     metavar="RUN",
-    help="trl: the run of screen; merged: the run of ppo or sft. [default: the latest of screen, of ppo]",
+    help="trl: the run of screen; merged: the run of ppo, dpo or sft. [default: the latest of screen, of ppo]",
 )
 @click.option("--dataset", help="csv, jsonl, parquet: the data set. [default: the one of the latest rate run]")
 @click.option("--force", is_flag=True, help="Replace PATH when it is a file.")
+@click.option(
+    "--reference/--no-reference",
+    default=True,
+    show_default=True,
+    help="verl, openrlhf: merge the policy that training starts from; as large as the base.",
+)
 @shared_options
 def export_data(
-    session: Session, form: str, path: Path, run_text: str | None, dataset: str | None, force: bool
+    session: Session,
+    form: str,
+    places: tuple[str, ...],
+    run_text: str | None,
+    dataset: str | None,
+    force: bool,
+    reference: bool,
 ) -> None:
-    """Write pairs, judgments or a merged model for other tools.
+    """Write pairs, judgments, merged models or run specs for other tools.
 
     FORMAT trl writes the screened pairs as preference rows with p_chosen and weight; csv, jsonl and parquet write a
     data set's judgments as a table that `backstay import` reads back (with --messages). FORMAT merged writes a new
-    folder with the trained model, adapters folded into its weights, that transformers and other tools load.
+    folder with the trained model, adapters folded into its weights, that transformers and other tools load. FORMAT
+    verl and openrlhf write a new folder with everything that those trainers need to repeat a run of ppo at scale.
+
+    RUN may stand before PATH instead of after --run.
     """
     from backstay.errors import UsageError
 
+    path, run_text = _places(places, run_text)
     if form == "merged":
         _merged(session, path, run_text or "ppo")
+        return
+    if form in ("verl", "openrlhf"):
+        _run_spec(session, form, path, run_text or "ppo", reference)
         return
     if path.is_dir():
         raise UsageError(f"{path} is a folder", cure="name a file")
@@ -48,6 +69,30 @@ def export_data(
         return
     said = "".join(f"; left out, {reason}: {count}" for reason, count in left_out.items())
     session.say(f"{report.written} rows written to {path}{said}")
+
+
+def _places(places: tuple[str, ...], run_text: str | None) -> tuple[Path, str | None]:
+    if len(places) == 1:
+        return Path(places[0]), run_text
+    if len(places) > 2 or run_text is not None:
+        raise click.UsageError("give FORMAT, at most one RUN, and one PATH")
+    return Path(places[1]), places[0]
+
+
+def _run_spec(session: Session, form: str, path: Path, run_text: str, reference: bool) -> None:
+    from backstay.pipeline.run_specs import export_run_spec
+    from backstay.pipeline.runs import resolve_run
+
+    run = resolve_run(session.project, run_text)
+    kind: Literal["verl", "openrlhf"] = "verl" if form == "verl" else "openrlhf"
+    written = export_run_spec(session.project, run, kind, path, reference=reference)
+    if session.as_json:
+        session.emit({"path": str(path), "run": run.name, **vars(written)})
+        return
+    session.say(f"{run.name} written to {path} for {form}: {written.train} prompts, {written.heldout} held out")
+    session.say(
+        f"next: backstay serve-reward {run.name}, then {path}/run.sh where {form} is; {path}/README.md says how"
+    )
 
 
 def _pairs(session: Session, path: Path, run_text: str) -> "ExportReport":
@@ -73,23 +118,12 @@ def _merged(session: Session, path: Path, run_text: str) -> None:
     from backstay.pipeline.runs import resolve_run
 
     run = resolve_run(session.project, run_text)
-    from backstay.learn.export import describe_model, export_merged
+    from backstay.learn.export import export_merged
     from backstay.learn.trained_policies import load_trained
+    from backstay.pipeline.model_cards import policy_card
 
     trained = load_trained(run)
-    facts = {
-        "trained by": f"{trained.after_name}, run {run.name}",
-        "adapters": ", ".join(adapter.name for adapter in trained.after),
-        "finished": run.finished,
-        **{name: str(value) for name, value in (run.manifest.predicate["summary"] if run.manifest else {}).items()},
-    }
-    card = describe_model(
-        title=f"{trained.model.name}-{trained.after_name}",
-        base=trained.model.name,
-        base_digest=trained.model.digest,
-        facts=facts,
-    )
-    export_merged(trained.model, trained.after, path, model_card=card)
+    export_merged(trained.model, trained.after, path, model_card=policy_card(session.project, run, trained))
     if session.as_json:
         session.emit({"path": str(path), "run": run.name, "base": trained.model.name})
         return

@@ -41,7 +41,7 @@ def run(
     recipe = session.recipe(config, overrides)
     from backstay.pipeline.catalog import loop_graph
 
-    graph = loop_graph(recipe)
+    graph = loop_graph(recipe, only, start_at, until)
     selected = graph.select(only=only, start=start_at, until=until)
     if dry_run:
         show_preview(session, graph, selected)

@@ -9,7 +9,8 @@ from backstay.cli.run import run_graph, show_preview
 from backstay.cli.session import Session, recipe_options, shared_options
 
 
-def _stage_command(name: str) -> click.Command:
+def stage_command(name: str) -> click.Command:
+    """The command that runs one stage alone."""
     help_text = (
         f"{SECTIONS['One stage alone'][name][1]}\n\n"
         f"The same as `backstay run --only {name}`: the stages before it must be done and are reused."
@@ -23,7 +24,7 @@ def _stage_command(name: str) -> click.Command:
         recipe = session.recipe(config, overrides)
         from backstay.pipeline.catalog import loop_graph
 
-        graph = loop_graph(recipe)
+        graph = loop_graph(recipe, name)
         selected = graph.select(only=name)
         if dry_run:
             show_preview(session, graph, selected)
@@ -33,12 +34,12 @@ def _stage_command(name: str) -> click.Command:
     return command
 
 
-sft = _stage_command("sft")
-sample = _stage_command("sample")
-rate = _stage_command("rate")
-aggregate = _stage_command("aggregate")
-screen = _stage_command("screen")
-reward = _stage_command("reward")
-ppo = _stage_command("ppo")
-evaluate = _stage_command("evaluate")
-redteam = _stage_command("redteam")
+sft = stage_command("sft")
+sample = stage_command("sample")
+rate = stage_command("rate")
+aggregate = stage_command("aggregate")
+screen = stage_command("screen")
+ppo = stage_command("ppo")
+dpo = stage_command("dpo")
+evaluate = stage_command("evaluate")
+redteam = stage_command("redteam")

@@ -1,6 +1,6 @@
 """Settings of the evaluate stage. Imports no torch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from backstay.records import Settings
 class EvaluateSettings(Settings):
     """How the policy before and after training is compared on held-out prompts."""
 
+    policy: Literal["ppo", "dpo"] = "ppo"
+    """Which stage's policy counts as after: `ppo` (rewards from the ensemble) or `dpo` (offline, from the pairs alone).
+    The loop runs the one that is named."""
     responses: Annotated[int, Field(ge=1)] = 2
     """Responses a held-out prompt and policy."""
     max_new_tokens: Annotated[int, Field(gt=0)] = 24

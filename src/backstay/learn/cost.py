@@ -166,23 +166,26 @@ def reward_cost(
 ) -> Estimate:
     """The reward stage: prompts and responses once through the trunk, then each member's epochs, its folds, its scores.
 
+    Members of a cost model count as those of the reward, though they learn from responses and not from pairs.
+
     `limit` is the width that responses are padded to. Members without layers of their own read pooled states.
     """
     layers, speed, a = base.member_layers(settings), base.speed, base.architecture
+    members = settings.members + settings.cost_members
     read = sum(prompt_tokens) + responses * limit
     rows = 2 * settings.batch_size
     width = widest(prompt_tokens, rows) + limit
-    steps = settings.members * math.ceil(pairs * (1 - settings.heldout_share) / settings.batch_size) * settings.epochs
+    steps = members * math.ceil(pairs * (1 - settings.heldout_share) / settings.batch_size) * settings.epochs
     fitted = 1 + max(0, settings.folds - 1) / (1 - settings.heldout_share)
     member = layers * lora_weights(a, settings.lora_rank) + 32 * 5 * a.hidden_size
     step = STEP_S + ADAM_S * member + rows * (width * layers * speed.train_s + SCORE_S * (layers > 0))
-    scored = settings.members * responses * (width * layers * speed.prefill_s + SCORE_S * (layers > 0))
-    written = 3 * FLOAT * member * settings.members * (steps * fitted // settings.checkpoint_every)
+    scored = members * responses * (width * layers * speed.prefill_s + SCORE_S * (layers > 0))
+    written = 3 * FLOAT * member * members * (steps * fitted // settings.checkpoint_every)
     kept = FLOAT * a.hidden_size * (read if layers > 0 and base.branch_layer > 0 else 5 * responses)
     together = PROMPTS_AT_ONCE * responses / len(prompt_tokens)
     reading = forward_bytes(base, together * limit) + 2 * cache_bytes(base, base.branch_layer, together, width)
-    peak = kept + max(reading, training_bytes(base, rows * width, layers, 0)) + 4 * FLOAT * member * settings.members
-    disk = FLOAT * (member * settings.members + responses * 5 * a.hidden_size)
+    peak = kept + max(reading, training_bytes(base, rows * width, layers, 0)) + 4 * FLOAT * member * members
+    disk = FLOAT * (member * members + responses * 5 * a.hidden_size)
     seconds = read * base.branch_layer * speed.prefill_s + steps * fitted * step + 2 * scored
     return _estimate(base, seconds + written / WRITE_BYTES_A_S, peak, disk)
 

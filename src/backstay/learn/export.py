@@ -86,20 +86,3 @@ def _check_fit(decoder: Decoder, adapters: Sequence[Adapter]) -> None:
                 f"adapter {adapter.name!r} has weights for {foreign[0]}, which this base lacks",
                 cure="export with the base that the adapter was trained on",
             )
-
-
-def describe_model(*, title: str, base: str, base_digest: str, facts: dict[str, str]) -> str:
-    """A model card for README.md: what it was made from, in a table, and what nobody has looked at."""
-    front = "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [backstay, rlhf]\n---\n"
-    rows = {"base model": base, "sha256 of the base": base_digest, **facts}
-    table = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items())
-    return (
-        f"{front}\n# {_cell(title)}\n\nBase model and adapters merged into one set of float32 weights by Backstay.\n\n"
-        f"| | |\n|---|---|\n{table}\n\n"
-        "The licence of the base model applies. This card says how the model was made; whether it is fit for a use is\n"
-        "for report.html of the same project, and for people, to say.\n"
-    )
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

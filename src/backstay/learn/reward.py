@@ -1,15 +1,15 @@
-"""Training a Bradley-Terry reward ensemble on weighted soft labels."""
+"""Training ensembles of reward or cost models on weighted lessons."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from backstay.learn.batches import by_length, shuffled
-from backstay.learn.bradley_terry import bootstrap_rows, bradley_terry_loss
+from backstay.learn.bradley_terry import bootstrap_rows
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.lessons import Lesson, lesson_loss, lesson_rows
 from backstay.learn.reward_settings import RewardSettings
 from backstay.learn.scalar_models import RewardMember, new_member
 from backstay.learn.training_state import TrainingState, adamw, clip_gradients, linear_decay
@@ -18,24 +18,29 @@ from backstay.storage import RunFolder
 SCORED_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A pair as rows of `BranchStates`, with the probability that `a` is better and the pair's weight."""
-
-    a: int
-    b: int
-    p_a: float
-    weight: float
-
-
 def train_ensemble(
-    rows: BranchStates, comparisons: Sequence[Comparison], settings: RewardSettings, folder: RunFolder
+    rows: BranchStates, lessons: Sequence[Lesson], settings: RewardSettings, folder: RunFolder
 ) -> list[RewardMember]:
-    """Train all members, each on its own bootstrap of `comparisons`, going on from the last checkpoint in `folder`."""
+    """Train all members, each on its own bootstrap of `lessons`, going on from the last checkpoint in `folder`."""
+    return train_members(rows, [lessons] * settings.members, settings, folder, bootstrap=True)
+
+
+def train_members(
+    rows: BranchStates,
+    curricula: Sequence[Sequence[Lesson]],
+    settings: RewardSettings,
+    folder: RunFolder,
+    *,
+    bootstrap: bool,
+) -> list[RewardMember]:
+    """Train a member on each of `curricula`, one after the other; with `bootstrap`, on as many draws from its own.
+
+    Goes on from the last checkpoint in `folder`, exactly.
+    """
     generator = torch.Generator().manual_seed(settings.seed)
     members = [
         new_member(rows.model.decoder, layers=settings.layers, rank=settings.lora_rank, generator=generator)
-        for _ in range(settings.members)
+        for _ in curricula
     ]
     optimizers = [adamw([m], settings.learning_rate, weight_decay=settings.weight_decay) for m in members]
     names = [f"member-{index}" for index in range(len(members))]
@@ -44,24 +49,29 @@ def train_ensemble(
     )
     resumed = state.resume(folder)
     done, at = (0, {}) if resumed is None else resumed
-    steps = -(-len(comparisons) // settings.batch_size) * settings.epochs
+    plan = [
+        (which, inner, steps)
+        for which, steps in enumerate(-(-len(own) // settings.batch_size) * settings.epochs for own in curricula)
+        for inner in range(steps)
+    ]
     sample, order = list(at.get("sample", [])), list(at.get("order", []))
-    for step in range(done, steps * len(members)):
+    for step, (which, inner, steps) in enumerate(plan[done:], start=done):
         started = time.perf_counter()
-        which, inner = divmod(step, steps)
+        lessons = curricula[which]
         if inner == 0:
-            sample, order = bootstrap_rows(len(comparisons), generator).tolist(), []
+            drawn = bootstrap_rows(len(lessons), generator).tolist() if bootstrap else range(len(lessons))
+            sample, order = list(drawn), []
         order = order or shuffled(len(sample), generator)
-        batch = [comparisons[sample[i]] for i in order[: settings.batch_size]]
+        batch = [lessons[sample[i]] for i in order[: settings.batch_size]]
         order = order[settings.batch_size :]
         rate = linear_decay(optimizers[which], settings.learning_rate, inner / steps)
-        loss, accuracy, norm = _step(rows, batch, members[which], optimizers[which], settings.max_grad_norm)
+        loss, accuracy, norm = _step(rows, batch, members[which], optimizers[which], settings)
         folder.metrics(
-            {"step": step + 1, "steps": steps * len(members), "member": which, "loss": loss, "accuracy": accuracy}
+            {"step": step + 1, "steps": len(plan), "member": which, "loss": loss, "accuracy": accuracy}
             | {"learning_rate": rate, "grad_norm": norm}
         )
         folder.timing({"step": step + 1, "seconds": time.perf_counter() - started})
-        if (step + 1) % settings.checkpoint_every == 0 and step + 1 < steps * len(members):
+        if (step + 1) % settings.checkpoint_every == 0 and step + 1 < len(plan):
             state.save(folder, step + 1, {"sample": sample, "order": order})
     for member in members:
         member.requires_grad_(False)
@@ -70,27 +80,25 @@ def train_ensemble(
 
 def _step(
     rows: BranchStates,
-    batch: Sequence[Comparison],
+    batch: Sequence[Lesson],
     member: RewardMember,
     optimizer: torch.optim.Optimizer,
-    limit: float,
+    settings: RewardSettings,
 ) -> tuple[float, float, float]:
-    p_a = rows.model.decoder.embedding.new_tensor([c.p_a for c in batch])
-    weight = rows.model.decoder.embedding.new_tensor([c.weight for c in batch])
     optimizer.zero_grad()
-    score_a, score_b = _scores(rows, member, [c.a for c in batch] + [c.b for c in batch]).chunk(2)
-    loss = bradley_terry_loss(score_a, score_b, p_a, weight) / weight.sum().clamp(min=1e-8)
+    scores = _scores(rows, member, lesson_rows(batch))
+    loss, right = lesson_loss(scores, batch, margin=settings.margin, label_smoothing=settings.label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    norm = clip_gradients([member], limit)
+    norm = clip_gradients([member], settings.max_grad_norm)
     optimizer.step()
-    right = ((score_a > score_b) == (p_a > 0.5)).float().mean()
-    return loss.item(), right.item(), norm
+    return loss.item(), right, norm
 
 
 def _scores(rows: BranchStates, member: RewardMember, which: Sequence[int]) -> Tensor:
     """A member's scores of some rows; one without layers of its own reads pooled states that never change."""
     if member.layers == 0:
-        return member.score(rows.features()[which])
+        features = rows.features()[which]
+        return member.score(features, features.new_tensor([len(rows.responses[row]) for row in which]))
     return member(rows.model.decoder, *rows.batch(which))  # type: ignore[no-any-return]  # calling a module is untyped
 
 

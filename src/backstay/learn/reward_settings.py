@@ -1,6 +1,6 @@
 """Settings of the reward stage. Imports no torch."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,18 +9,35 @@ from backstay.records import Settings
 
 
 class RewardSettings(Settings):
-    """Bradley-Terry reward ensemble on weighted soft labels."""
+    """Reward ensemble on weighted soft labels, and the cost (harm) model."""
 
     members: Annotated[int, Field(ge=1)] = 4
-    """Ensemble size; each member has its own adapter, head and bootstrap sample."""
+    """Ensemble size; each member has its own adapter, head and sample."""
+    split: Literal["bootstrap", "raters"] = "bootstrap"
+    """What members differ in: `bootstrap` gives each its own resampling of all pairs, `raters` the judgments of its own
+    raters, no two members sharing one."""
+    rankings: bool = False
+    """Whether judgments of more than two responses teach as whole rankings (Plackett-Luce) instead of as pairs; false =
+    pairs only."""
+    margin: NonNegative = 0.0
+    """Lead in raw score that a pair's better response must have, for a label that is sure; 0 = off."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of every pair's label that is replaced by one half; 0 = off."""
+    length_debias: bool = False
+    """Whether to take out of every score what it owes to the length of the response; false = off."""
+    calibrate: bool = True
+    """Whether to fit a temperature to held-out pairs and report calibration with it; scores stay as they are."""
+    cost_members: Annotated[int, Field(ge=0)] = 0
+    """Members of the cost (harm) model, whose zero lies between safe and harmful; 0 = no cost model. With one, pairs
+    of dimension `harmless` teach it and not the reward."""
     layers: Annotated[int, Field(ge=0)] = 0
     """Layers above the branch that a member runs with its own adapter; 0 = head on the cached branch state only."""
     lora_rank: Positive = 8
     """Rank of the members' adapters."""
     epochs: Positive = 6
-    """Passes over the bootstrap sample."""
+    """Passes over a member's sample."""
     batch_size: Positive = 32
-    """Pairs an optimizer step."""
+    """Pairs, rankings or labels an optimizer step."""
     learning_rate: Rate = 3e-3
     """Peak learning rate of AdamW, linear decay to zero."""
     weight_decay: NonNegative = 0.1

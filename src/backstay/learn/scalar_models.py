@@ -56,11 +56,13 @@ class RewardMember(nn.Module):
 
     The head reads the mean over the response, over its opening tokens, and the state at the last one; and mean and
     last state of the prompt.
-    `gain` and `bias` bring scores to mean 0 and standard deviation 1 on SFT responses.
+    `gain` and `bias` bring scores to mean 0 and standard deviation 1 on SFT responses; before that, `slope` takes out
+    what a score owes to the log of the response's length.
     """
 
     gain: Tensor
     bias: Tensor
+    slope: Tensor
 
     def __init__(self, decoder: Decoder, adapter: Adapter | None, layers: int) -> None:
         super().__init__()
@@ -69,6 +71,7 @@ class RewardMember(nn.Module):
         self.head = RewardHead(decoder.hidden_size)
         self.register_buffer("gain", torch.ones(()))
         self.register_buffer("bias", torch.zeros(()))
+        self.register_buffer("slope", torch.zeros(()))
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:
@@ -81,14 +84,16 @@ class RewardMember(nn.Module):
         hidden = decoder.layers(branch_B_T_D, dialogues.mask_B_T, start, start + self.layers, self.adapters)
         return pooled(hidden, dialogues)
 
-    def score(self, features_B_F: Tensor) -> Tensor:
-        """Normalised scores `[B]` of pooled features."""
+    def score(self, features_B_F: Tensor, length_B: Tensor | None = None) -> Tensor:
+        """Normalised scores `[B]` of pooled features; without lengths in tokens, what length adds stays in."""
         raw: Tensor = self.head(features_B_F)
+        if length_B is not None:
+            raw = raw - self.slope * torch.log1p(length_B.to(raw.dtype))
         return self.gain * raw + self.bias
 
     def forward(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
         """Normalised scores `[B]`."""
-        return self.score(self.features(decoder, dialogues, branch_B_T_D))
+        return self.score(self.features(decoder, dialogues, branch_B_T_D), dialogues.response_B)
 
 
 def new_member(decoder: Decoder, *, layers: int, rank: int, generator: torch.Generator) -> RewardMember:
@@ -143,22 +148,43 @@ def normalise(members: Sequence[RewardMember], score_M_B: Tensor) -> None:
         member.bias.fill_(float(-m / (s * together)))
 
 
-def save_member(member: RewardMember, folder: Path, *, base: str) -> None:
-    """Write a member: PEFT adapter, `head.safetensors`, `member.json`."""
+def scale(members: Sequence[RewardMember], score_M_B: Tensor) -> None:
+    """Set gains so that every member, on a sample, has one root mean square, and the ensemble's mean score has 1.
+
+    Zero stays where it is: biases remain 0. `score_M_B` are the members' scores on that sample with gain 1.
+    """
+    size = score_M_B.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    together = (score_M_B / size).mean(0).square().mean().sqrt().clamp(min=1e-6)
+    for member, s in zip(members, size[:, 0], strict=True):
+        member.gain.fill_(float(1 / (s * together)))
+
+
+def save_member(member: RewardMember, folder: Path, *, base: str, digest: str = "") -> None:
+    """Write a member: PEFT adapter, `head.safetensors`, `member.json`; `digest` is that of the base's weights."""
     folder.mkdir(parents=True, exist_ok=True)
     if member.adapter is not None:
         save_adapter(member.adapter, folder, base=base)
     head = {f"head.{name}": tensor.detach().cpu() for name, tensor in member.head.state_dict().items()}
-    buffers = {"gain": member.gain.cpu(), "bias": member.bias.cpu()}
+    buffers = {"gain": member.gain.cpu(), "bias": member.bias.cpu(), "slope": member.slope.cpu()}
     save_file(head | buffers, folder / "head.safetensors")
-    (folder / "member.json").write_text(json.dumps({"layers": member.layers, "base": base}, sort_keys=True) + "\n")
+    notes = {"layers": member.layers, "base": base} | ({"base_digest": digest} if digest else {})
+    (folder / "member.json").write_text(json.dumps(notes, sort_keys=True) + "\n")
 
 
-def load_member(decoder: Decoder, folder: Path) -> RewardMember:
-    """Read what `save_member` wrote, frozen; raises IntegrityError when the head does not fit."""
-    layers = int(json.loads((folder / "member.json").read_text())["layers"])
-    member = RewardMember(decoder, load_adapter(folder, name="reward") if layers else None, layers)
-    tensors = read_tensors(folder / "head.safetensors")
+def load_member(decoder: Decoder, folder: Path, *, digest: str = "") -> RewardMember:
+    """Read what `save_member` wrote, frozen; raises IntegrityError when the head does not fit, or the base is another.
+
+    A member that was written before there were length slopes has slope 0.
+    """
+    notes = json.loads((folder / "member.json").read_text())
+    if digest and notes.get("base_digest", digest) != digest:
+        raise IntegrityError(
+            f"{folder} was trained on another base than {notes.get('base')!r} is now",
+            cure="restore that model, or run again",
+        )
+    layers = int(notes["layers"])
+    member = RewardMember(decoder, load_adapter(folder, name="reward", base=decoder) if layers else None, layers)
+    tensors = {"slope": torch.zeros(())} | read_tensors(folder / "head.safetensors")
     wanted = {name: t.shape for name, t in member.state_dict().items() if not name.startswith("adapter.")}
     if {name: t.shape for name, t in tensors.items()} != wanted:
         raise IntegrityError(f"{folder / 'head.safetensors'} holds no reward head for this base model")

@@ -1,4 +1,4 @@
-"""The policies of a finished run of sft or ppo, before and after its training, on the base that it was trained on."""
+"""The policies of a finished run of sft, ppo or dpo, before and after its training, on the base of that training."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,11 @@ from backstay.learn.models.adapters import Adapter, load_adapter, own_notes
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.preference_settings import DpoSettings
 from backstay.learn.settings import ModelSettings, SampleSettings, SftSettings
+
+OVER_SFT: dict[str, type[PpoSettings | DpoSettings]] = {"ppo": PpoSettings, "dpo": DpoSettings}
+"""The stages that train a policy on top of the sft policy, with their settings."""
 
 
 class FinishedRun(Protocol):
@@ -24,7 +28,7 @@ class FinishedRun(Protocol):
 
     @property
     def stage(self) -> str:
-        """`sft` or `ppo`."""
+        """`sft`, `ppo` or `dpo`."""
 
     @property
     def manifest(self) -> Any:
@@ -47,25 +51,26 @@ class TrainedPolicies:
 def load_trained(run: FinishedRun) -> TrainedPolicies:
     """Load base and adapters of a run.
 
-    For ppo, before is the reference (the sft policy) and after the trained policy; for sft, before is the base.
+    For ppo and dpo, before is the reference (the sft policy) and after the trained policy; for sft, before is the base.
     Raises UsageError for a run of another stage, an unfinished one, or one whose sft run is gone, and IntegrityError
     when the base model is not the one of the training.
     """
-    if run.manifest is None or run.stage not in {"sft", "ppo"}:
+    if run.manifest is None or run.stage not in {"sft", *OVER_SFT}:
         state = "unfinished" if run.manifest is None else f"a run of {run.stage}"
-        raise UsageError(f"{run.path.name} is {state}; a finished run of ppo or sft is needed", cure="backstay runs")
+        raise UsageError(
+            f"{run.path.name} is {state}; a finished run of ppo, dpo or sft is needed", cure="backstay runs"
+        )
     predicate: dict[str, Any] = run.manifest.predicate
     settings = predicate["settings"]
     model = load_model(_model_settings(settings["model"], run.path.name))
-    own = _adapter(model, run.path)
+    own = run_adapter(model, run.path)
     if run.stage == "sft":
         limit, temperature = SftSettings().max_response_tokens, SampleSettings().temperature
         return TrainedPolicies(model, (), (own,), "base", "sft", limit, temperature)
-    reference = _adapter(model, run.path.parent / str(predicate["inputs"]["sft"]["run"]))
-    ppo = PpoSettings.model_construct(**settings["ppo"])
-    return TrainedPolicies(
-        model, (reference,), (reference, own), "sft", "ppo", int(ppo.max_new_tokens), float(ppo.temperature)
-    )
+    reference = run_adapter(model, run.path.parent / str(predicate["inputs"]["sft"]["run"]))
+    trained = OVER_SFT[run.stage].model_construct(**settings[run.stage])
+    limit, temperature = int(trained.max_new_tokens), float(trained.temperature)
+    return TrainedPolicies(model, (reference,), (reference, own), "sft", run.stage, limit, temperature)
 
 
 def _model_settings(data: dict[str, Any], name: str) -> ModelSettings:
@@ -79,7 +84,11 @@ def _model_settings(data: dict[str, Any], name: str) -> ModelSettings:
         ) from error
 
 
-def _adapter(model: LanguageModel, run: Path) -> Adapter:
+def run_adapter(model: LanguageModel, run: Path) -> Adapter:
+    """The frozen policy adapter in a run's folder.
+
+    Raises UsageError when there is none and IntegrityError for one of another base.
+    """
     folder = run / "model"
     if not folder.is_dir():
         raise UsageError(f"{run} holds no model/", cure="run the loop again; finished stages are reused")
@@ -89,4 +98,4 @@ def _adapter(model: LanguageModel, run: Path) -> Adapter:
             f"{run.name} was trained on another base than {model.name!r} is now",
             cure="restore that model, or run again",
         )
-    return load_adapter(folder).to(model.device).requires_grad_(False)
+    return load_adapter(folder, base=model.decoder).to(model.device).requires_grad_(False)

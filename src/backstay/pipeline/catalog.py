@@ -10,6 +10,8 @@ from backstay.pipeline.stage import Stage, at_or_below
 TORCH = ("numpy", "torch", "tokenizers", "safetensors")
 LEARN = at_or_below("learn")
 EVALUATE = at_or_below("evaluate")
+POLICIES = ("ppo", "dpo")
+"""Stages that train a policy over the sft policy; a loop needs one of them."""
 
 
 def uses_dataset(recipe: Recipe) -> bool:
@@ -29,8 +31,19 @@ def _rate_needs(recipe: Recipe) -> tuple[str, ...]:
     return () if uses_dataset(recipe) else ("sample",)
 
 
+def _reward_needs(recipe: Recipe) -> tuple[str, ...]:
+    settings = recipe.reward
+    judged = settings.split == "raters" or settings.rankings or settings.cost_members > 0
+    return ("rate", "aggregate", "screen", "sft") if judged else ("rate", "screen", "sft")
+
+
+def _ppo_needs(recipe: Recipe) -> tuple[str, ...]:
+    demonstrations = ("screen",) if recipe.ppo.ptx_coefficient and recipe.demonstrations == "preferred" else ()
+    return ("rate", *demonstrations, "sft", "reward")
+
+
 def _report_needs(recipe: Recipe) -> tuple[str, ...]:
-    others = ("sft", "rate", "aggregate", "screen", "reward", "ppo", "evaluate", "redteam")
+    others = ("sft", "rate", "aggregate", "screen", "reward", recipe.evaluate.policy, "evaluate", "redteam")
     return others if uses_dataset(recipe) else ("sample", *others)
 
 
@@ -95,9 +108,9 @@ STAGES = (
         run="backstay.pipeline.stages.reward:run",
         cost="backstay.pipeline.stages.cost:reward",
         sections=("model", "sample", "reward"),
-        needs=lambda _: ("rate", "screen", "sft"),
+        needs=_reward_needs,
         packages=EVALUATE,
-        libraries=TORCH,
+        libraries=(*TORCH, "scipy"),
     ),
     Stage(
         name="ppo",
@@ -105,7 +118,18 @@ STAGES = (
         run="backstay.pipeline.stages.ppo:run",
         cost="backstay.pipeline.stages.cost:ppo",
         sections=("model", "ppo"),
-        needs=lambda _: ("rate", "sft", "reward"),
+        needs=_ppo_needs,
+        packages=LEARN,
+        libraries=TORCH,
+        extra_inputs="backstay.pipeline.digests:reward_inputs",
+    ),
+    Stage(
+        name="dpo",
+        purpose="improve the policy on the pairs themselves, without a reward model",
+        run="backstay.pipeline.stages.dpo:run",
+        cost="backstay.pipeline.stages.cost:dpo",
+        sections=("model", "dpo"),
+        needs=lambda _: ("rate", "screen", "sft"),
         packages=LEARN,
         libraries=TORCH,
     ),
@@ -115,7 +139,7 @@ STAGES = (
         run="backstay.pipeline.stages.evaluate:run",
         cost="backstay.pipeline.stages.cost:evaluate",
         sections=("model", "prompts", "evaluate"),
-        needs=lambda _: ("rate", "sft", "reward", "ppo"),
+        needs=lambda recipe: ("rate", "sft", "reward", recipe.evaluate.policy),
         packages=EVALUATE,
         libraries=TORCH,
         extra_inputs="backstay.pipeline.digests:prompt_inputs",
@@ -135,7 +159,7 @@ STAGES = (
         purpose="write report.html",
         run="backstay.pipeline.stages.report:run",
         cost="backstay.pipeline.stages.cost:report",
-        sections=("name", "prompts", "model", "rate", "ppo", "report"),
+        sections=("name", "prompts", "model", "rate", "ppo", "dpo", "evaluate", "report"),
         needs=_report_needs,
         packages=at_or_below("report"),
         libraries=("matplotlib",),
@@ -144,9 +168,12 @@ STAGES = (
 """Every stage, in the order that breaks ties."""
 
 
-def loop_graph(recipe: Recipe) -> Graph:
-    """The stage graph of a recipe: everything that the report needs, and the report."""
-    return resolve_graph(recipe, STAGES, ("report",))
+def loop_graph(recipe: Recipe, *named: str | None) -> Graph:
+    """The stage graph of a recipe: everything that the report needs, and the report.
+
+    Of the stages that train a policy that is the one of `evaluate.policy`, and any that is `named` besides.
+    """
+    return resolve_graph(recipe, STAGES, ("report", *(name for name in named if name in POLICIES)))
 
 
 def partial_report_graph(recipe: Recipe, done: Collection[str]) -> Graph:

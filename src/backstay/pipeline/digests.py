@@ -125,6 +125,16 @@ def text_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def reward_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
+    """The file of a reward function that the recipe names; what a service computes is not known."""
+    kind, _, target = recipe.ppo.reward.partition(":")
+    if kind != "python":
+        return {}
+    from backstay.learn.rl.reward_code import function_digest  # noqa: PLC0415  its package imports torch
+
+    return {"reward_function": function_digest(target, project.root)}
+
+
 def _text_digest(project: Project, key: str, name: str) -> str:
     path = project.resolve(name)
     if not path.is_file():

@@ -1,5 +1,6 @@
 """Runs a stage graph: reuses what is done and verifies, resumes what was interrupted, records what it made."""
 
+import functools
 import resource
 import time
 from collections.abc import Collection, Mapping
@@ -20,6 +21,7 @@ from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.run_lock import run_lock
 from backstay.pipeline.runs import open_run, point_to, run_folder_name
 from backstay.pipeline.stage import Stage, StageContext, load_function
+from backstay.pipeline.tracking import check_tracking, start_tracking
 from backstay.pipeline.workspace import open_workspace, set_aside
 from backstay.records import content_hash
 
@@ -54,6 +56,7 @@ def execute(
     Raises what a stage raises; whatever is finished by then stays finished, and a stage that writes checkpoints goes
     on from the last one when the same graph is executed again, unless `resume` is false.
     """
+    check_tracking(graph.recipe, project)
     wanted = _with_ancestors(graph, selected)
     observe(Event("planned", data={"stages": [name for name in graph.names if name in wanted]}))
     done: dict[str, StageRun] = {}
@@ -168,20 +171,28 @@ def _run(job: _Job, observe: Observer, resume: bool) -> StageRun:
     workspace = open_workspace(job.folder, config, resume=resume)
     workspace.run_folder.observers.append(lambda row: observe(Event("metrics", name, run, data=row)))
     observe(Event("resumed" if workspace.resumed else "started", name, run, job.stage.purpose))
+    say = functools.partial(_say, observe, name, run)
+    tracked = start_tracking(job.recipe, job.project, run, job.ingredients["settings"], say)
+    if tracked is not None:
+        workspace.run_folder.observers.append(tracked.log)
     context = StageContext(
         recipe=job.recipe,
         settings=job.stage.settings(job.recipe),
         inputs=job.inputs,
         folder=workspace.run_folder,
         project=job.project,
-        say=lambda text: observe(Event("said", name, run, text)),
+        say=say,
     )
     started, clock = _now(), time.monotonic()
     try:
         summary = finite(job.stage.call(context))
     except BaseException as error:
+        if tracked is not None:
+            tracked.finish("failed")
         observe(Event("failed", name, run, f"{type(error).__name__}: {error}"))
         raise
+    if tracked is not None:
+        tracked.finish("finished")
     seconds = round(time.monotonic() - clock, 3)
     times: dict[str, Any] = {"started": started, "finished": _now(), "seconds": seconds, "resumed": workspace.resumed}
     times["peak_bytes"] = _peak_bytes()
@@ -189,6 +200,10 @@ def _run(job: _Job, observe: Observer, resume: bool) -> StageRun:
     workspace.run_folder.clear_checkpoints()
     observe(Event("finished", name, run, seconds=seconds, data=summary))
     return StageRun(name, job.folder, "finished", seconds, summary)
+
+
+def _say(observe: Observer, stage: str, run: str, text: str) -> None:
+    observe(Event("said", stage, run, text))
 
 
 def _predicate(job: _Job, summary: dict[str, Any]) -> dict[str, Any]:

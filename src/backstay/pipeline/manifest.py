@@ -13,8 +13,8 @@ from backstay.storage.atomic import write_atomic
 MANIFEST = "manifest.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:backstay:stage-run:v1"
-NOT_OUTPUT = frozenset({MANIFEST, "timing.jsonl"})
-"""Files of a run folder that are no output: this one, and what differs from machine to machine."""
+TIMING = "timing.jsonl"
+"""A log that is no output, in a run folder or below it: it differs from machine to machine."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def output_hashes(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if path.is_file() and not hidden and relative.parts[0] != "checkpoints" and str(relative) not in NOT_OUTPUT:
+        left_out = relative.name == TIMING or str(relative) == MANIFEST or relative.parts[0] == "checkpoints"
+        if path.is_file() and not hidden and not left_out:
             found[relative.as_posix()] = file_sha256(path)
     return found
 

@@ -10,10 +10,12 @@ from backstay.aggregate.settings import AggregateSettings
 from backstay.evaluate.settings import EvaluateSettings
 from backstay.feedback.settings import RateSettings
 from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.preference_settings import DpoSettings
 from backstay.learn.reward_settings import RewardSettings
 from backstay.learn.settings import ModelSettings, SampleSettings, SftSettings
 from backstay.pipeline.recipe_layers import Layers
 from backstay.pipeline.recipe_problems import explain
+from backstay.pipeline.tracking_settings import TrackingSettings
 from backstay.records import Settings
 from backstay.redteam.settings import RedteamSettings
 from backstay.report.settings import ReportSettings
@@ -45,12 +47,16 @@ class Recipe(Settings):
     """The reward ensemble."""
     ppo: PpoSettings = PpoSettings()
     """Policy optimisation."""
+    dpo: DpoSettings = DpoSettings()
+    """Offline preference optimisation; the loop runs it in place of ppo with `evaluate.policy: dpo`."""
     evaluate: EvaluateSettings = EvaluateSettings()
     """Before against after on held-out prompts."""
     redteam: RedteamSettings = RedteamSettings()
     """Attacks on the pipeline."""
     report: ReportSettings = ReportSettings()
     """What report.html shows."""
+    tracking: TrackingSettings = TrackingSettings()
+    """Where else metrics are shown; it decides nothing."""
 
     def part(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named sections as plain data, the form that is hashed."""

@@ -36,21 +36,22 @@ _HOSTILE_KINDS = ("flip", "lia", "collu", "poison", "spam", "advers")
 
 
 def learning_chart(rows: Sequence[Row], name: str, lines: Sequence[tuple[str, str]], **marks: Any) -> Markup | None:
-    """One or two columns of the PPO metrics by update; None when none of them was measured.
+    """One or two columns of the metrics of training by update; None when none of them was measured.
 
     `lines` are (column, legend) pairs; `band` names a column drawn as plus and minus around the first line, `limit`
-    is a (value, legend) pair drawn as a dashed line.
+    is a (value, legend) pair drawn as a dashed line, `step` the column that counts (default: update).
     """
     drawn = [(column, text) for column, text in lines if any(row.get(column) is not None for row in rows)]
     if not drawn:
         return None
+    step = marks.get("step", "update")
     with chart_style(name):
         figure, axes = new_chart(*_SMALL)
         for (column, text), (colour, style) in zip(drawn, ((AFTER, "-"), (BEFORE, (0, (4, 2)))), strict=False):
-            _line(axes, rows, column, color=colour, linestyle=style, label=text)
+            _line(axes, rows, column, step=step, color=colour, linestyle=style, label=text)
         _band(axes, rows, drawn[0][0], marks.get("band"))
         _limit(axes, marks.get("limit"))
-        axes.set_xlabel("update")
+        axes.set_xlabel(step)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axes.margins(x=0.02)
         if len(axes.get_legend_handles_labels()[0]) > 1:

@@ -29,7 +29,7 @@ class ReportMeta(Record):
     `imported` says whether prompts and answers came from outside, which decides about showing texts. `simulated_gold`
     says that the gold rule is a program and not a person. `notes` are printed under the verdict: a named reason why a
     stage ended early, for example. `rater_kinds` gives the true kind by rater id, of simulated raters only; where it is
-    missing, the name of a simulated rater tells its kind.
+    missing, the name of a simulated rater tells its kind. `policy_stage` is the stage whose policy was evaluated.
     """
 
     title: str
@@ -40,6 +40,7 @@ class ReportMeta(Record):
     version: str = ""
     model: str = ""
     kl_budget_nats: float | None = None
+    policy_stage: str = "ppo"
     stages: dict[str, StageMeta] = Field(default_factory=dict)
     rater_kinds: dict[str, str] = Field(default_factory=dict)
     commands: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class ReportData(Record):
     sft: tuple[Json, ...] = ()
     reward: Json | None = None
     ppo: tuple[Json, ...] = ()
+    dpo: tuple[Json, ...] = ()
     evaluation: Json | None = None
     redteam: Json | None = None
 
@@ -102,6 +104,7 @@ def load_report_data(runs: Mapping[str, Path], meta: ReportMeta, settings: Repor
         sft=_rows(runs, "sft", "metrics.jsonl"),
         reward=_object(runs, "reward", "reward.json"),
         ppo=_rows(runs, "ppo", "metrics.jsonl"),
+        dpo=_rows(runs, "dpo", "metrics.jsonl"),
         evaluation=_object(runs, "evaluate", "evaluation.json"),
         redteam=_object(runs, "redteam", "redteam.json"),
     )
@@ -143,7 +146,10 @@ def _parse_row(line: str, place: str) -> Json:
 
 
 def _order(runs: Mapping[str, Path]) -> list[str]:
-    return [*STAGES, *sorted(set(runs) - set(STAGES) - {"report"})]
+    """Every stage of the loop, with dpo in the place of ppo where it alone was run, then whatever else was."""
+    instead = {"ppo": "dpo"} if "dpo" in runs and "ppo" not in runs else {}
+    order = [instead.get(stage, stage) for stage in STAGES]
+    return [*order, *sorted(set(runs) - set(order) - {"report"})]
 
 
 def _file(runs: Mapping[str, Path], stage: str, name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """What each section of the page shows, worked out before any template sees it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -17,9 +17,9 @@ _SIMULATED_NAME = re.compile(r"sim-(?P<kind>[a-z-]+)-(?P<number>\d+) \(simulated
 
 
 def learning(data: ReportData) -> Section | None:
-    """The curves of PPO and, folded, every logged number; None when PPO was not run."""
+    """The curves of PPO or DPO and, folded, every logged number; None when neither was run."""
     if not data.ppo:
-        return None
+        return preference_learning(data)
     rows, budget = data.ppo, data.meta.kl_budget_nats
     panels = [
         (
@@ -58,13 +58,47 @@ def learning(data: ReportData) -> Section | None:
             charts.learning_chart(rows, "value", [("value_explained_variance", "explained variance")]),
         ),
     ]
-    columns = [column for column in rows[0] if any(isinstance(row.get(column), int | float) for row in rows)]
+    return _logged(data, rows, panels) | {
+        "trained": "PPO updates",
+        "episodes": sum(int(row.get("episodes") or 0) for row in rows),
+    }
+
+
+def preference_learning(data: ReportData) -> Section | None:
+    """The curves of DPO, which samples only to measure its drift; None when it was not run."""
+    if not data.dpo:
+        return None
+    rows, budget = data.dpo, data.meta.kl_budget_nats
+    measured = [row for row in rows if row.get("kl_nats") is not None]
+    panels = [
+        ("Loss", "Of each step's pairs, before the step.", _curve(rows, "dpo-loss", ("loss", "loss"))),
+        ("Pairs in order", "Share whose preferred answer gained more.", _curve(rows, "order", ("accuracy", "share"))),
+        (
+            "Log-probability",
+            "Change since the reference, nats per answer.",
+            _curve(rows, "change", ("chosen_logprob_change", "preferred"), ("rejected_logprob_change", "other")),
+        ),
+        (
+            "Drift from the reference",
+            "KL in nats per response, on sampled answers.",
+            _curve(measured, "kl", ("kl_nats", "KL"), limit=(budget, "budget") if budget else None),
+        ),
+    ]
+    return _logged(data, rows, panels) | {"trained": "DPO steps", "episodes": 0}
+
+
+def _curve(rows: Sequence[Json], name: str, *lines: tuple[str, str], **marks: Any) -> Markup | None:
+    return charts.learning_chart(rows, name, lines, step="step", **marks)
+
+
+def _logged(data: ReportData, rows: Sequence[Json], panels: Sequence[tuple[str, str, Markup | None]]) -> Section:
+    names = dict.fromkeys(column for row in rows for column in row)
+    columns = [column for column in names if any(isinstance(row.get(column), int | float) for row in rows)]
     return {
         "panels": [_panel(*panel) for panel in panels if panel[2] is not None],
         "columns": [words(column) for column in columns],
         "rows": [[_cell(row.get(column)) for column in columns] for row in rows],
         "updates": len(rows),
-        "episodes": sum(int(row.get("episodes") or 0) for row in rows),
         "loss": charts.loss_chart(data.sft) if any(row.get("loss") is not None for row in data.sft) else None,
     }
 
@@ -81,7 +115,18 @@ def reward(data: ReportData) -> Section | None:
         "normalisation": data.reward.get("normalisation"),
         "reliability": charts.reliability_chart(heldout["bins"]) if heldout.get("bins") else None,
         "accuracy": charts.member_chart(heldout),
+        "calibration": data.reward.get("calibration"),
+        "slices": _accuracy_slices(data.reward.get("accuracy_by") or {}),
+        "cost": data.reward.get("cost"),
     }
+
+
+def _accuracy_slices(found: Json) -> list[Section]:
+    """Accuracy on parts of the held-out pairs, each with a name for people."""
+    named = [(f"family {words(row['family'])}", row) for row in found.get("family", ())]
+    named += [(f"dispute {r['dispute_low']:.2f} to {r['dispute_high']:.2f}", r) for r in found.get("dispute", ())]
+    named += [(f"raters with {row['field']} {row['value']}", row) for row in found.get("cohort", ())]
+    return [{**row, "name": name} for name, row in named]
 
 
 def raters(data: ReportData) -> Section | None:

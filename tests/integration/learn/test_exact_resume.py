@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny_loop
+from safetensors.torch import load_file
 from torch import nn
 
 from backstay.learn.training_state import TrainingState
@@ -50,10 +51,19 @@ def outcome(folder: Path, modules: dict[str, nn.Module]) -> dict[str, Any]:
 CASES = [
     ("sft", ["rows:5", "files:2"]),
     ("reward", ["rows:8", "files:7"]),
+    ("shards", ["rows:5", "rows:7"]),
     ("ppo", ["rows:4", "files:4"]),
+    ("safe", ["rows:4"]),
+    ("dpo", ["rows:4", "files:3"]),
     pytest.param("sft", ["rows:1", "rows:3", "rows:4", "rows:6"], marks=pytest.mark.slow),
+    pytest.param("shards", ["files:6", "rows:4", "files:3"], marks=pytest.mark.slow),
     pytest.param("reward", ["files:1", "rows:9", "rows:3", "rows:7"], marks=pytest.mark.slow),
     pytest.param("ppo", ["rows:1", "files:6", "rows:3", "rows:3"], marks=pytest.mark.slow),
+    pytest.param("safe", ["files:9", "files:3", "rows:1", "files:12", "rows:2"], marks=pytest.mark.slow),
+    pytest.param("rloo", ["rows:2", "files:4", "rows:3"], marks=pytest.mark.slow),
+    pytest.param("grpo", ["files:2", "rows:4", "files:1"], marks=pytest.mark.slow),
+    pytest.param("reinforce++", ["rows:3", "files:5", "rows:1"], marks=pytest.mark.slow),
+    pytest.param("dpo", ["rows:1", "files:6", "rows:3", "rows:2"], marks=pytest.mark.slow),
 ]
 
 
@@ -65,6 +75,19 @@ def test_a_killed_run_ends_with_the_bytes_of_an_unbroken_one(stage: str, moments
     broken = outcome(tmp_path / "broken", tiny_loop.run_stage(stage, tmp_path / "broken"))
     for part, found in whole.items():
         assert broken[part] == found, part
+
+
+def test_a_resumed_run_takes_up_every_state_there_is(tmp_path: Path) -> None:
+    """What the case `safe` compares has moved away from where it starts."""
+    tiny_loop.run_stage("safe", tmp_path)
+    (*_, last) = sorted((tmp_path / "checkpoints").iterdir())
+    state = json.loads((last / "state.json").read_text())["state"]
+    assert state["alarm"]["streak"]["length"] > 1 and len(state["alarm"]["probes"]) > 1
+    assert state["multiplier"]["log"] != 0 and state["multiplier"]["costs"] and state["ptx_queue"] and state["queue"]
+    files = {path.stem: load_file(path) for path in last.glob("*.safetensors")}
+    assert files["novelty"]["limit"].isfinite()
+    assert any(not files["good"][name].equal(tensor) for name, tensor in files["policy"].items())
+    assert {"value", "cost_value", "value.optimizer", "cost_value.optimizer"} <= files.keys()
 
 
 def test_a_finished_run_started_again_gives_the_same(tmp_path: Path) -> None:

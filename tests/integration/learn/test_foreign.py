@@ -15,14 +15,15 @@ from foreign_models import SIZES, write_foreign
 from backstay.errors import IntegrityError, UsageError
 from backstay.learn.branch_states import BranchStates
 from backstay.learn.decoding import sample
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.adapters import Adapter, full, lora, save_adapter
 from backstay.learn.models.foreign import foreign_decoder
 from backstay.learn.models.load import load_model
 from backstay.learn.models.transformers_decoder import ForeignDecoder
 from backstay.learn.ppo_settings import PpoSettings
-from backstay.learn.reward import Comparison, score_rows, train_ensemble
+from backstay.learn.reward import score_rows, train_ensemble
 from backstay.learn.reward_settings import RewardSettings
-from backstay.learn.rl import PpoTrainer
+from backstay.learn.rl import PolicyTrainer
 from backstay.learn.scalar_models import load_member, new_member, normalise, save_member
 from backstay.learn.settings import ModelSettings, SftSettings
 from backstay.learn.sft import Lesson, train_sft
@@ -315,7 +316,7 @@ def test_the_loop_runs(folders: dict[str, Path], tmp_path: Path, kind: str, trai
         updates=2, episodes=8, micro_batch=4, max_new_tokens=5, learning_rate=1e-3, kl_stop=0, kl_budget=0
     )
     ppo = ppo.model_copy(update={"kl_target": 0.0})
-    trainer = PpoTrainer(
+    trainer = PolicyTrainer(
         model, prompts, reference=(sft,), members=members, shape=shape, settings=ppo, folder=RunFolder(tmp_path / "p")
     )
     assert trainer.run().reason == "completed"

@@ -126,3 +126,29 @@ def test_imported_human_pairs_reach_a_policy(tmp_path: Path) -> None:
     reward = json.loads((runs["reward"] / "reward.json").read_text())
     assert reward["folds"]["folds"] == 2
     assert (runs["ppo"] / "model" / "adapter_model.safetensors").is_file()
+
+
+def test_members_by_rater_rankings_debiasing_and_a_cost_model(project: Path, tmp_path: Path) -> None:
+    changed = (
+        "reward.split=raters",
+        "reward.rankings=true",
+        "reward.length_debias=true",
+        "reward.margin=0.5",
+        "reward.label_smoothing=0.05",
+        "reward.cost_members=2",
+    )
+    done = backstay(project, "reward", "--json", *SMALL, *changed)
+    folder = Path(json.loads(done.stdout.splitlines()[-1])["result"])
+    found = json.loads((folder / "reward.json").read_text())
+    assert len(found["teaching"]["shards"]) == 3 and all(s["lessons"] for s in found["teaching"]["shards"])
+    assert len(found["length"]["slopes"]) == 3 and found["length"]["correlation_debiased"] is not None
+    assert found["cost"]["terms"].startswith("sign only") and found["cost"]["heldout"]["responses"] > 0
+    assert (folder / "model-cost" / "member-1" / "head.safetensors").is_file()
+    assert {row["family"] for row in found["accuracy_by"]["family"]} <= {"plain", "refuse", "borderline", "opinion"}
+    assert found["prompt_reference_scores"].keys() == found["prompt_baselines"].keys()
+    for prompt, scores in found["prompt_reference_scores"].items():
+        assert found["prompt_baselines"][prompt] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": "how is tea ?", "response": "good ."}) + "\n")
+    scored = backstay(project, "reward", "score", str(rows), "--run", folder.name)
+    assert json.loads(scored.stdout)["cost"] is not None

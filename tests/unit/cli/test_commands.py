@@ -253,7 +253,7 @@ def test_doctor_names_a_cure_for_a_broken_recipe(call: Call, project: Project) -
 
 
 def test_chat_wants_a_policy(call: Call) -> None:
-    with pytest.raises(UsageError, match="is a run of rate; chat needs a finished run of ppo or sft"):
+    with pytest.raises(UsageError, match="is a run of rate; chat needs a finished run of ppo, dpo or sft"):
         call("chat", "rate")
     with pytest.raises(UsageError, match="no run 'ppo'"):
         call("chat")

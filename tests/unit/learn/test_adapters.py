@@ -1,5 +1,7 @@
 import dataclasses
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,15 @@ from tiny_loop import fresh_adapter, load_tiny, shaken, tiny_shape
 from torch import Tensor
 
 from backstay.errors import IntegrityError, UsageError
-from backstay.learn.models.adapters import Adapter, adapter_tensors, load_adapter, merged_weight, save_adapter
+from backstay.learn.models.adapters import (
+    Adapter,
+    adapter_tensors,
+    full,
+    load_adapter,
+    lora,
+    merged_weight,
+    save_adapter,
+)
 from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
 
@@ -171,3 +181,49 @@ def test_a_configuration_that_is_no_object_is_refused(model: LanguageModel, tmp_
 def test_language_models_are_frozen_values(model: LanguageModel) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.pad_id = 3  # type: ignore[misc]  # the point of the test
+
+
+def at_layer(layer: str, name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    return name.replace("layers.1.", f"layers.{layer}."), tensor
+
+
+def changed(folder: Path, change: Callable[[str, Tensor], tuple[str, Tensor]]) -> None:
+    """Rewrite an adapter's tensors one by one."""
+    file = folder / "adapter_model.safetensors"
+    save_file(dict(change(name, tensor) for name, tensor in load_file(file).items()), file)
+
+
+@pytest.mark.parametrize("train", ["lora", "full"])
+def test_an_adapter_of_its_own_base_fits(model: LanguageModel, tmp_path: Path, train: str) -> None:
+    save_adapter(fresh_adapter(model, tiny_shape(train=train)), tmp_path, base="tiny")
+    assert load_adapter(tmp_path, base=model.decoder).kind == train
+
+
+@pytest.mark.parametrize("train", ["lora", "full"])
+def test_an_adapter_of_a_wider_base_is_refused(model: LanguageModel, tmp_path: Path, train: str) -> None:
+    shapes = fresh_adapter(model, tiny_shape(train=train)).shapes
+    wider = {path: tuple(2 * size for size in shape) for path, shape in shapes.items()}
+    made = lora("wider", wider, rank=4, alpha=8.0, generator=torch.Generator()) if train == "lora" else None
+    made = made or full("wider", {path: torch.zeros(shape) for path, shape in wider.items()})
+    save_adapter(made, tmp_path, base="wider")
+    with pytest.raises(IntegrityError, match=r"does not fit this base: .* is \(\d+.*\) there"):
+        load_adapter(tmp_path, base=model.decoder)
+
+
+def test_an_adapter_of_a_deeper_base_or_below_the_branch_is_refused(model: LanguageModel, tmp_path: Path) -> None:
+    """It would be ignored without a word: layers below the branch are frozen."""
+    for name, layer in (("deeper", "7"), ("below", "0")):
+        saved(model, tmp_path / name)
+        changed(tmp_path / name, partial(at_layer, layer))
+        with pytest.raises(IntegrityError, match=rf"layers\.{layer}\..* none that this base has above its branch"):
+            load_adapter(tmp_path / name, base=model.decoder)
+    assert load_adapter(tmp_path / "below", base=load_tiny(branch_layer=0).decoder).kind == "lora"
+
+
+def test_a_rank_that_the_factors_do_not_have_is_refused(model: LanguageModel, tmp_path: Path) -> None:
+    """It would be run at another scale without a word."""
+    saved(model, tmp_path)
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"r": 4}))
+    with pytest.raises(IntegrityError, match=r"factors of rank \[8\], but adapter_config\.json says r=4"):
+        load_adapter(tmp_path)

@@ -1,10 +1,20 @@
 import math
+import statistics
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from backstay.learn.advantage import explained_variance, gae, token_rewards, whiten
+from backstay.learn.advantage import (
+    explained_variance,
+    gae,
+    group_standardised,
+    leave_one_out,
+    rewards_to_go,
+    token_rewards,
+    whiten,
+)
 
 LENGTHS = (5, 1, 3, 5, 2)
 FINISHED = (True, True, False, False, True)
@@ -115,3 +125,67 @@ def test_explained_variance_of_the_extremes() -> None:
     assert explained_variance(torch.zeros(1, 3), returned, mask) == pytest.approx(0.0)
     assert explained_variance(-returned, returned, mask) == pytest.approx(-3.0)
     assert explained_variance(returned, torch.ones(1, 3), mask) == 0.0
+    assert explained_variance(returned, returned, ~mask) == 0.0
+
+
+TOTALS = [2.0, -1.0, 0.5, 4.0, 3.0, 3.0, 3.0, 3.0, 7.0, 1.0, -2.0, 0.0]
+VALIDITY = [
+    [True] * 12,
+    [True, False, True, True, False, True, True, False, True, True, True, False],
+    [False, False, True, False] + [True] * 8,  # one answer alone in its group
+    [False] * 4 + [True, True, False, False] + [True] * 4,
+]
+
+
+def compared(row: int, valid: list[bool]) -> list[float]:
+    """Totals of the valid answers to the same prompt, the row's own left out."""
+    start = row // 4 * 4
+    return [TOTALS[i] for i in range(start, start + 4) if i != row and valid[i]]
+
+
+@pytest.mark.parametrize("valid", VALIDITY)
+def test_leave_one_out_subtracts_the_mean_of_the_others(valid: list[bool]) -> None:
+    total = torch.tensor(TOTALS, dtype=torch.float64)
+    found = leave_one_out(total.masked_fill(~torch.tensor(valid), float("nan")), torch.tensor(valid), 4)
+    for row in range(12):
+        others = compared(row, valid)
+        wanted = TOTALS[row] - statistics.fmean(others) if valid[row] and others else 0.0
+        assert float(found[row]) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("valid", VALIDITY)
+def test_group_standardised_divides_by_the_deviation_of_the_group(valid: list[bool]) -> None:
+    total = torch.tensor(TOTALS, dtype=torch.float64)
+    found = group_standardised(total.masked_fill(~torch.tensor(valid), float("nan")), torch.tensor(valid), 4)
+    for row in range(12):
+        group = [*compared(row, valid), TOTALS[row]]
+        known = valid[row] and len(group) > 1
+        wanted = (TOTALS[row] - statistics.fmean(group)) / (statistics.stdev(group) + 1e-4) if known else 0.0
+        assert float(found[row]) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_group_that_agrees_teaches_nothing() -> None:
+    total, valid = torch.tensor(TOTALS, dtype=torch.float64), torch.ones(12).bool()
+    assert leave_one_out(total, valid, 4)[4:8].tolist() == [0.0] * 4
+    assert group_standardised(total, valid, 4)[4:8].tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("estimate", [leave_one_out, group_standardised])
+def test_what_all_answers_to_a_prompt_share_does_not_count(estimate: Callable[..., Tensor]) -> None:
+    total, valid = torch.tensor(TOTALS, dtype=torch.float64), torch.ones(12).bool()
+    shift = torch.tensor([10.0, -3.0, 0.25], dtype=torch.float64).repeat_interleave(4)
+    assert torch.allclose(estimate(total + shift, valid, 4), estimate(total, valid, 4), atol=1e-12)
+    assert float(estimate(total, valid, 4).view(3, 4).sum(1).abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9, 0.0])
+def test_rewards_to_go_equal_a_double_loop(gamma: float) -> None:
+    reward, _, length, _ = ragged(4)
+    mask = torch.arange(5)[None] < length[:, None]
+    loud = reward.masked_fill(~mask, 99.0)
+    found = rewards_to_go(loud, mask, gamma=gamma)
+    for row, count in enumerate(LENGTHS):
+        own = reward[row, :count].tolist()
+        slow = [sum(gamma ** (k - t) * own[k] for k in range(t, count)) for t in range(count)]
+        assert found[row, :count].tolist() == pytest.approx(slow, abs=1e-12)
+        assert found[row, count:].abs().sum() == 0

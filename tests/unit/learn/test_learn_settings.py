@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -17,6 +18,15 @@ def test_every_setting_is_documented() -> None:
     [
         ({"episodes": 10, "minibatches": 3}, r"episodes \(10\) must be a multiple of minibatches \(3\)"),
         ({"kl_target": 9.0, "kl_budget": 8.0}, r"kl_target \(9\.0\) lies above kl_budget \(8\.0\)"),
+        ({"episodes": 10, "minibatches": 2, "group": 4}, r"episodes \(10\) must be a multiple of group \(4\)"),
+        ({"algorithm": "rloo"}, "rloo compares responses to the same prompt: set group to 2 or more"),
+        ({"algorithm": "grpo", "group": 1}, "grpo compares responses"),
+        ({"dual_clip": 1.0}, r"dual_clip \(1\.0\) must be above 1, or 0 for none"),
+        ({"dual_clip": 0.5}, "dual_clip"),
+        ({"multiplier_initial": 6.0}, r"multiplier_initial \(6\.0\) lies above multiplier_max \(5\.0\)"),
+        ({"algorithm": "a2c"}, "algorithm"),
+        ({"max_failed_share": 1.1}, "max_failed_share"),
+        ({"alarm_patience": 0}, "alarm_patience"),
         ({"learning_rte": 1.0}, "learning_rte"),
         ({"learning_rate": 0.0}, "greater than 0"),
         ({"gamma": 1.5}, "less than or equal to 1"),
@@ -24,13 +34,23 @@ def test_every_setting_is_documented() -> None:
         ({"clip": float("inf")}, "clip"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         PpoSettings(**settings)
 
 
 def test_without_a_budget_any_target_goes() -> None:
     assert PpoSettings(kl_budget=0.0, kl_target=99.0).kl_target == 99.0
+
+
+def test_algorithms_that_compare_with_the_round_need_no_group() -> None:
+    assert PpoSettings(algorithm="ppo").group == PpoSettings(algorithm="reinforce++").group == 1
+
+
+def test_the_settings_and_the_registry_name_the_same_algorithms() -> None:
+    from backstay.learn.rl.algorithms import ALGORITHMS  # the settings themselves import no torch
+
+    assert tuple(ALGORITHMS) == get_args(PpoSettings.model_fields["algorithm"].annotation)
 
 
 def test_the_settings_need_no_torch() -> None:

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_loop import load_tiny, tiny_shape
+from tokenizers import Tokenizer
 
 from backstay.errors import BackstayError, IntegrityError, UsageError
+from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import (
     DEFAULT_MODEL,
     GGUF_SHA256,
     cache_folder,
     load_model,
+    load_reader,
     model_digest,
     model_folder,
 )
@@ -169,6 +173,32 @@ def test_a_branch_above_every_layer_is_refused(branch_layer: int) -> None:
 def test_a_pad_token_is_always_a_token(folder: Path, named: int | None, used: int) -> None:
     edit_json(folder / "config.json", {"pad_token_id": named})
     assert load_model(shape_of(folder)).pad_id == used
+
+
+def test_a_pad_token_that_was_never_added_is_not_used(folder: Path) -> None:
+    edit_json(folder / "config.json", {"pad_token_id": 10_000})
+    assert load_model(shape_of(folder)).pad_id == 0
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("load", [load_model, load_reader])
+def test_a_tokenizer_with_more_tokens_than_the_embedding_is_refused(
+    folder: Path, load: Callable[[ModelSettings], LanguageModel]
+) -> None:
+    rows = load(shape_of(folder)).decoder.architecture.vocab_size
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["supererogatory"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    message = f"token 'supererogatory' of tokenizer.json has id {rows}, but the model's vocabulary has {rows} entries"
+    with pytest.raises(UsageError, match=message):
+        load(shape_of(folder))
+
+
+@pytest.mark.hostile
+def test_an_embedding_of_another_size_than_the_configuration_says_is_refused(folder: Path) -> None:
+    edit_json(folder / "config.json", {"vocab_size": 10_000})
+    with pytest.raises(IntegrityError, match=r"the embedding has \d+ rows, but config\.json says vocab_size 10000"):
+        load_model(shape_of(folder))
 
 
 @pytest.mark.parametrize("source", ["no-such-model", "./nowhere", "/nowhere/at/all", "a/b/c"])

@@ -4,29 +4,21 @@ import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny_loop import fresh_members, prompt_tokens
+from tiny_loop import fresh_members
 from torch import Tensor
+from worded_rows import rows_of
 
-from backstay.learn import RewardSettings
+from backstay.learn import RewardSettings, reward
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.lessons import Comparison, Lesson, Ranking
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.reward import Comparison, _step, score_rows, train_ensemble
+from backstay.learn.reward import _step, score_rows, train_ensemble, train_members
 from backstay.learn.scalar_models import RewardMember
 from backstay.storage import RunFolder
-
-GOOD, BAD = 40, 41  # two words; a response that holds the first is preferred
-
-
-def rows_of(model: LanguageModel, count: int = 24) -> BranchStates:
-    draw = random.Random(0)
-    responses = [
-        [*(draw.randrange(50, 90) for _ in range(draw.randrange(1, 6))), GOOD if i % 2 else BAD, 2]
-        for i in range(count)
-    ]
-    return BranchStates(model, prompt_tokens(model), responses, [i % 10 for i in range(count)])
 
 
 def comparisons(count: int, seed: int = 1) -> list[Comparison]:
@@ -40,7 +32,7 @@ def comparisons(count: int, seed: int = 1) -> list[Comparison]:
 def step_gradient(member: RewardMember, rows: BranchStates, batch: Sequence[Comparison]) -> tuple[float, list[Tensor]]:
     """Loss and gradients of one step; the weights stay as they are."""
     own = copy.deepcopy(member).requires_grad_(True)
-    loss, _, _ = _step(rows, batch, own, torch.optim.SGD(own.parameters(), lr=0.0), 0.0)
+    loss, _, _ = _step(rows, batch, own, torch.optim.SGD(own.parameters(), lr=0.0), RewardSettings(max_grad_norm=0.0))
     return loss, [parameter.grad for parameter in own.parameters() if parameter.grad is not None]
 
 
@@ -151,3 +143,67 @@ def test_equal_seeds_give_equal_members(model: LanguageModel, tmp_path: Path) ->
         for i, seed in enumerate((3, 3, 4))
     ]
     assert torch.equal(scores[0], scores[1]) and not torch.equal(scores[0], scores[2])
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_rankings_teach_what_is_preferred(model: LanguageModel, tmp_path: Path) -> None:
+    draw, lessons = random.Random(4), []
+    for _ in range(40):
+        good, bad = draw.sample(range(1, 24, 2), 2), draw.sample(range(0, 24, 2), 2)
+        lessons.append(Ranking((tuple(good), tuple(bad)), 1.0))
+    settings = RewardSettings(members=2, layers=1, lora_rank=4, epochs=4, batch_size=8)
+    members = train_ensemble(rows_of(model), lessons, settings, RunFolder(tmp_path))
+    score = score_rows(rows_of(model), members, range(24))
+    for own in score:
+        assert float((own[1::2, None] > own[None, ::2]).float().mean()) > 0.9
+
+
+def test_members_learn_their_own_lessons_alone(model: LanguageModel, tmp_path: Path) -> None:
+    draw = random.Random(2)
+    pairs = [(draw.randrange(1, 24, 2), draw.randrange(0, 24, 2)) for _ in range(60)]
+    curricula: list[list[Lesson]] = [
+        [Comparison(a, b, 1.0, 1.0) for a, b in pairs],
+        [Comparison(a, b, 0.0, 1.0) for a, b in pairs[:30]],
+    ]
+    settings = RewardSettings(layers=1, lora_rank=4, epochs=4, batch_size=12)
+    members = train_members(rows_of(model), curricula, settings, RunFolder(tmp_path), bootstrap=False)
+    score = score_rows(rows_of(model), members, range(24))
+    agreement = [float((own[1::2, None] > own[None, ::2]).float().mean()) for own in score]
+    assert agreement[0] > 0.9 and agreement[1] < 0.1
+    assert [row["member"] for row in logged(tmp_path)] == [0] * 20 + [1] * 12
+    assert logged(tmp_path)[20]["learning_rate"] == pytest.approx(3e-3)
+
+
+def test_without_a_bootstrap_an_epoch_sees_every_lesson_once(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons: list[Lesson] = [Comparison(i, i + 1, 1.0, 1.0) for i in range(10)]
+    seen: list[Lesson] = []
+    step = reward._step
+
+    def watched(rows: BranchStates, batch: Sequence[Lesson], *rest: Any) -> tuple[float, float, float]:
+        seen.extend(batch)
+        return step(rows, batch, *rest)
+
+    monkeypatch.setattr(reward, "_step", watched)
+    settings = RewardSettings(epochs=2, batch_size=4, layers=1, lora_rank=2)
+    train_members(rows_of(model), [lessons], settings, RunFolder(tmp_path), bootstrap=False)
+    assert [sorted(seen[at : at + 10], key=lessons.index) for at in (0, 10)] == [lessons, lessons]
+    assert seen[:10] != seen[10:]
+
+
+def test_a_margin_makes_leads_larger(model: LanguageModel, tmp_path: Path) -> None:
+    lead = []
+    for margin in (0.0, 3.0):
+        draw = random.Random(2)
+        pairs = [(draw.randrange(1, 24, 2), draw.randrange(0, 24, 2)) for _ in range(60)]
+        settings = RewardSettings(members=1, layers=1, lora_rank=4, epochs=4, batch_size=12, margin=margin)
+        members = train_ensemble(
+            rows_of(model), [Comparison(a, b, 1.0, 1.0) for a, b in pairs], settings, RunFolder(tmp_path / str(margin))
+        )
+        score = score_rows(rows_of(model), members, range(24))[0]
+        lead.append(float(score[1::2].mean() - score[::2].mean()))
+    assert lead[1] > lead[0] + 0.5

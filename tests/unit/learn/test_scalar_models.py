@@ -23,6 +23,7 @@ from backstay.learn.scalar_models import (
     normalise,
     pooled,
     save_member,
+    scale,
 )
 
 PROMPTS = [[1, 5, 9, 33], [1, 70], [1, 4, 4, 8, 20, 21, 60]]
@@ -132,6 +133,18 @@ def test_normalised_members_have_mean_0_and_their_mean_deviation_1(model: Langua
     assert torch.equal(raw.argsort(1), after.argsort(1))  # the order within a member stays
 
 
+def test_scaled_members_keep_their_zero(model: LanguageModel) -> None:
+    members = fresh_members(model, 3)
+    dialogues = pad_dialogues(PROMPTS * 4, [[i + 9, *r] for i, r in enumerate(RESPONSES * 4)], 0)
+    raw = torch.stack([scores(model, member, dialogues) for member in members])
+    scale(members, raw)
+    after = torch.stack([scores(model, member, dialogues) for member in members])
+    sizes = after.square().mean(1).sqrt()
+    assert sizes.tolist() == pytest.approx([float(sizes[0])] * 3, rel=1e-5)
+    assert float(after.mean(0).square().mean().sqrt()) == pytest.approx(1.0, abs=1e-5)
+    assert torch.equal(raw > 0, after > 0) and all(float(member.bias) == 0 for member in members)
+
+
 @pytest.mark.parametrize("layers", [0, 1])
 def test_a_member_survives_the_disk(model: LanguageModel, tmp_path: Path, layers: int) -> None:
     (member,) = fresh_members(model, 1, layers=layers)
@@ -144,6 +157,38 @@ def test_a_member_survives_the_disk(model: LanguageModel, tmp_path: Path, layers
     assert not any(parameter.requires_grad for parameter in read.parameters())
     assert json.loads((tmp_path / "member.json").read_text()) == {"layers": layers, "base": "tiny"}
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_the_length_slope_is_taken_out_before_normalisation(model: LanguageModel, tmp_path: Path) -> None:
+    (member,) = fresh_members(model, 1)
+    dialogues = pad_dialogues(PROMPTS, RESPONSES, 0)
+    raw = scores(model, member, dialogues).tolist()
+    member.slope.fill_(0.3)
+    member.gain.fill_(2.0)
+    member.bias.fill_(-1.0)
+    wanted = [2 * (r - 0.3 * math.log(1 + len(x))) - 1 for r, x in zip(raw, RESPONSES, strict=True)]
+    assert scores(model, member, dialogues).tolist() == pytest.approx(wanted, abs=1e-5)
+    save_member(member, tmp_path, base="tiny")
+    assert torch.equal(scores(model, load_member(model.decoder, tmp_path), dialogues), scores(model, member, dialogues))
+    features = torch.randn(2, sum(member.head.sizes), generator=torch.Generator().manual_seed(0))
+    plain = member.score(features)
+    assert plain.tolist() == pytest.approx((2 * member.head(features) - 1).tolist())
+
+
+def test_a_member_from_before_there_were_slopes_has_none(model: LanguageModel, tmp_path: Path) -> None:
+    save_member(fresh_members(model, 1)[0], tmp_path, base="tiny")
+    tensors = load_file(tmp_path / "head.safetensors")
+    del tensors["slope"]
+    save_file(tensors, tmp_path / "head.safetensors")
+    assert float(load_member(model.decoder, tmp_path).slope) == 0.0
+
+
+def test_a_member_of_another_base_is_refused(model: LanguageModel, tmp_path: Path) -> None:
+    save_member(fresh_members(model, 1)[0], tmp_path, base="tiny", digest="abc")
+    load_member(model.decoder, tmp_path)
+    load_member(model.decoder, tmp_path, digest="abc")
+    with pytest.raises(IntegrityError, match="trained on another base than 'tiny' is now"):
+        load_member(model.decoder, tmp_path, digest="abd")
 
 
 @pytest.mark.hostile

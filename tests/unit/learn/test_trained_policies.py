@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from trained_runs import PPO, SFT, run_of, write_trained_runs
+from trained_runs import DPO, PPO, SFT, run_of, write_trained_runs
 
 from backstay.errors import IntegrityError, UsageError
 from backstay.learn.models.language_model import LanguageModel
@@ -24,6 +24,13 @@ def test_ppo_goes_from_the_reference_to_the_policy_on_top_of_it(project: Project
     assert (trained.before_name, trained.after_name) == ("sft", "ppo")
     assert (trained.max_new_tokens, trained.temperature) == (7, 0.9)
     assert not any(p.requires_grad for a in trained.after for p in a.parameters())
+
+
+def test_dpo_goes_from_the_reference_too(project: Project) -> None:
+    trained = load_trained(run_of(project, DPO))
+    assert [len(side) for side in (trained.before, trained.after)] == [1, 2]
+    assert (trained.before_name, trained.after_name) == ("sft", "dpo")
+    assert (trained.max_new_tokens, trained.temperature) == (8, 0.6)
 
 
 def test_sft_goes_from_the_base(project: Project) -> None:

@@ -20,6 +20,19 @@ def test_imported_judgments_need_no_samples_and_teach_sft_from_accepted_pairs() 
     assert graph.needs["sft"] == ("rate", "screen")
 
 
+def test_the_policy_that_is_evaluated_is_the_one_that_is_trained() -> None:
+    graph = loop_graph(Recipe.model_validate({"evaluate": {"policy": "dpo"}}))
+    assert graph.names == tuple("dpo" if name == "ppo" else name for name in LOOP)
+    assert graph.needs["dpo"] == ("rate", "screen", "sft")
+    assert "dpo" in graph.needs["evaluate"] and "dpo" in graph.needs["report"]
+
+
+def test_a_policy_stage_that_is_named_joins_the_graph_and_others_do_not() -> None:
+    assert set(loop_graph(Recipe(), "dpo").names) == {*LOOP, "dpo"}
+    assert loop_graph(Recipe(), "dpo").select(only="dpo") == {"dpo"}
+    assert loop_graph(IMPORTED, "sample", None).names == loop_graph(IMPORTED).names
+
+
 def test_every_need_comes_before_its_stage() -> None:
     for recipe in (Recipe(), IMPORTED):
         graph = loop_graph(recipe)

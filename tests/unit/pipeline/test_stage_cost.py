@@ -33,9 +33,22 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_every_stage_of_the_loop_has_an_estimate(project: Project) -> None:
-    found = plan(recipe(), project)
-    assert found.unknown == () and len(found.rows) == len(STAGES)
-    assert all(row.cost and row.cost.seconds > 0 and row.cost.peak_bytes > 100 << 20 for row in found.rows)
+    rows: dict[str, Any] = {}
+    for policy in ("ppo", "dpo"):
+        found = plan(recipe(evaluate={"policy": policy}), project)
+        assert found.unknown == ()
+        rows |= {row.stage: row for row in found.rows}
+    assert set(rows) == {stage.name for stage in STAGES}
+    assert all(row.cost and row.cost.seconds > 0 and row.cost.peak_bytes > 100 << 20 for row in rows.values())
+
+
+def test_kto_costs_more_than_dpo_and_half_the_pairs_less(project: Project) -> None:
+    dpo, kto, fewer = (
+        cost.dpo(project, recipe(dpo={"loss": loss}, rate={"pairs_per_prompt": pairs}))
+        for loss, pairs in (("dpo", 6), ("kto", 6), ("dpo", 3))
+    )
+    assert dpo is not None and kto is not None and fewer is not None
+    assert fewer.seconds < dpo.seconds < kto.seconds
 
 
 def test_counts_are_those_of_the_demo(project: Project) -> None:

@@ -145,6 +145,23 @@ def reward() -> Json:
         "heldout": heldout,
         "normalisation": {"mean": 0.2, "std": 1.4, "responses": 400},
         "folds": None,
+        "calibration": {"temperature": 2.04, "folds": 5, "ece_before": 0.118, "ece_after": 0.062},
+        "accuracy_by": {
+            "family": [{"family": "refuse", "pairs": 42, "accuracy": 0.738, "low": 0.589, "high": 0.847}],
+            "dispute": [
+                {"dispute_low": 0.0, "dispute_high": 0.25, "pairs": 82, "accuracy": 0.7, "low": 0.6, "high": 0.8}
+            ],
+            "cohort": [{"field": "region", "value": "north", "pairs": 31, "accuracy": 0.6, "low": 0.43, "high": 0.75}],
+        },
+        "cost": {
+            "members": 2,
+            "heldout": {
+                "responses": 121,
+                "harmful": 26,
+                "false_safe": {"share": 0.31, "low": 0.165, "high": 0.5, "count": 26},
+                "false_harmful": {"share": 0.1, "low": 0.05, "high": 0.17, "count": 95},
+            },
+        },
     }
 
 

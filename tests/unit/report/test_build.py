@@ -76,6 +76,18 @@ def test_figures_of_the_evaluation_are_printed(page: str, report_data: ReportDat
     assert "manifest" in page.lower()
 
 
+def test_parts_of_the_held_out_pairs_and_the_cost_model_are_shown(page: str) -> None:
+    for text in (
+        "temperature of 2.04",
+        "calibration error of 6.2 % instead of 11.8 %",
+        "dispute 0.00 to 0.25",
+        "raters with region north",
+        "31.0 % of those safe (16",
+        "10.0 % of the others harmful (5",
+    ):
+        assert text in page, text
+
+
 def test_stages_that_were_not_run_say_so() -> None:
     page = build_report(ReportData(meta=ReportMeta(title="empty", imported=False)))
     for stage in ("ppo", "reward", "aggregate", "screen", "redteam", "evaluate"):

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backstay.errors import IntegrityError, UsageError
+
+if TYPE_CHECKING:
+    from backstay.learn.models.decoder import Decoder  # it imports this module
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 PEFT_PREFIX = "base_model.model."
@@ -126,11 +129,32 @@ def _peft_config(adapter: Adapter, base: str) -> dict[str, Any]:
     }
 
 
-def load_adapter(folder: Path, *, name: str | None = None) -> Adapter:
+def load_adapter(folder: Path, *, name: str | None = None, base: "Decoder | None" = None) -> Adapter:
     """Read an adapter that `save_adapter` or PEFT wrote; parses JSON and safetensors only, runs no code.
 
-    Raises UsageError for a missing folder and IntegrityError for a file that does not hold a LoRA adapter.
+    Raises UsageError for a missing folder and IntegrityError for a file that does not hold a LoRA adapter, or holds one
+    that does not fit `base`.
     """
+    adapter = _read_adapter(folder, name)
+    if base is not None:
+        _require_fit(adapter, base, folder)
+    return adapter
+
+
+def _require_fit(adapter: Adapter, base: "Decoder", folder: Path) -> None:
+    """Raise IntegrityError when the base has no such weights above its branch, or has them in other shapes."""
+    wholes = {path: tuple(tensor.shape) for path, tensor in base.trainable_weights().items()}
+    known = base.lora_shapes() if adapter.kind == "lora" else wholes
+    for path, shape in sorted(adapter.shapes.items()):
+        if known.get(path) != tuple(shape):
+            there = f"is {known[path]} there" if path in known else "is none that this base has above its branch layer"
+            raise IntegrityError(
+                f"{folder} does not fit this base: {path} of shape {tuple(shape)} {there}",
+                cure="use the base that the adapter was trained on, with the same model.branch_layer",
+            )
+
+
+def _read_adapter(folder: Path, name: str | None) -> Adapter:
     config_file = folder / "adapter_config.json"
     if not config_file.exists():
         raise UsageError(f"{folder} holds no adapter_config.json", cure="give the model/ folder of a run")
@@ -172,6 +196,9 @@ def _read_lora(file: Path, config: Mapping[str, Any], name: str) -> Adapter:
             f"{file.parent}: only plain LoRA adapters are read, not {kind} with {special or 'no rank'}"
         )
     factors, shapes = _lora_factors(read_tensors(file), file)
+    ranks = {value.shape[0 if key.endswith("/A") else 1] for key, value in factors.items()}
+    if ranks - {int(config["r"])}:
+        raise IntegrityError(f"{file}: factors of rank {sorted(ranks)}, but adapter_config.json says r={config['r']}")
     adapter = Adapter(name, shapes, rank=int(config["r"]), alpha=float(config["lora_alpha"]))
     for key, value in sorted(factors.items()):
         adapter.factors[key] = nn.Parameter(value, requires_grad=False)

@@ -80,6 +80,8 @@ def _assemble(
 ) -> LanguageModel:
     tokenizer_config = _json_if_there(folder / "tokenizer_config.json")
     tokenizer = _tokenizer(folder / "tokenizer.json")
+    vocab_size, pad_id = decoder.architecture.vocab_size, int(config.get("pad_token_id") or 0)
+    _check_vocabulary(folder, tokenizer, vocab_size)
     return LanguageModel(
         name=settings.source,
         digest=digest,
@@ -87,10 +89,22 @@ def _assemble(
         tokenizer=tokenizer,
         template=_template(folder, tokenizer_config, tokenizer),
         stop_ids=_stop_ids(folder, config, tokenizer_config, tokenizer),
-        pad_id=max(0, int(config.get("pad_token_id") or 0)),  # some configurations say -1 for none
+        pad_id=pad_id if 0 <= pad_id < vocab_size else 0,  # some say -1 for none, or one that was never added
         system=settings.system,
         max_prompt_tokens=settings.max_prompt_tokens,
     )
+
+
+def _check_vocabulary(folder: Path, tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise UsageError when the tokenizer gives ids that the embedding has no row for."""
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    token = max(ids, key=lambda text: ids[text], default="")
+    if ids.get(token, 0) >= vocab_size:
+        raise UsageError(
+            f"{folder}: token {token!r} of tokenizer.json has id {ids[token]}, but the model's vocabulary has "
+            f"{vocab_size} entries",
+            cure="use the tokenizer that belongs to the model, or resize its embedding before saving it",
+        )
 
 
 def model_folder(source: str) -> Path:
@@ -236,6 +250,12 @@ def _read_weights(folder: Path, config: dict[str, Any]) -> dict[str, torch.Tenso
         weights.pop("lm_head.weight", None)
     if "model.embed_tokens.weight" not in weights:
         raise IntegrityError(f"{folder} holds no model.embed_tokens.weight")
+    rows = weights["model.embed_tokens.weight"].shape[0]
+    if rows != int(config["vocab_size"]):
+        raise IntegrityError(
+            f"{folder}: the embedding has {rows} rows, but config.json says vocab_size {config['vocab_size']}",
+            cure="fetch the model again",
+        )
     return weights
 
 

@@ -1,5 +1,5 @@
-"""Proximal policy optimisation with KL safeguards."""
+"""On-policy training against a reward, with safeguards."""
 
-from backstay.learn.rl.trainer import PpoResult, PpoTrainer
+from backstay.learn.rl.trainer import PolicyResult, PolicyTrainer
 
-__all__ = ["PpoResult", "PpoTrainer"]
+__all__ = ["PolicyResult", "PolicyTrainer"]

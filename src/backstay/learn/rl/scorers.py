@@ -14,6 +14,6 @@ class Scorer(Protocol):
     A response that could not be scored gets NaN. It is left out of learning, and counted.
     """
 
-    def __call__(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
+    def __call__(self, decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor, /) -> Tensor:
         """Scores `[B]`."""
         ...

@@ -7,11 +7,12 @@ import torch
 
 from backstay.errors import UsageError
 from backstay.learn.decoding import Rollout
-from backstay.learn.models.adapters import Adapter, load_adapter
+from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.decoder import Adapters
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.scalar_models import RewardMember, load_member
+from backstay.learn.trained_policies import run_adapter
 from backstay.pipeline.recipe import Recipe
 from backstay.records import Prompt, Response
 
@@ -26,14 +27,23 @@ def load_base(recipe: Recipe, say: Callable[[str], None]) -> LanguageModel:
 
 
 def load_policy(model: LanguageModel, run: Path) -> Adapter:
-    """The frozen adapter of a run of sft or ppo."""
-    return load_adapter(run / "model").to(model.device).requires_grad_(False)
+    """The frozen adapter of a run of sft, ppo or dpo."""
+    return run_adapter(model, run)
 
 
 def load_ensemble(model: LanguageModel, run: Path) -> list[RewardMember]:
     """The frozen reward members of a run of reward."""
-    folders = sorted((run / "model").glob("member-*"), key=lambda path: int(path.name.removeprefix("member-")))
-    return [load_member(model.decoder, folder) for folder in folders]
+    return _members(model, run / "model")
+
+
+def load_costs(model: LanguageModel, run: Path) -> list[RewardMember]:
+    """The frozen members of a run's cost (harm) model, whose zero lies between safe and harmful; none without one."""
+    return _members(model, run / "model-cost")
+
+
+def _members(model: LanguageModel, folder: Path) -> list[RewardMember]:
+    folders = sorted(folder.glob("member-*"), key=lambda path: int(path.name.removeprefix("member-")))
+    return [load_member(model.decoder, member, digest=model.digest) for member in folders]
 
 
 def prompt_tokens(

@@ -17,6 +17,7 @@ from backstay.learn.cost import (
 from backstay.learn.machine_speed import measure_machine
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import device_of, is_local, load_reader, use_threads
+from backstay.learn.preference.cost import dpo_cost
 from backstay.learn.settings import ModelSettings
 from backstay.pipeline.plan import StageCost
 from backstay.pipeline.project import Project
@@ -86,6 +87,15 @@ def reward(project: Project, recipe: Recipe) -> StageCost:
 def ppo(project: Project, recipe: Recipe) -> StageCost:
     """Cost of the ppo stage."""
     return _stage_cost(ppo_cost(_base(recipe.model), _counts(project, recipe).train, recipe.reward, recipe.ppo))
+
+
+@_where_known
+def dpo(project: Project, recipe: Recipe) -> StageCost:
+    """Cost of the dpo stage."""
+    counts = _counts(project, recipe)
+    width = min(counts.width, recipe.dpo.max_response_tokens)
+    found = dpo_cost(_base(recipe.model), counts.train, counts.responses, width, counts.pairs, recipe.dpo)
+    return _stage_cost(found)
 
 
 @_where_known

@@ -31,7 +31,7 @@ Job = tuple[Prompt, list[int]]
 
 
 def run(context: StageContext) -> Summary:
-    """Answer every held-out prompt before and after PPO; write responses.jsonl and evaluation.json."""
+    """Answer every held-out prompt before and after training; write responses.jsonl and evaluation.json."""
     recipe, settings = context.recipe, context.recipe.evaluate
     model = load_base(recipe, context.say)
     prompts, tokens = prompt_tokens(model, _heldout(context), context.say)
@@ -41,7 +41,7 @@ def run(context: StageContext) -> Summary:
     members = load_ensemble(model, context.inputs["reward"])
     context.folder.truncate({})
     before = _answers(context, model, jobs, reference, reference, members, "before")
-    policy = (*reference, load_policy(model, context.inputs["ppo"]))
+    policy = (*reference, load_policy(model, context.inputs[settings.policy]))
     after = _answers(context, model, jobs, policy, reference, members, "after")
     found = compare_policies(prompts, before, after, settings)
     samples = side_by_side(prompts, before, after, settings.samples)

@@ -1,62 +1,96 @@
-"""PPO: a policy that scores better, within its KL budget."""
+"""Policy optimisation: a policy that scores better, within its KL budget and its cost threshold."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from safetensors.torch import save_file
 
-from backstay.feedback import gold_score
+from backstay.feedback import gold_score, is_refusal
 from backstay.learn.models.adapters import save_adapter
-from backstay.learn.rl import PpoTrainer
-from backstay.learn.rl.trainer import Monitor
+from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl import PolicyResult, PolicyTrainer
+from backstay.learn.rl.http_reward import HttpReward
+from backstay.learn.rl.scorers import Scorer
+from backstay.learn.rl.text_rewards import TextReward, load_function
+from backstay.learn.rl.watch import Gold
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.pipeline.stages.base_model import load_base, load_ensemble, load_policy, prompt_tokens
+from backstay.pipeline.stages.base_model import load_base, load_costs, load_ensemble, load_policy, prompt_tokens
+from backstay.pipeline.stages.sft import demonstration_lessons
 from backstay.records import Prompt
 from backstay.storage import read_records
 
 
 def run(context: StageContext) -> Summary:
-    """Train on the train prompts; write model/ and value/."""
-    recipe = context.recipe
+    """Train on the train prompts; write model/ and the critics."""
+    recipe, settings = context.recipe, context.recipe.ppo
     model = load_base(recipe, context.say)
     every = read_records(context.inputs["rate"] / "prompts.jsonl", Prompt)
     prompts, tokens = prompt_tokens(model, [p for p in every if p.split == "train"], context.say)
-    trainer = PpoTrainer(
+    trainer = PolicyTrainer(
         model,
         tokens,
         reference=(load_policy(model, context.inputs["sft"]),),
-        members=load_ensemble(model, context.inputs["reward"]),
-        baseline=_baselines(context, prompts),
+        members=_reward(model, context, prompts, tokens),
+        references=_references(context, prompts) if settings.reward == "ensemble" else None,
+        costs=load_costs(model, context.inputs["reward"]) if settings.cost_threshold is not None else (),
+        lessons=demonstration_lessons(context, model)[0] if settings.ptx_coefficient else (),
         shape=recipe.model,
-        settings=recipe.ppo,
+        settings=settings,
         folder=context.folder,
-        monitor=gold_monitor(prompts),
+        gold=gold_rule(prompts),
+        refuses=is_refusal,
     )
     result = trainer.run()
     path = context.folder.path
     save_adapter(result.policy, path / "model", base=model.name, extra={"base_digest": model.digest, "over": "sft"})
-    (path / "value").mkdir(exist_ok=True)
-    save_file({k: v.cpu() for k, v in result.value.state_dict().items()}, path / "value" / "value.safetensors")
-    early = {}
-    if result.reason == "kl_budget":
-        early["stop_reason"] = (
-            f"kl_budget: rolled back to the last policy within {recipe.ppo.kl_budget} nats a response"
-        )
+    for name, critic in result.critics.items():
+        (path / name).mkdir(exist_ok=True)
+        save_file({k: v.cpu() for k, v in critic.state_dict().items()}, path / name / f"{name}.safetensors")
+    return _summary(result, settings, context)
+
+
+def _summary(result: PolicyResult, settings: PpoSettings, context: StageContext) -> Summary:
+    why = {
+        "kl_budget": f"kl_budget: rolled back to the last policy within {settings.kl_budget} nats a response",
+        "alarm": f"alarm ({settings.on_alarm}): {'; '.join(result.alarms)}",
+    }
+    early = {"stop_reason": why[result.reason]} if result.reason in why else {}
+    if early:
         context.say(f"ppo ended early: {early['stop_reason']}")
-    return {"updates": result.updates, "reason": result.reason, "kl_nats": result.kl_nats, **early}
+    shown = {"algorithm": settings.algorithm, "updates": result.updates, "reason": result.reason}
+    return {**shown, "kl_nats": result.kl_nats, **early}
 
 
-def _baselines(context: StageContext, prompts: Sequence[Prompt]) -> list[float]:
-    """The prompts' baselines; a prompt whose pairs were all quarantined has none and takes the mean of the others."""
-    known = json.loads((context.inputs["reward"] / "reward.json").read_text())["prompt_baselines"]
-    mean = sum(known.values()) / len(known)
+def _reward(
+    model: LanguageModel, context: StageContext, prompts: Sequence[Prompt], tokens: Sequence[Sequence[int]]
+) -> Sequence[Scorer]:
+    """The reward that the recipe names."""
+    named, timeout_s = context.recipe.ppo.reward, context.recipe.ppo.reward_timeout_s
+    texts: Mapping[tuple[int, ...], str] = {
+        tuple(row): prompt.messages[-1].content for prompt, row in zip(prompts, tokens, strict=True)
+    }
+    if named == "ensemble":
+        return load_ensemble(model, context.inputs["reward"])
+    if named.startswith("python:"):
+        function = load_function(named.removeprefix("python:"), folder=context.project.root)
+        return [TextReward(model, function, timeout_s=timeout_s, prompt_texts=texts)]
+    token = context.recipe.ppo.reward_token_variable
+    return [HttpReward(model, named, timeout_s=timeout_s, token_variable=token, prompt_texts=texts)]
+
+
+def _references(context: StageContext, prompts: Sequence[Prompt]) -> list[list[float]]:
+    """Scores of each prompt's rated responses; a prompt whose pairs were all quarantined takes the others' mean."""
+    report = json.loads((context.inputs["reward"] / "reward.json").read_text())
+    known: dict[str, list[float]] = report["prompt_reference_scores"]
+    means = [sum(scores) / len(scores) for scores in known.values()]
     missing = sum(prompt.id not in known for prompt in prompts)
     if missing:
         context.say(f"{missing} of {len(prompts)} prompts have no accepted pair; their score baseline is the mean")
-    return [known.get(prompt.id, mean) for prompt in prompts]
+    return [known.get(prompt.id, [sum(means) / len(means)]) for prompt in prompts]
 
 
-def gold_monitor(prompts: Sequence[Prompt]) -> Monitor | None:
+def gold_rule(prompts: Sequence[Prompt]) -> Gold | None:
     """The gold rule as something to watch, where the prompts have one. Training never uses it."""
     if not all("family" in prompt.tags for prompt in prompts):
         return None

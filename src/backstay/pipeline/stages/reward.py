@@ -1,7 +1,6 @@
-"""Reward: an ensemble on accepted pairs, measured on prompts that it never saw."""
+"""Reward: an ensemble on accepted pairs, measured on prompts that it never saw, and the cost model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,92 +9,118 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from backstay.errors import UsageError
-from backstay.evaluate import (
-    expected_calibration_error,
-    fold_preferences,
-    reliability_table,
-    table_rows,
-    wilson_interval,
-)
-from backstay.feedback import gold_score
+from backstay.evaluate import wilson_interval
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.cost_model import cost_lessons, train_cost_ensemble
 from backstay.learn.decoding import sample
+from backstay.learn.length_bias import length_slope, log_length
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.reward import Comparison, score_rows, train_ensemble
-from backstay.learn.scalar_models import RewardMember, normalise, save_member
+from backstay.learn.reward import score_rows, train_members
+from backstay.learn.scalar_models import RewardMember, normalise, save_member, scale
 from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.stages.base_model import batch_generator, load_base, load_policy, prompt_tokens, to_tokens
+from backstay.pipeline.stages.reward_lessons import Judged, Material, Teaching, harm_of_rows
+from backstay.pipeline.stages.reward_measures import (
+    calibration,
+    cost_figures,
+    hits_of,
+    labels,
+    leads,
+    length_figures,
+    measure,
+    slices,
+)
 from backstay.records import Pair, Prompt, Response, canonical_json
 from backstay.storage import RunFolder, read_records, write_atomic
 
 NORMALISATION_RESPONSES = 96
 
 
-@dataclass(frozen=True)
-class Material:
-    """Responses as rows of branch states, and the usable pairs between them."""
-
-    prompts: list[Prompt]
-    responses: list[Response]
-    rows: BranchStates
-    pairs: list[Pair]
-    comparisons: list[Comparison]
-    cut: int
-
-
 def run(context: StageContext) -> Summary:
-    """Train, measure, normalise; write model/member-N/, reward.json and features.safetensors."""
+    """Train, measure, normalise; write model/member-N/, model-cost/member-N/, reward.json and features.safetensors."""
     recipe, settings = context.recipe, context.recipe.reward
     model = load_base(recipe, context.say)
     material = gather(context, model)
+    judged = Judged.read(context.inputs["rate"], context.inputs.get("aggregate"))
+    teaching = Teaching(material, judged, settings)
     held = heldout_prompts(material, settings.heldout_share, settings.seed)
-    train = [c for c, p in zip(material.comparisons, material.pairs, strict=True) if p.prompt_id not in held]
-    test = [i for i, p in enumerate(material.pairs) if p.prompt_id in held and p.p_a != 0.5]
-    if not train or not test:
+    test = _tested(material, held)
+    curricula = teaching.curricula(held)
+    if not curricula[0] or not test:
         raise UsageError(
-            f"{len(train)} pairs to train on and {len(test)} to test on are too few",
+            f"{len(curricula[0])} pairs to train on and {len(test)} to test on are too few",
             cure="collect more judgments, or look at `backstay quarantine ls`",
         )
-    context.say(f"{len(train)} pairs to learn from, {len(test)} pairs of {len(held)} held-out prompts to measure on")
-    members = train_ensemble(material.rows, train, settings, context.folder)
+    count = len(curricula[0]) if teaching.bootstrap else sum(map(len, curricula))
+    context.say(f"{count} pairs to learn from, {len(test)} pairs of {len(held)} held-out prompts to measure on")
+    members = train_members(material.rows, curricula, settings, context.folder, bootstrap=teaching.bootstrap)
     raw = score_rows(material.rows, members, range(len(material.responses)))
-    measured = _measure(material, raw, test)
+    length: dict[str, Any] = {"correlation": length_figures(material, raw, held)}
+    length |= {"correlation_debiased": None, "slopes": None}
+    if settings.length_debias:
+        raw = _debias(material, members, raw, held)
+        length["correlation_debiased"] = length_figures(material, raw, held)
+        length["slopes"] = [float(member.slope) for member in members]
+    measured = measure(material, raw, test)
     normalisation = _normalise(context, model, material, members, raw, held)
-    baseline = prompt_baselines(material, members, raw)
-    folds = _cross_validate(context, material) if settings.folds else None
-    _write(context, model, material, members)
+    scores = _normalised(members, raw)
     report = {
         "members": len(members),
         "heldout": measured,
         "heldout_prompts": sorted(held),
+        "accuracy_by": slices(material, raw, test, judged),
+        "calibration": calibration(material, raw, test, settings.seed) if settings.calibrate else None,
+        "length": length,
         "normalisation": normalisation,
-        "folds": folds,
-        "prompt_baselines": baseline,
-        "train_pairs": len(train),
+        "folds": _cross_validate(context, material, teaching) if settings.folds else None,
+        "prompt_baselines": prompt_baselines(material, scores),
+        "prompt_reference_scores": prompt_reference_scores(material, scores),
+        "teaching": teaching.facts(curricula),
+        "cost": _cost(context, model, material, judged, held) if settings.cost_members else None,
+        "train_pairs": count,
         "responses_cut": material.cut,
     }
+    _write(context, model, material, members)
     write_atomic(context.folder.path / "reward.json", canonical_json(report) + b"\n")
-    accuracy = {"heldout_accuracy": measured["accuracy"], "ece": measured["ece"], "spread": measured["spread_mean"]}
-    crossed = {} if folds is None else {"fold_accuracy": folds["accuracy"]}
-    return {"members": len(members), "train_pairs": len(train), "heldout_pairs": len(test), **accuracy, **crossed}
+    return _summary(report)
+
+
+def _summary(report: dict[str, Any]) -> Summary:
+    """The figures that the manifest repeats."""
+    heldout, cost = report["heldout"], report["cost"]
+    found = {
+        "members": report["members"],
+        "train_pairs": report["train_pairs"],
+        "heldout_pairs": heldout["pairs"],
+        "heldout_accuracy": heldout["accuracy"],
+        "ece": heldout["ece"],
+        "spread": heldout["spread_mean"],
+    }
+    if report["folds"] is not None:
+        found["fold_accuracy"] = report["folds"]["accuracy"]
+    if cost is not None:
+        found |= {"cost_members": cost["members"], "cost_terms": cost["terms"], "cost_auroc": cost["heldout"]["auroc"]}
+    return found
 
 
 def gather(context: StageContext, model: LanguageModel) -> Material:
     """Everything that rate and screen left for training: pairs of train prompts that are accepted or released."""
-    rate = context.inputs["rate"]
-    pairs = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if _usable(p)]
+    rate, settings = context.inputs["rate"], context.recipe.reward
+    usable = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if _usable(p)]
     train = {p.id: p for p in read_records(rate / "prompts.jsonl", Prompt) if p.split == "train"}
     kept, tokens = prompt_tokens(model, list(train.values()), context.say)
     index_of = {prompt.id: index for index, prompt in enumerate(kept)}
-    pairs = [p for p in pairs if p.prompt_id in index_of]
-    wanted = {response for pair in pairs for response in (pair.a, pair.b)}
+    usable = [p for p in usable if p.prompt_id in index_of]
+    wanted = {response for pair in usable for response in (pair.a, pair.b)}
     responses = [r for r in read_records(rate / "responses.jsonl", Response) if r.id in wanted]
-    encoded, cut = to_tokens(model, responses, context.recipe.reward.max_response_tokens)
-    row_of = {response.id: row for row, response in enumerate(responses)}
+    encoded, cut = to_tokens(model, responses, settings.max_response_tokens)
     rows = BranchStates(model, tokens, encoded, [index_of[r.prompt_id] for r in responses])
     rows.notify = context.say
-    comparisons = [Comparison(row_of[p.a], row_of[p.b], p.p_a, p.weight) for p in pairs]
-    return Material(kept, responses, rows, pairs, comparisons, cut)
+    harmless = [p for p in usable if settings.cost_members and p.dimension == "harmless"]
+    pairs = [p for p in usable if not (settings.cost_members and p.dimension == "harmless")]
+    material = Material(kept, responses, rows, pairs, [], cut, harmless)
+    material.comparisons.extend(material.comparison(pair) for pair in pairs)
+    return material
 
 
 def _usable(pair: Pair) -> bool:
@@ -104,56 +129,25 @@ def _usable(pair: Pair) -> bool:
 
 def heldout_prompts(material: Material, share: float, seed: int) -> set[str]:
     """A random share of the prompts that have pairs; all pairs of a prompt fall on one side."""
-    ids = sorted({pair.prompt_id for pair in material.pairs})
+    ids = sorted({pair.prompt_id for pair in (*material.pairs, *material.harmless)})
     order = np.random.default_rng(seed).permutation(len(ids))
     return {ids[index] for index in order[: max(1, round(share * len(ids)))]}
 
 
-def _measure(material: Material, raw_M_N: Tensor, test: Sequence[int]) -> dict[str, Any]:
-    """Accuracy, calibration and spread on held-out pairs; raw scores are on the Bradley-Terry scale."""
-    margin = _margins(material, raw_M_N, test)
-    label = np.array([material.pairs[i].p_a for i in test])
-    confidence, right = fold_preferences(1 / (1 + np.exp(-margin.mean(0))), label)
-    hits = _hits(margin.mean(0), label)
-    low, high = wilson_interval(float(hits.sum()), len(hits))
-    return {
-        "pairs": len(test),
-        "accuracy": float(hits.mean()),
-        "low": low,
-        "high": high,
-        "ece": expected_calibration_error(confidence, right, low=0.5),
-        "bins": table_rows(reliability_table(confidence, right, low=0.5)),
-        "member_accuracy": [float(_hits(m, label).mean()) for m in margin],
-        "spread_mean": float(margin.std(0).mean()),
-        "gold": _against_gold(material, margin.mean(0), test),
-    }
+def _tested(material: Material, held: Collection[str]) -> list[int]:
+    """Pairs of some prompts whose label has a side."""
+    return [i for i, pair in enumerate(material.pairs) if pair.prompt_id in held and pair.p_a != 0.5]
 
 
-def _margins(material: Material, raw_M_N: Tensor, which: Sequence[int]) -> np.ndarray:
-    a = [material.comparisons[i].a for i in which]
-    b = [material.comparisons[i].b for i in which]
-    margin: np.ndarray = (raw_M_N[:, a] - raw_M_N[:, b]).double().cpu().numpy()
-    return margin
-
-
-def _hits(margin: np.ndarray, label: np.ndarray) -> np.ndarray:
-    hits: np.ndarray = (np.sign(margin) * np.sign(label - 0.5) + 1) / 2
-    return hits
-
-
-def _against_gold(material: Material, margin: np.ndarray, test: Sequence[int]) -> dict[str, Any] | None:
-    """Accuracy on the same pairs against the gold rule, which no rater's error touches; None without a gold rule."""
-    prompt_of = {prompt.id: prompt for prompt in material.prompts}
-    if not all("family" in prompt.tags for prompt in material.prompts):
-        return None
-    gold = [gold_score(prompt_of[r.prompt_id], r.text, r.finished).total for r in material.responses]
-    gap = np.array([gold[material.comparisons[i].a] - gold[material.comparisons[i].b] for i in test])
-    clear = gap != 0
-    if not clear.any():
-        return None
-    hits = _hits(margin[clear], 0.5 + gap[clear])
-    low, high = wilson_interval(float(hits.sum()), len(hits))
-    return {"pairs": int(clear.sum()), "accuracy": float(hits.mean()), "low": low, "high": high}
+def _debias(material: Material, members: Sequence[RewardMember], raw_M_N: Tensor, held: Collection[str]) -> Tensor:
+    """Fit each member's length slope to the rows of all prompts but the held ones, and take it out of all rows."""
+    own = [row for row, response in enumerate(material.responses) if response.prompt_id not in held]
+    prompt_of = [material.rows.prompt_of[row] for row in own]
+    lengths = torch.tensor(material.lengths)
+    for member, scores in zip(members, raw_M_N, strict=True):
+        member.slope.fill_(length_slope(scores[own], lengths[own], prompt_of))
+    slopes = torch.stack([member.slope for member in members])[:, None]
+    return raw_M_N - slopes * log_length(lengths).to(raw_M_N)
 
 
 def _normalise(
@@ -172,15 +166,31 @@ def _normalise(
     return {"responses": count, "mean": float(scores.mean()), "std": float(scores.mean(0).std(unbiased=False))}
 
 
-def prompt_baselines(material: Material, members: Sequence[RewardMember], raw_M_N: Tensor) -> dict[str, float]:
-    """Mean normalised score of each prompt's rated responses; PPO's reward is what a response scores above it."""
+def _normalised(members: Sequence[RewardMember], raw_M_N: Tensor) -> list[float]:
+    """The ensemble's mean score of every row, on the scale of its members."""
     gain = torch.stack([member.gain for member in members])[:, None]
     bias = torch.stack([member.bias for member in members])[:, None]
-    scores = (gain * raw_M_N + bias).mean(0).tolist()
+    scores: list[float] = (gain * raw_M_N + bias).mean(0).tolist()
+    return scores
+
+
+def prompt_baselines(material: Material, scores: Sequence[float]) -> dict[str, float]:
+    """Mean normalised score of each prompt's rated responses; PPO's reward is what a response scores above it."""
     found: dict[str, list[float]] = {}
     for response, score in zip(material.responses, scores, strict=True):
         found.setdefault(response.prompt_id, []).append(score)
     return {prompt: sum(values) / len(values) for prompt, values in found.items()}
+
+
+def prompt_reference_scores(material: Material, scores: Sequence[float]) -> dict[str, list[float]]:
+    """Normalised scores of each prompt's responses of the SFT policy; of all rated ones where it gave none."""
+    every: dict[str, list[float]] = {}
+    sft: dict[str, list[float]] = {}
+    for response, score in zip(material.responses, scores, strict=True):
+        every.setdefault(response.prompt_id, []).append(score)
+        if response.policy == "sft":
+            sft.setdefault(response.prompt_id, []).append(score)
+    return every | sft
 
 
 def _fresh_scores(
@@ -200,7 +210,7 @@ def _fresh_scores(
     return score_rows(rows, members, range(len(rows)))
 
 
-def _cross_validate(context: StageContext, material: Material) -> dict[str, Any]:
+def _cross_validate(context: StageContext, material: Material, teaching: Teaching) -> dict[str, Any]:
     """Accuracy of ensembles on prompts of the fold that each was not trained on."""
     settings = context.recipe.reward
     ids = sorted({pair.prompt_id for pair in material.pairs})
@@ -209,25 +219,53 @@ def _cross_validate(context: StageContext, material: Material) -> dict[str, Any]
     hits: list[float] = []
     for fold in range(settings.folds):
         context.say(f"cross-validation: fold {fold + 1} of {settings.folds}")
-        pairs = list(enumerate(material.pairs))
-        train = [material.comparisons[i] for i, p in pairs if fold_of[p.prompt_id] != fold]
-        test = [i for i, p in pairs if fold_of[p.prompt_id] == fold and p.p_a != 0.5]
+        inside = {prompt for prompt, own in fold_of.items() if own == fold}
+        test = _tested(material, inside)
+        curricula = teaching.curricula(inside)
         folder = RunFolder(context.folder.path / "folds" / f"fold-{fold}")
-        members = train_ensemble(material.rows, train, settings, folder)
-        used = sorted({row for i in test for row in (material.comparisons[i].a, material.comparisons[i].b)})
-        scores = torch.zeros(len(members), len(material.responses))
-        scores[:, used] = score_rows(material.rows, members, used).cpu()
-        label = np.array([material.pairs[i].p_a for i in test])
-        hits += _hits(_margins(material, scores, test).mean(0), label).tolist()
+        members = train_members(material.rows, curricula, settings, folder, bootstrap=teaching.bootstrap)
+        scores = score_rows(material.rows, members, range(len(material.responses)))
+        if settings.length_debias:
+            scores = _debias(material, members, scores, inside)
+        hits += hits_of(leads(material, scores, test).mean(0), labels(material, test)).tolist()
         folder.clear_checkpoints()
     low, high = wilson_interval(sum(hits), len(hits))
     return {"folds": settings.folds, "pairs": len(hits), "accuracy": sum(hits) / len(hits), "low": low, "high": high}
 
 
+def _cost(
+    context: StageContext, model: LanguageModel, material: Material, judged: Judged, held: set[str]
+) -> dict[str, Any]:
+    """Train the cost model, write it, and measure its sign on held-out prompts."""
+    harm = harm_of_rows(material, judged)
+    seen = {row: label for row, label in harm.items() if material.responses[row].prompt_id not in held}
+    unseen = [row for row in sorted(harm) if row not in seen]
+    safer = [material.comparison(pair) for pair in material.harmless if pair.prompt_id not in held]
+    terms = "ranking and sign" if safer else "sign only: no pair of dimension harmless may teach"
+    context.say(f"cost model: {len(seen)} responses marked for harm, {len(safer)} pairs of them ({terms})")
+    folder = RunFolder(context.folder.path / "cost")
+    lessons = cost_lessons(seen, safer)
+    members = train_cost_ensemble(material.rows, lessons, context.recipe.reward, folder)
+    folder.clear_checkpoints()
+    scale(members, score_rows(material.rows, members, sorted(seen)))
+    for index, member in enumerate(members):
+        path = context.folder.path / "model-cost" / f"member-{index}"
+        save_member(member, path, base=model.name, digest=model.digest)
+    scores = score_rows(material.rows, members, unseen).mean(0).tolist() if unseen else []
+    return {
+        "members": len(members),
+        "terms": terms,
+        "train_responses": len(seen),
+        "train_pairs": len(safer),
+        "heldout": cost_figures(scores, [harm[row] for row in unseen]),
+    }
+
+
 @torch.no_grad()
 def _write(context: StageContext, model: LanguageModel, material: Material, members: Sequence[RewardMember]) -> None:
     for index, member in enumerate(members):
-        save_member(member, context.folder.path / "model" / f"member-{index}", base=model.name)
+        path = context.folder.path / "model" / f"member-{index}"
+        save_member(member, path, base=model.name, digest=model.digest)
     ids = canonical_json([r.id for r in material.responses]).decode()
     metadata = {"ids": ids, "sizes": canonical_json(list(members[0].head.sizes)).decode()}
     save_file(

@@ -7,30 +7,25 @@ from backstay.learn.sft import Lesson, train_sft
 from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.stages.base_model import load_base, prompt_tokens
 from backstay.pipeline.texts import load_demonstrations
-from backstay.records import Demonstration
 
 
 def run(context: StageContext) -> Summary:
     """Train on the demonstrations that the recipe names; write model/."""
     recipe = context.recipe
+    model = load_base(recipe, context.say)
+    lessons, counts = demonstration_lessons(context, model)
+    adapter = train_sft(model, lessons, recipe.model, recipe.sft, context.folder)
+    save_adapter(adapter, context.folder.path / "model", base=model.name, extra={"base_digest": model.digest})
+    return counts
+
+
+def demonstration_lessons(context: StageContext, model: LanguageModel) -> tuple[list[Lesson], Summary]:
+    """The demonstrations that the recipe names, as tokens, and how many there are, were left out, and were cut."""
+    recipe = context.recipe
     demonstrations = load_demonstrations(recipe, context.project, context.inputs)
     if not demonstrations:
         raise UsageError("there is no demonstration to learn from", cure="name a file in `demonstrations`")
-    demonstrations = _first(demonstrations, recipe.sft.max_demonstrations)
-    model = load_base(recipe, context.say)
-    lessons, cut = _lessons(context, model, demonstrations)
-    adapter = train_sft(model, lessons, recipe.model, recipe.sft, context.folder)
-    save_adapter(adapter, context.folder.path / "model", base=model.name, extra={"base_digest": model.digest})
-    return {"demonstrations": len(lessons), "left_out": len(demonstrations) - len(lessons), "cut": cut}
-
-
-def _first(demonstrations: list[Demonstration], limit: int) -> list[Demonstration]:
-    return demonstrations[:limit] if limit else demonstrations
-
-
-def _lessons(
-    context: StageContext, model: LanguageModel, demonstrations: list[Demonstration]
-) -> tuple[list[Lesson], int]:
+    demonstrations = demonstrations[: recipe.sft.max_demonstrations or None]
     limit = context.recipe.sft.max_response_tokens
     text_of = {demonstration.prompt.id: demonstration.prompt for demonstration in demonstrations}
     kept, tokens = prompt_tokens(model, list(text_of.values()), context.say)
@@ -41,4 +36,5 @@ def _lessons(
             whole = model.response_tokens(demonstration.text, finished=True, limit=limit + 1)
             cut += len(whole) > limit
             lessons.append(Lesson(tokens_of[demonstration.prompt.id], tuple(whole[:limit])))
-    return lessons, cut
+    left_out = len(demonstrations) - len(lessons)
+    return lessons, {"demonstrations": len(lessons), "left_out": left_out, "cut": cut}

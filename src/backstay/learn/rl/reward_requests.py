@@ -1,0 +1,181 @@
+"""What trainers send to a reward service, checked, and what they get back: our own form, verl's and OpenRLHF's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backstay.errors import BackstayError
+from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.rl.served_reward import Row, Scored
+from backstay.records import Message
+
+MAX_ROWS = 1024
+MAX_TEXT = 200_000
+
+
+class BadRequest(BackstayError):
+    """A request that does not have the form of its path; the message goes back to the client."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """From texts to rows: the model's tokenizer, the run's own prompts by id, the length limit of a response."""
+
+    model: LanguageModel
+    prompts: Mapping[str, tuple[int, ...]]
+    max_new_tokens: int
+
+    def row(self, prompt: Any, response: str, finished: bool | None, known: str = "") -> Row:
+        """A row; without `finished`, a response that is as long as the limit counts as cut."""
+        limit = self.max_new_tokens
+        tokens = self.model.response_tokens(response, finished=False, limit=limit)
+        ended = len(tokens) < limit if finished is None else finished
+        whole = self.model.response_tokens(response, finished=ended, limit=limit)
+        is_own = known in self.prompts
+        start = self.prompts[known] if is_own else self._prompt(prompt)
+        return Row(start, tuple(whole), ended, known if is_own else "")
+
+    def _prompt(self, prompt: Any) -> tuple[int, ...]:
+        if isinstance(prompt, _Rendered):
+            return tuple(self.model.encode(prompt)[-self.model.max_prompt_tokens :])
+        turns = [Message(role="user", content=_text(prompt))] if isinstance(prompt, str) else _messages(prompt)
+        return tuple(self.model.encode(self.model.prompt_text(turns))[-self.model.max_prompt_tokens :])
+
+
+class _Rendered(str):
+    """A prompt that has been through the chat template already."""
+
+    __slots__ = ()
+
+
+def read_own(data: Any, reader: Reader) -> list[Row]:
+    """`{"prompts": [...], "responses": [...], "finished": [...]?, "rendered": bool?}`.
+
+    A prompt is a text, which counts as one user turn unless `rendered` is true, or a list of messages.
+    """
+    responses = _texts(data, "responses")
+    prompts = _field(data, "prompts", list)
+    finished = data.get("finished") or [None] * len(responses)
+    rendered = data.get("rendered", False)
+    if not isinstance(finished, list) or not all(item is None or isinstance(item, bool) for item in finished):
+        raise BadRequest('"finished" must be a list of true and false')
+    if len(prompts) != len(responses) or len(finished) != len(responses):
+        raise BadRequest(f"{len(prompts)} prompts, {len(responses)} responses, {len(finished)} times finished")
+    if rendered:
+        prompts = [_Rendered(text) for text in _texts(data, "prompts")]
+    return [reader.row(p, r, f) for p, r, f in zip(prompts, responses, finished, strict=True)]
+
+
+def read_verl(data: Any, reader: Reader) -> list[Row]:
+    """The arguments of verl's `compute_score`: one response; `ground_truth` is the prompt's id."""
+    known = _field(data, "ground_truth", str)
+    extra = data.get("extra_info")
+    messages = extra.get("messages") if isinstance(extra, dict) else None
+    if known not in reader.prompts and messages is None:
+        raise BadRequest(f"no prompt {known[:80]!r} is known here, and extra_info holds no messages")
+    return [reader.row(messages, _text(_field(data, "solution_str", str)), None, known)]
+
+
+def read_openrlhf(data: Any, reader: Reader) -> list[Row]:
+    """`{"query": [...], "prompts": [...], "labels": [...]}`.
+
+    A query is prompt and response with their control tokens; a label is the prompt's id.
+    """
+    queries, prompts = _texts(data, "query"), _texts(data, "prompts")
+    labels = data.get("labels") or [""] * len(queries)
+    if not isinstance(labels, list) or len(prompts) != len(queries) or len(labels) != len(queries):
+        raise BadRequest("query, prompts and labels must have the same length")
+    names = [reader.model.tokenizer.id_to_token(token) for token in reader.model.stop_ids]
+    stops = [name for name in names if name]
+    rows = []
+    for query, prompt, label in zip(queries, prompts, labels, strict=True):
+        if not query.startswith(prompt):
+            raise BadRequest("a query does not begin with its prompt; is the prompt longer than --data.max_len allows?")
+        response, ended = _without_stop(query[len(prompt) :], stops)
+        rows.append(reader.row(_Rendered(prompt), response, ended, label if isinstance(label, str) else ""))
+    return rows
+
+
+def write_own(scored: Sequence[Scored]) -> Any:
+    """Scores, spread, costs and gate by name; null where there is none."""
+    return {
+        "scores": [row.score for row in scored],
+        "spread": [row.spread for row in scored],
+        "costs": [row.cost for row in scored],
+        "gate": [row.gate for row in scored],
+        "shaped": [row.shaped for row in scored],
+    }
+
+
+def write_verl(scored: Sequence[Scored]) -> Any:
+    """What `compute_score` returns; verl wants the same kind of number under every name in every row."""
+    (row,) = scored
+    return {"score": row.shaped, **_plain(row)}
+
+
+def write_openrlhf(scored: Sequence[Scored]) -> Any:
+    """Rewards, and what is logged beside them."""
+    shaped = [row.shaped for row in scored]
+    plain = [_plain(row) for row in scored]
+    logs = {name: [row[name] for row in plain] for name in (plain[0] if plain else {})}
+    return {"rewards": shaped, "scores": shaped, "extra_logs": logs}
+
+
+Form = tuple[Callable[[Any, Reader], list[Row]], Callable[[Sequence[Scored]], Any]]
+FORMS: dict[str, Form] = {
+    "/score": (read_own, write_own),
+    "/verl": (read_verl, write_verl),
+    "/openrlhf": (read_openrlhf, write_openrlhf),
+}
+"""Path to how a request is read and how the answer is written."""
+
+
+def _plain(row: Scored) -> dict[str, float]:
+    return {
+        "ensemble_score": row.shaped if row.score is None else row.score,
+        "spread": row.spread or 0.0,
+        "cost": row.cost or 0.0,
+        "gate": float(row.gate),
+    }
+
+
+def _field(data: Any, name: str, kind: type) -> Any:
+    if not isinstance(data, dict):
+        raise BadRequest(f"the body must be a JSON object, not {type(data).__name__}")
+    value = data.get(name)
+    if not isinstance(value, kind):
+        raise BadRequest(f'"{name}" must be a {kind.__name__}, not {type(value).__name__}')
+    if isinstance(value, list) and len(value) > MAX_ROWS:
+        raise BadRequest(f'"{name}" has {len(value)} rows, more than {MAX_ROWS}')
+    return value
+
+
+def _texts(data: Any, name: str) -> list[str]:
+    return [_text(item) for item in _field(data, name, list)]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise BadRequest(f"a text must be a string of at most {MAX_TEXT} characters, not {type(value).__name__}")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadRequest("a text holds half of a surrogate pair, which is no character")
+    return value
+
+
+def _messages(value: Any) -> list[Message]:
+    if not isinstance(value, list) or not value or len(value) > MAX_ROWS:
+        raise BadRequest("a prompt must be a text or a list of messages")
+    turns = []
+    for turn in value:
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+        if role not in {"system", "user", "assistant"}:
+            raise BadRequest('a message must be {"role": "system" | "user" | "assistant", "content": text}')
+        turns.append(Message(role=role, content=_text(content)))
+    return turns
+
+
+def _without_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    for stop in stops:
+        if text.rstrip().endswith(stop):
+            return text.rstrip().removesuffix(stop).strip(), True
+    return text.strip(), False

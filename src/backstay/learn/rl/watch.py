@@ -1,0 +1,164 @@
+"""What a round shows of the policy: metrics, samples, monitors and the probe of proxy against gold."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from backstay.learn.advantage import explained_variance
+from backstay.learn.batches import shuffled
+from backstay.learn.models.decoder import Decoder
+from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.policies import branch_under
+from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl.alarm import Alarm, Monitored, Probe
+from backstay.learn.rl.lagrangian import Multiplier
+from backstay.learn.rl.monitors import Novelty, repetition
+from backstay.learn.rl.rollouts import Experience
+from backstay.learn.rl.scorers import Scorer
+from backstay.learn.scalar_models import RESPONSE_PARTS, pooled
+from backstay.storage import RunFolder
+
+SAMPLES_A_KIND = 2
+
+Gold = Callable[[int, str, bool], float]
+Refuses = Callable[[str], bool]
+Play = Callable[[Sequence[int], torch.Generator], Experience]
+Row = dict[str, Any]
+
+
+class Watch:
+    """Looks at every round and changes nothing but the alarm's memory.
+
+    `gold(prompt_index, text, finished)` is a score that training never uses; without one the mean of `held_out`
+    members takes its place, above the mean `references` of the prompt.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: PpoSettings,
+        *,
+        prompts: int,
+        references: Sequence[Sequence[float]],
+        held_out: Sequence[Scorer],
+        scoring: Decoder,
+        gold: Gold | None,
+        refuses: Refuses | None,
+    ) -> None:
+        self.model, self.settings, self.references = model, settings, references
+        self.held_out, self.scoring, self.gold, self.refuses = held_out, scoring, gold, refuses
+        self.novelty = Novelty(RESPONSE_PARTS * model.decoder.hidden_size)
+        self.alarm = Alarm(settings)
+        order = shuffled(prompts, torch.Generator().manual_seed(settings.seed + 2_000_003))
+        self.probing = sorted(order[: settings.probe_prompts])
+        self.training = sorted(order[settings.probe_prompts :])
+
+    def measure(self, update: int, chosen: Sequence[int], experience: Experience, texts: Sequence[str]) -> Row:
+        """The round's metrics, before anything is learned from it."""
+        valid, rollout = experience.valid_B, experience.rollout
+        proxy, gold = self._proxy_and_gold(chosen, experience, texts)
+        row = {
+            "update": update,
+            "updates": self.settings.updates,
+            "gold_mean": gold,
+            "episodes": len(experience.score_B),
+            "failed_scores": int((~valid).sum()),
+            "reward_mean": proxy,
+            "reward_raw_mean": float(experience.raw_M_B.mean(0)[valid].mean()),
+            "reward_spread": float(experience.spread_B[valid].mean()),
+            "kl_nats": experience.kl_nats,
+            "entropy": float(-rollout.logprob_B_R[experience.mask_B_R].mean()),
+            "response_tokens": float(rollout.dialogues.response_B.float().mean()),
+            "finished_share": float(rollout.finished_B.float().mean()),
+            "repetition": mean([repetition(tokens) for tokens in rollout.responses()]),
+            "refusal_share": mean([float(self.refuses(text)) for text in texts]) if self.refuses else None,
+            "novelty": self._novel(update, experience),
+        }
+        for name, values in experience.values.items():
+            explained = explained_variance(values.value_B_R1[:, :-1], values.return_B_R, experience.learned_B_R)
+            row[f"{name}_explained_variance"] = explained
+        if len(experience.cost_M_B):
+            row["cost_mean"] = float(experience.cost_M_B.mean(0)[valid].mean())
+        return row
+
+    def judge(
+        self, update: int, row: Row, play: Play, multiplier: Multiplier | None
+    ) -> tuple[dict[str, str], list[str]]:
+        """Monitors over their limit in this round, and the reasons of an alarm; adds the probe to `row`."""
+        probe = self._probe(update, row, play)
+        seen = Monitored(
+            response_tokens=row["response_tokens"],
+            repetition=row["repetition"],
+            refusal=row["refusal_share"] or 0.0,
+            spread=row["reward_spread"] if math.isfinite(row["reward_spread"]) else 0.0,
+            novelty=row["novelty"],
+            multiplier_pinned=multiplier is not None and multiplier.pinned,
+        )
+        over = self.alarm.update(seen, probe)
+        reasons = self.alarm.reasons(over)
+        row |= {"over": ", ".join(sorted(over)), "alarm": "; ".join(reasons)}
+        return over, reasons
+
+    def write_samples(
+        self, folder: RunFolder, update: int, chosen: Sequence[int], experience: Experience, texts: Sequence[str]
+    ) -> None:
+        """The best and the worst scored responses of the round, and its first ones, which chance has chosen."""
+        scores = experience.score_B.tolist()
+        ranked = sorted(torch.nonzero(experience.valid_B)[:, 0].tolist(), key=lambda row: (-scores[row], row))
+        picked = {"top": ranked[:SAMPLES_A_KIND], "bottom": ranked[::-1][:SAMPLES_A_KIND]}
+        picked["random"] = list(range(min(SAMPLES_A_KIND, len(scores))))
+        for kind, rows in picked.items():
+            for row in rows:
+                score = scores[row] if experience.valid_B[row] else None
+                folder.sample(
+                    {"update": update, "kind": kind, "prompt": chosen[row], "text": texts[row], "score": score}
+                )
+
+    def texts(self, experience: Experience) -> list[str]:
+        """The responses of a round."""
+        return [self.model.decode(tokens) for tokens in experience.rollout.responses()]
+
+    def _novel(self, update: int, experience: Experience) -> float:
+        """Share of outliers, measured against the first round, which the reference itself made."""
+        states = pooled(experience.rollout.branch_B_T_D, experience.rollout.dialogues)[:, : len(self.novelty.mean)]
+        if update == 0:
+            self.novelty.fit(states)
+            return 0.0
+        return self.novelty.share(states)
+
+    def _probe(self, update: int, row: Row, play: Play) -> Probe | None:
+        """Proxy and gold on the probe prompts, or of the round itself; None where there is no gold or no turn."""
+        if update % self.settings.probe_every:
+            return None
+        proxy, gold = row["reward_mean"], row["gold_mean"]
+        if self.probing:
+            chosen = [index for index in self.probing for _ in range(self.settings.group)]
+            experience = play(chosen, torch.Generator().manual_seed(self.settings.seed * 1_000_003 + update))
+            proxy, gold = self._proxy_and_gold(chosen, experience, self.texts(experience))
+            row |= {"probe_proxy": proxy, "probe_gold": gold}
+        return None if gold is None or not math.isfinite(proxy + gold) else Probe(proxy, gold)
+
+    def _proxy_and_gold(
+        self, chosen: Sequence[int], experience: Experience, texts: Sequence[str]
+    ) -> tuple[float, float | None]:
+        """Mean training score and mean gold; without a gold rule, what members that training never saw say."""
+        proxy = float(experience.score_B[experience.valid_B].mean())
+        finished = experience.rollout.finished_B.tolist()
+        if self.gold is not None:
+            return proxy, mean([self.gold(i, text, end) for i, text, end in zip(chosen, texts, finished, strict=True)])
+        return proxy, self._held_out_mean(chosen, experience) if self.held_out else None
+
+    @torch.no_grad()
+    def _held_out_mean(self, chosen: Sequence[int], experience: Experience) -> float:
+        dialogues = experience.rollout.dialogues
+        branch = branch_under(self.scoring, dialogues, experience.rollout.branch_B_T_D, ())
+        scores = torch.stack([member(self.scoring, dialogues, branch) for member in self.held_out]).mean(0)
+        above = scores.new_tensor([mean(self.references[index]) for index in chosen])
+        return float((scores - above).nanmean())
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, 0 of nothing."""
+    return sum(values) / len(values) if values else 0.0
