@@ -17,7 +17,14 @@ import psutil
 from table import RESULTS, TABLE, table
 
 HERE = Path(__file__).parent
-PLAIN = {"demo": ["demo.py"], "ppo-lexicon": ["ppo_lexicon.py", "--updates", "10"]}
+PLAIN = {
+    "demo": ["demo.py"],
+    "ppo-lexicon": ["ppo_lexicon.py", "--updates", "10"],
+    "overoptimisation": ["overoptimisation.py", "--seeds", "6", "--figure", "docs/learn/overoptimisation.svg"],
+    "lagrangian": ["lagrangian.py", "--seeds", "5"],
+    "algorithms": ["algorithms.py", "--seeds", "3"],
+    "trl-oracle": ["trl_oracle.py"],
+}
 WITH_DATA = {
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
     "aggregate-ukp": ["aggregate_ukp.py", "--data", "{data}"],

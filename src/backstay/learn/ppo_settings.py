@@ -118,7 +118,7 @@ class PpoSettings(Settings):
     alarm_spread: NonNegative = 3.0
     """Limit of the ensemble's spread, in multiples of the first round's; 0 = off."""
     alarm_novelty: Fraction = 0.5
-    """Limit of the share of responses outside the 99 % ellipsoid of the first round's latent states; 0 = off."""
+    """Limit of the share of responses whose latent states are unlike those of the first round; 0 = off."""
     alarm_divergence: NonNegative = 0.05
     """Limit of the proxy's gain while gold does not gain, over the last probes, as a share of all it has gained;
     0 = off."""
@@ -144,6 +144,8 @@ class PpoSettings(Settings):
             raise ValueError(f"{self.algorithm} compares responses to the same prompt: set group to 2 or more")
         if 0 < self.dual_clip <= 1:
             raise ValueError(f"dual_clip ({self.dual_clip}) must be above 1, or 0 for none")
+        if self.critic == "reward" and self.shaping == "par":
+            raise ValueError("critic=reward starts on the scale of scores, which shaping=par leaves: use critic=trunk")
         if self.multiplier_initial > self.multiplier_max:
             raise ValueError(
                 f"multiplier_initial ({self.multiplier_initial}) lies above multiplier_max ({self.multiplier_max})"

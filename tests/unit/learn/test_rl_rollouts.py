@@ -146,7 +146,7 @@ def test_a_constraint_is_weighed_into_scores_where_there_is_no_critic(variant: s
     weighed = [(s - MULTIPLIER * c) / (1 + MULTIPLIER) for s, c in zip(costly.score_B, costly.cost_M_B[0], strict=True)]
     assert torch.equal(costly.score_B, plain.experience.score_B)  # what is logged stays the reward
 
-    def same(decoder: Decoder, dialogues: Dialogues, branch_B_T_D: torch.Tensor) -> torch.Tensor:  # noqa: ARG001  # a scorer's names
+    def same(decoder: Decoder, dialogues: Dialogues, branch_B_T_D: torch.Tensor) -> torch.Tensor:
         every = plain.experience.rollout.dialogues.tokens_B_T
         return torch.stack([weighed[int((every == one).all(1).nonzero()[0])] for one in dialogues.tokens_B_T])
 

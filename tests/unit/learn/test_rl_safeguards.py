@@ -213,3 +213,26 @@ def test_gradients_that_stay_broken_end_the_run(model: LanguageModel, tmp_path: 
         parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]  # untyped in torch
     with pytest.raises(UsageError, match="3 optimizer steps in a row had gradients that are not finite"):
         run.run()
+
+
+def test_costs_of_responses_without_a_score_do_not_move_the_multiplier(model: LanguageModel, tmp_path: Path) -> None:
+    odd = first_token_is(1)
+    costs = [Failing(Constant(0.5), odd)]
+    run = trainer(model, tmp_path, updates=2, cost_threshold=0.25, costs=costs, max_failed_share=0.9)
+    run.run()
+    assert sum(row["failed_scores"] for row in rows(tmp_path)) > 0
+    assert run.multiplier is not None
+    assert set(run.multiplier.costs) == {0.5}
+    assert len(run.multiplier.costs) == 16 - sum(row["failed_scores"] for row in rows(tmp_path)[:2])
+
+
+def test_broken_steps_in_a_row_are_counted_across_a_restart(model: LanguageModel, tmp_path: Path) -> None:
+    first = trainer(model, tmp_path, updates=3, epochs=1, minibatches=2)
+    first.learner.broken_steps = 1
+    first.state.save(first.folder, 1, first._numbers())
+    second = trainer(model, tmp_path, updates=3, epochs=1, minibatches=2)
+    for parameter in second.critics["value"].parameters():
+        parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]  # untyped in torch
+    with pytest.raises(UsageError, match="3 optimizer steps in a row"):
+        second.run()
+    assert not (tmp_path / "metrics.jsonl").exists()  # the third was in the first round of the second start

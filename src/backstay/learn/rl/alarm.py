@@ -51,7 +51,8 @@ class Alarm:
         if probe is not None:
             self.probes.append(probe)
         over = {name: why for name, why in self._over(seen, self.first).items() if why}
-        self.streak = {name: self.streak.get(name, 0) + 1 for name in over}
+        unchanged = {} if probe is not None else {k: v for k, v in self.streak.items() if k == "divergence"}
+        self.streak = {name: self.streak.get(name, 0) + 1 for name in over} | unchanged
         return over
 
     def reasons(self, over: Mapping[str, str]) -> list[str]:

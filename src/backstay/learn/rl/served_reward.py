@@ -57,7 +57,7 @@ class Gate:
         """True at rows that are not to be trusted, those without a finite score among them, `[B]`."""
         untrusted = ~(spread_B.cpu() <= self.spread_limit)
         if self.novelty is not None:
-            outliers = [self.novelty.share(row[None]) > 0 for row in features_B_F]
+            outliers = self.novelty.outliers(features_B_F).tolist()
             untrusted |= torch.tensor(outliers, dtype=torch.bool)
         return untrusted
 
@@ -110,7 +110,7 @@ class ServedReward:
         if not rows:
             return
         read = self._read(rows) if features_B_F is None else self._read_features(rows, features_B_F)
-        novelty = Novelty(read.features_B_F.shape[1]).to(read.features_B_F.device)
+        novelty = Novelty(*read.features_B_F.shape).to(read.features_B_F.device)
         novelty.fit(read.features_B_F)
         self.gate = Gate(float(torch.quantile(spread(read.raw_M_B).double(), GATE_QUANTILE)), novelty)
         shaped = [row.shaped for row in self._score(rows, read) if row.score is not None]

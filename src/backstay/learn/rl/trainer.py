@@ -147,8 +147,9 @@ class PolicyTrainer:
         learning = update < self.settings.updates and not ends
         self.learner.kl_coefficient = self.kl_coefficient
         steps = self.learner.update(experience, self.random["order"]) if learning else []
-        self.folder.metrics(row | _step_means(steps))
-        if ends and self.settings.on_alarm == "rollback":
+        back = ends and self.settings.on_alarm == "rollback"
+        self.folder.metrics(row | _step_means(steps) | ({"rolled_back": 1.0} if back else {}))
+        if back:
             return self._rolled_back("alarm", update, reasons)
         if ends or update == self.settings.updates:
             reason = "alarm" if ends else "completed"

@@ -49,7 +49,7 @@ class Watch:
     ) -> None:
         self.model, self.settings, self.references = model, settings, references
         self.held_out, self.scoring, self.gold, self.refuses = held_out, scoring, gold, refuses
-        self.novelty = Novelty(RESPONSE_PARTS * model.decoder.hidden_size)
+        self.novelty = Novelty(settings.episodes, RESPONSE_PARTS * model.decoder.hidden_size)
         self.alarm = Alarm(settings)
         order = shuffled(prompts, torch.Generator().manual_seed(settings.seed + 2_000_003))
         self.probing = sorted(order[: settings.probe_prompts])
@@ -122,7 +122,9 @@ class Watch:
 
     def _novel(self, update: int, experience: Experience) -> float:
         """Share of outliers, measured against the first round, which the reference itself made."""
-        states = pooled(experience.rollout.branch_B_T_D, experience.rollout.dialogues)[:, : len(self.novelty.mean)]
+        states = pooled(experience.rollout.branch_B_T_D, experience.rollout.dialogues)[
+            :, : self.novelty.reference.shape[1]
+        ]
         if update == 0:
             self.novelty.fit(states)
             return 0.0
