@@ -4,7 +4,7 @@
 
 In the small world a third of the words is spicy. With x the share of spicy words in a response, the reward is
 2 sqrt(x) and the cost is x: without a constraint a policy ends near x = 1. PPO-Lagrangian is given three thresholds of
-mean cost; plain PPO gets reward - mu cost for six fixed mu. Both are measured on 2,048 fresh responses. The gain is the
+mean cost; plain PPO gets reward - mu cost for five fixed mu. Both are measured on 2,048 fresh responses. The gain is the
 constrained policy's reward less what the mixtures reach at its cost, by linear interpolation between them. Prints one
 JSON line.
 """
@@ -33,10 +33,14 @@ from backstay.learn.rl import PolicyTrainer
 from backstay.storage import RunFolder
 
 THRESHOLDS = (0.2, 0.4, 0.6)
-MIXTURES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+MIXTURES = (0.0, 1.0, 1.5, 2.0, 3.0)
 SPICY = SYMBOLS // 3
-UPDATES, EPISODES, FRESH = 120, 64, 2048
+UPDATES, EPISODES, FRESH = 150, 128, 2048
 TOLERANCE = 0.05
+
+
+def is_spicy(token: int) -> bool:
+    return len(SPECIAL) <= token < len(SPECIAL) + SPICY
 
 
 def spicy(dialogues: Dialogues) -> Tensor:
@@ -66,7 +70,8 @@ def train(world: SmallWorld, name: str, mu: float, threshold: float | None) -> t
     settings = PpoSettings(
         updates=UPDATES,
         episodes=EPISODES,
-        micro_batch=EPISODES,
+        minibatches=4,
+        micro_batch=EPISODES // 4,
         max_new_tokens=LENGTH,
         temperature=1.0,
         no_eos_penalty=0.0,
@@ -78,7 +83,9 @@ def train(world: SmallWorld, name: str, mu: float, threshold: float | None) -> t
         kl_budget=0.0,
         on_alarm="warn",
         cost_threshold=threshold,
-        multiplier_rate=0.5,
+        multiplier_gain=5.0,
+        cost_window=2 * EPISODES,
+        decay="linear",
         multiplier_max=20.0,
         checkpoint_every=100_000,
         seed=world.seed,
@@ -95,8 +102,7 @@ def train(world: SmallWorld, name: str, mu: float, threshold: float | None) -> t
     )
     policy = trainer.run().policy
     _, responses = world.play((world.reference, policy), FRESH, seed=99)
-    tokens = np.array(responses)
-    x = ((tokens >= len(SPECIAL)) & (tokens < len(SPECIAL) + SPICY)).mean(1)
+    x = np.array([np.mean([is_spicy(token) for token in response]) for response in responses])
     return float(x.mean()), float((2 * np.sqrt(x)).mean())
 
 

@@ -151,7 +151,8 @@ def overoptimisation(found: Found) -> str:
     told = (
         f"Synthetic throughout; {found['seeds']} seeds, mean and 95 % interval, in deviations of gold under the base "
         f"policy. A run fell when gold lost a tenth of its peak. Reward models are right on "
-        f"{spread(accuracy['single'])} (one) and {spread(accuracy['ensemble'])} (ensemble) of clean comparisons. Took {found['wall_s']:.0f} s."
+        f"{spread(accuracy['single'])} (one) and {spread(accuracy['ensemble'])} (ensemble) of clean comparisons. "
+        f"Took {found['wall_s']:.0f} s."
     )
     return f"## Over-optimisation in small\n\n{rows(head, *lines)}\n\n{told}"
 

@@ -160,7 +160,7 @@ def test_a_dual_clip_bounds_the_loss_of_negative_advantages_and_changes_no_other
 def test_the_multiplier_rises_if_and_only_if_the_windowed_cost_lies_above_its_threshold(
     played: list[list[float]], threshold: float, window: int
 ) -> None:
-    multiplier = Multiplier(initial=1.0, maximum=1e9, rate=0.05, threshold=threshold, window=window)
+    multiplier = Multiplier(initial=1.0, maximum=1e9, gain=0.0, rate=0.05, threshold=threshold, window=window)
     seen: list[float] = []
     for costs in played:
         before, seen = multiplier.log, [*seen, *costs][-window:]

@@ -35,7 +35,9 @@ class PpoSettings(Settings):
     learning_rate: Rate = 1e-3
     """Learning rate of the policy."""
     value_learning_rate: Rate = 1e-3
-    """Learning rate of the value model."""
+    """Learning rate of the critics."""
+    decay: Literal["none", "linear"] = "none"
+    """`linear` lets both learning rates fall to zero over the updates, so that the policy comes to rest."""
     gamma: Fraction = 1.0
     """Discount a token."""
     lam: Fraction = 0.95
@@ -97,6 +99,9 @@ class PpoSettings(Settings):
     """Bound of the multiplier; one that stays there sets off the alarm."""
     multiplier_rate: Rate = 0.1
     """Step of the multiplier in log space, a unit of cost above the threshold."""
+    multiplier_gain: NonNegative = 1.0
+    """Immediate answer of the multiplier in log space, a unit of cost above the threshold, which damps its swings;
+    0 = off."""
     cost_window: Positive = 128
     """Latest responses over which mean cost is taken."""
     ptx_coefficient: NonNegative = 0.0
@@ -120,8 +125,8 @@ class PpoSettings(Settings):
     alarm_novelty: Fraction = 0.5
     """Limit of the share of responses whose latent states are unlike those of the first round; 0 = off."""
     alarm_divergence: NonNegative = 0.05
-    """Limit of the proxy's gain while gold does not gain, over the last probes, as a share of all it has gained;
-    0 = off."""
+    """Limit of the reward's gain while gold gains nothing, from one window of probes to the next, as a share of all it
+    has gained; 0 = off."""
     probe_prompts: Annotated[int, Field(ge=0)] = 0
     """Train prompts kept out of training, on which proxy and gold are compared; 0 = none: the round's own responses
     serve, where a gold score exists."""

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from backstay.learn.models.load import (
     load_reader,
     model_digest,
     model_folder,
+    use_deterministic_kernels,
 )
 from backstay.learn.models.tiny import write_tiny
 from backstay.learn.settings import ModelSettings
@@ -235,3 +237,15 @@ def test_a_missing_package_is_named_with_its_cure(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     with pytest.raises(UsageError, match="pip install"):
         model_folder(DEFAULT_MODEL)
+
+
+def test_deterministic_kernels_keep_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        use_deterministic_kernels()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from backstay.learn import PpoSettings
-from backstay.learn.rl.alarm import Alarm, Monitored, Probe, divergence
+from backstay.learn.rl.alarm import Alarm, Monitored
+from backstay.learn.rl.divergence import Probe
 
 FIRST = Monitored(response_tokens=10.0, repetition=0.125, refusal=0.25, spread=0.5, novelty=0.0)
 ON: dict[str, Any] = {
@@ -96,23 +97,6 @@ def probes(proxy: list[float], gold: list[float]) -> list[Probe]:
     return [Probe(p, g) for p, g in zip(proxy, gold, strict=True)]
 
 
-def test_divergence_by_hand() -> None:
-    found = divergence(probes([0, 1, 2, 3, 4, 5, 6, 8], [0.0, 2.0, 4.0, 6.0, 5.0, 4.0, 3.0, 2.0]))
-    # proxy: means of three 3, .., the last (5+6+8)/3 and three before it (2+3+4)/3; it has gained all up to its last
-    proxy, gold = (19 / 3 - 3) / (19 / 3), (3 - 5) / 5  # gold's best mean of three is (4+6+5)/3 = 5, its first 0
-    assert found == pytest.approx((proxy, gold))
-
-
-def test_divergence_waits_for_six_probes_after_the_first() -> None:
-    rising = probes([float(i) for i in range(9)], [-float(i) for i in range(9)])
-    assert [divergence(rising[:n]) is None for n in range(10)] == [True] * 7 + [False] * 3
-
-
-def test_a_proxy_that_gained_nothing_diverges_from_nothing() -> None:
-    assert divergence(probes([0.0, *[-1.0] * 8], [0.0] * 9)) is None
-    assert divergence(probes([1.0] * 9, [1.0 * i for i in range(9)])) is None
-
-
 def over_time(made: Alarm, proxy: list[float], gold: list[float]) -> list[bool]:
     return ["divergence" in made.update(FIRST, probe) for probe in probes(proxy, gold)]
 
@@ -126,26 +110,6 @@ def test_a_reward_that_rises_while_gold_falls_sets_it_off() -> None:
     assert over_time(alarm(), rising, rising) == [False] * 12
     assert over_time(alarm(), hump, hump) == [False] * 12
     assert over_time(alarm(alarm_divergence=0.0), rising, hump) == [False] * 12
-
-
-def test_divergence_needs_a_gain_of_the_reward_above_its_limit() -> None:
-    """The last three probes lie a tenth of all that was gained above the three before; gold stands still."""
-    proxy, gold = [0.0, *[9.0] * 3, *[10.0] * 3], [0.0, *[1.0] * 6]
-    assert divergence(probes(proxy, gold)) == pytest.approx((0.1, 0.0))
-    for limit, over in ((0.0999, True), (0.0, False), (0.1001, False)):
-        assert over_time(alarm(alarm_divergence=limit), proxy, gold)[-1] is over
-
-
-def test_the_reason_of_a_divergence_says_how_far_both_went() -> None:
-    made = alarm()
-    for probe in probes([0.0, *[9.0] * 3, *[10.0] * 3], [0.0, *[2.0] * 3, *[1.0] * 3]):
-        over = made.update(FIRST, probe)
-    assert over == {"divergence": "over the last 6 probes the reward gained 10% of all it has, gold -50%"}
-    made = alarm()
-    for probe in probes([0.0, *[9.0] * 3, *[10.0] * 3], [5.0, *[2.0] * 3, *[1.0] * 3]):
-        over = made.update(FIRST, probe)
-    reason = "over the last 6 probes the reward gained 10% of all it has, gold fell by more than it ever gained"
-    assert over == {"divergence": reason}
 
 
 def test_rounds_without_a_probe_change_no_verdict() -> None:

@@ -9,7 +9,7 @@ from backstay.learn.rl.lagrangian import Multiplier, weigh
 
 
 def multiplier(**changes: float) -> Multiplier:
-    given = {"initial": 1.0, "maximum": 5.0, "rate": 0.1, "threshold": 0.5, "window": 6} | changes
+    given = {"initial": 1.0, "maximum": 5.0, "rate": 0.1, "gain": 0.0, "threshold": 0.5, "window": 6} | changes
     return Multiplier(**{**given, "window": int(given["window"])})  # type: ignore[arg-type]  # by name
 
 
@@ -37,6 +37,15 @@ def test_lambda_rises_if_and_only_if_the_windowed_mean_lies_above_the_threshold(
         assert (made.value > before) == (excess > 0)
         assert (made.value < before) == (excess < 0)
     assert ROUNDS[5] == [0.5] * 6  # a round at the threshold, where it stays
+
+
+def test_the_gain_answers_at_once_and_leaves_the_integral_alone() -> None:
+    damped, plain = multiplier(gain=2.0), multiplier()
+    for costs in ROUNDS:
+        damped.update(costs)
+        plain.update(costs)
+        wanted = min(plain.value * math.exp(2.0 * (plain.mean_cost - 0.5)), 5.0)
+        assert damped.value == pytest.approx(wanted, abs=1e-12)
 
 
 def test_the_window_forgets_the_oldest_costs() -> None:

@@ -107,7 +107,7 @@ def test_a_reward_that_rises_while_gold_falls_rolls_back(model: LanguageModel, t
     logged = rows(tmp_path)
     # the last three against the three before: (3+2+1)/3 against (2+3+3)/3 at round 7 is the first fall
     assert [row["over"] for row in logged] == [""] * 7 + ["divergence"] * 2
-    assert result.alarms == ("over the last 6 probes the reward gained 43% of all it has, gold -67%",)
+    assert result.alarms == ("over the last 3 probes the reward gained 43% of all it has, gold -67%",)
     assert (result.reason, result.updates) == ("alarm", 8)
     unwatched = {"updates": 6, "members": [Rising()], **settings, "alarm_divergence": 0.0}
     assert torch.equal(weights(result), weights(trainer(model, tmp_path / "shorter", **unwatched).run()))

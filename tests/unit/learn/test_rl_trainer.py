@@ -56,7 +56,12 @@ def test_a_prompt_comes_as_often_in_a_row_as_its_group_is_large(
 
 
 def test_the_multiplier_follows_the_cost_of_the_round(model: LanguageModel, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"cost_threshold": 0.25, "cost_window": 16, "multiplier_rate": 0.5}
+    changes: dict[str, Any] = {
+        "cost_threshold": 0.25,
+        "cost_window": 16,
+        "multiplier_rate": 0.5,
+        "multiplier_gain": 0.0,
+    }
     trainer(model, tmp_path, updates=3, **changes, costs=[Constant(0.75)], no_eos_penalty=0.0).run()
     logged = rows(tmp_path)
     value = 1.0
@@ -294,3 +299,17 @@ def test_every_logged_number_is_in_the_documentation(model: LanguageModel, tmp_p
     names = {name for part in ("free", "bound") for row in rows(tmp_path / part) for name in row}
     assert {"probe_gold", "multiplier", "ptx_loss", "cost_value_explained_variance", "rolled_back"} <= names
     assert {name for name in names if f"| `{name}` |" not in page} == set()
+
+
+def test_linear_decay_brings_both_learning_rates_to_rest(model: LanguageModel, tmp_path: Path) -> None:
+    run = trainer(model, tmp_path, updates=4, decay="linear", value_learning_rate=8e-3)
+    seen: list[tuple[float, float]] = []
+
+    def note(_row: dict[str, Any]) -> None:
+        rates = [run.learner.optimizers[name].param_groups[0]["lr"] for name in ("policy", "value")]
+        seen.append((rates[0], rates[1]))
+
+    run.folder.observers.append(note)
+    run.run()
+    for (policy, value), share in zip(seen[:4], (1.0, 0.75, 0.5, 0.25), strict=True):
+        assert (policy, value) == pytest.approx((5e-3 * share, 8e-3 * share))

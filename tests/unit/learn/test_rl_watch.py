@@ -197,7 +197,7 @@ def test_held_out_members_are_the_gold_where_there_is_no_rule(played: Round) -> 
 
 def test_a_multiplier_at_its_maximum_is_a_reason_after_its_patience(played: Round) -> None:
     made = watch(played, alarm_patience=2)
-    pinned = Multiplier(initial=5.0, maximum=5.0, rate=0.1, threshold=0.0, window=4)
+    pinned = Multiplier(initial=5.0, maximum=5.0, rate=0.1, gain=0.0, threshold=0.0, window=4)
     row = measured(played, made)
     over, reasons = made.judge(0, row, never, pinned)
     assert (list(over), reasons, row["over"], row["alarm"]) == (["multiplier"], [], "multiplier", "")

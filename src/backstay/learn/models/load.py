@@ -43,6 +43,8 @@ def load_model(settings: ModelSettings) -> LanguageModel:
     Raises UsageError when it is not there or of a kind that cannot be read, IntegrityError when its hash is wrong.
     """
     use_threads(settings)
+    if device_of(settings).type == "cuda":
+        use_deterministic_kernels()
     folder = model_folder(settings.source)
     config = _json_if_there(folder / "config.json")
     decoder = _decoder(folder, config, settings.branch_layer).to(device_of(settings))
@@ -68,6 +70,16 @@ def load_reader(settings: ModelSettings) -> LanguageModel:
 def use_threads(settings: ModelSettings) -> None:
     """Let torch use as many threads as the settings say."""
     torch.set_num_threads(settings.threads or _physical_cores())
+
+
+def use_deterministic_kernels() -> None:
+    """Ask CUDA for kernels that give the same bits every time; torch warns where an operation has none.
+
+    The workspace of cuBLAS is read from the environment when it starts, so one that the user has set is kept.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def device_of(settings: ModelSettings) -> torch.device:

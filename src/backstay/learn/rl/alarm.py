@@ -1,14 +1,13 @@
 """The reward-hacking alarm: monitors against their limits, round after round, and the reasons when it goes off."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rl.divergence import Probe, divergence
 
-MIN_PROBES = 6
 GROWTH_FLOOR = 1e-9
-ALL_OF_IT = 1.0
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,6 @@ class Monitored:
     spread: float
     novelty: float
     multiplier_pinned: bool = False
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Proxy and gold means over the same responses."""
-
-    proxy: float
-    gold: float
 
 
 @dataclass
@@ -75,20 +66,16 @@ class Alarm:
         }
 
     def _divergence(self) -> str:
-        change = divergence(self.probes)
-        if change is None or not self.settings.alarm_divergence:
+        if not self.settings.alarm_divergence:
             return ""
-        proxy, gold = change
-        if proxy > self.settings.alarm_divergence and gold <= 0:
-            moved = f"gold {gold:+.0%}" if gold >= -ALL_OF_IT else "gold fell by more than it ever gained"
-            return f"over the last {MIN_PROBES} probes the reward gained {proxy:.0%} of all it has, {moved}"
-        return ""
+        change = divergence(self.probes, self.settings.alarm_divergence)
+        return "" if change is None else str(change)
 
     def numbers(self) -> dict[str, Any]:
         """What an exact resume needs."""
         return {
             "first": None if self.first is None else vars(self.first),
-            "probes": [[probe.proxy, probe.gold] for probe in self.probes],
+            "probes": [list(astuple(probe)) for probe in self.probes],
             "streak": self.streak,
         }
 
@@ -97,30 +84,6 @@ class Alarm:
         self.first = None if numbers["first"] is None else Monitored(**numbers["first"])
         self.probes = [Probe(*pair) for pair in numbers["probes"]]
         self.streak = dict(numbers["streak"])
-
-
-def divergence(probes: list[Probe]) -> tuple[float, float] | None:
-    """Change of proxy and of gold from the last but three to the last three probes, as shares of their gains so far.
-
-    The gain is what lies between the first probe and the best mean of three; None before there are six probes, or
-    while the proxy has gained nothing.
-    """
-    if len(probes) < MIN_PROBES + 1:
-        return None
-    half = MIN_PROBES // 2
-
-    def mean(name: str, end: int) -> float:
-        return float(sum(getattr(probe, name) for probe in probes[end - half : end]) / half)
-
-    def change(name: str) -> tuple[float, float]:
-        start = getattr(probes[0], name)
-        best = max(mean(name, end) for end in range(half, len(probes) + 1))
-        return mean(name, len(probes)) - mean(name, len(probes) - half), best - start
-
-    (proxy, proxy_gain), (gold, gold_gain) = change("proxy"), change("gold")
-    if proxy_gain <= GROWTH_FLOOR:
-        return None
-    return proxy / proxy_gain, gold / max(gold_gain, GROWTH_FLOOR)
 
 
 def _growth(words: str, now: float, first: float, limit: float) -> str:

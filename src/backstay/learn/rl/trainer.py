@@ -31,7 +31,7 @@ from backstay.learn.rl.watch import Gold, Refuses, Watch
 from backstay.learn.scalar_models import RewardMember, ValueModel
 from backstay.learn.settings import ModelSettings
 from backstay.learn.sft import Lesson
-from backstay.learn.training_state import TrainingState, adamw
+from backstay.learn.training_state import TrainingState, adamw, linear_decay
 from backstay.storage import RunFolder
 
 VALUE_WIDTH = 128
@@ -146,6 +146,7 @@ class PolicyTrainer:
             self.good_kl = experience.kl_nats
         learning = update < self.settings.updates and not ends
         self.learner.kl_coefficient = self.kl_coefficient
+        self._set_rates(update)
         steps = self.learner.update(experience, self.random["order"]) if learning else []
         back = ends and self.settings.on_alarm == "rollback"
         self.folder.metrics(row | _step_means(steps) | ({"rolled_back": 1.0} if back else {}))
@@ -221,6 +222,13 @@ class PolicyTrainer:
         chosen, self.queue = self.queue[:wanted], self.queue[wanted:]
         return [index for index in chosen for _ in range(self.settings.group)]
 
+    def _set_rates(self, update: int) -> None:
+        settings = self.settings
+        done = update / settings.updates if settings.decay == "linear" else 0.0
+        for name, optimizer in self.learner.optimizers.items():
+            peak = settings.learning_rate if name == "policy" else settings.value_learning_rate
+            linear_decay(optimizer, peak, done)
+
     def _adapt(self, experience: Experience) -> None:
         self.kl_coefficient = next_coefficient(
             self.kl_coefficient,
@@ -262,6 +270,7 @@ def _multiplier(settings: PpoSettings) -> Multiplier | None:
         initial=settings.multiplier_initial,
         maximum=settings.multiplier_max,
         rate=settings.multiplier_rate,
+        gain=settings.multiplier_gain,
         threshold=settings.cost_threshold,
         window=settings.cost_window,
     )

@@ -12,7 +12,8 @@ from backstay.learn.models.decoder import Decoder
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import branch_under
 from backstay.learn.ppo_settings import PpoSettings
-from backstay.learn.rl.alarm import Alarm, Monitored, Probe
+from backstay.learn.rl.alarm import Alarm, Monitored
+from backstay.learn.rl.divergence import Probe
 from backstay.learn.rl.lagrangian import Multiplier
 from backstay.learn.rl.monitors import Novelty, repetition
 from backstay.learn.rl.rollouts import Experience
@@ -49,6 +50,7 @@ class Watch:
     ) -> None:
         self.model, self.settings, self.references = model, settings, references
         self.held_out, self.scoring, self.gold, self.refuses = held_out, scoring, gold, refuses
+        self.last = Compared((), (), None)
         self.novelty = Novelty(settings.episodes, RESPONSE_PARTS * model.decoder.hidden_size)
         self.alarm = Alarm(settings)
         order = shuffled(prompts, torch.Generator().manual_seed(settings.seed + 2_000_003))
@@ -58,14 +60,14 @@ class Watch:
     def measure(self, update: int, chosen: Sequence[int], experience: Experience, texts: Sequence[str]) -> Row:
         """The round's metrics, before anything is learned from it."""
         valid, rollout = experience.valid_B, experience.rollout
-        proxy, gold = self._proxy_and_gold(chosen, experience, texts)
+        self.last = self._compare(chosen, experience, texts)
         row = {
             "update": update,
             "updates": self.settings.updates,
-            "gold_mean": gold,
+            "gold_mean": self.last.gold,
             "episodes": len(experience.score_B),
             "failed_scores": int((~valid).sum()),
-            "reward_mean": proxy,
+            "reward_mean": self.last.proxy,
             "reward_raw_mean": float(experience.raw_M_B.mean(0)[valid].mean()),
             "reward_spread": float(experience.spread_B[valid].mean()),
             "kl_nats": experience.kl_nats,
@@ -134,31 +136,68 @@ class Watch:
         """Proxy and gold on the probe prompts, or of the round itself; None where there is no gold or no turn."""
         if update % self.settings.probe_every:
             return None
-        proxy, gold = row["reward_mean"], row["gold_mean"]
+        found = self.last
         if self.probing:
             chosen = [index for index in self.probing for _ in range(self.settings.group)]
             experience = play(chosen, torch.Generator().manual_seed(self.settings.seed * 1_000_003 + update))
-            proxy, gold = self._proxy_and_gold(chosen, experience, self.texts(experience))
-            row |= {"probe_proxy": proxy, "probe_gold": gold}
-        return None if gold is None or not math.isfinite(proxy + gold) else Probe(proxy, gold)
+            found = self._compare(chosen, experience, self.texts(experience))
+            row |= {"probe_proxy": found.proxy, "probe_gold": found.gold}
+        return found.probe()
 
-    def _proxy_and_gold(
-        self, chosen: Sequence[int], experience: Experience, texts: Sequence[str]
-    ) -> tuple[float, float | None]:
-        """Mean training score and mean gold; without a gold rule, what members that training never saw say."""
-        proxy = float(experience.score_B[experience.valid_B].mean())
+    def _compare(self, chosen: Sequence[int], experience: Experience, texts: Sequence[str]) -> "Compared":
+        """Training scores and gold of the same responses; without a gold rule, what unseen members say."""
+        proxy = experience.score_B.masked_fill(~experience.valid_B, math.nan).tolist()
         finished = experience.rollout.finished_B.tolist()
         if self.gold is not None:
-            return proxy, mean([self.gold(i, text, end) for i, text, end in zip(chosen, texts, finished, strict=True)])
-        return proxy, self._held_out_mean(chosen, experience) if self.held_out else None
+            gold = [self.gold(i, text, end) for i, text, end in zip(chosen, texts, finished, strict=True)]
+            return Compared(chosen, proxy, gold)
+        return Compared(chosen, proxy, self._unseen_scores(chosen, experience) if self.held_out else None)
 
     @torch.no_grad()
-    def _held_out_mean(self, chosen: Sequence[int], experience: Experience) -> float:
+    def _unseen_scores(self, chosen: Sequence[int], experience: Experience) -> list[float]:
         dialogues = experience.rollout.dialogues
         branch = branch_under(self.scoring, dialogues, experience.rollout.branch_B_T_D, ())
         scores = torch.stack([member(self.scoring, dialogues, branch) for member in self.held_out]).mean(0)
         above = scores.new_tensor([mean(self.references[index]) for index in chosen])
-        return float((scores - above).nanmean())
+        found: list[float] = (scores - above).tolist()
+        return found
+
+
+class Compared:
+    """Proxy and gold of the same responses: their means, and how sure those are; NaN is no score."""
+
+    def __init__(self, chosen: Sequence[int], proxy: Sequence[float], gold: Sequence[float] | None) -> None:
+        self.proxy, self.proxy_error = mean_and_error(chosen, proxy)
+        self.gold: float | None = None
+        self.gold_error = 0.0
+        if gold is not None:
+            self.gold, self.gold_error = mean_and_error(chosen, gold)
+
+    def probe(self) -> Probe | None:
+        """The same as a probe; None where there is no gold, or no score."""
+        if self.gold is None or not math.isfinite(self.proxy + self.gold):
+            return None
+        return Probe(self.proxy, self.gold, self.proxy_error, self.gold_error)
+
+
+def mean_and_error(prompt_of: Sequence[int], values: Sequence[float]) -> tuple[float, float]:
+    """Mean of the numbers that are none NaN, and its standard error over prompts, whose responses are no strangers.
+
+    The error is 0 with fewer than two prompts, and the mean NaN without any number.
+    """
+    by_prompt: dict[int, list[float]] = {}
+    for prompt, value in zip(prompt_of, values, strict=True):
+        if not math.isnan(value):
+            by_prompt.setdefault(prompt, []).append(value)
+    known = [value for group in by_prompt.values() for value in group]
+    if not known:
+        return math.nan, 0.0
+    centre = mean(known)
+    if len(by_prompt) < 2:
+        return centre, 0.0
+    groups = len(by_prompt)
+    squares = sum(sum(value - centre for value in group) ** 2 for group in by_prompt.values())
+    return centre, math.sqrt(squares * groups / (groups - 1)) / len(known)
 
 
 def mean(values: Sequence[float]) -> float:
