@@ -4,9 +4,9 @@
 
 In the small world a third of the words is spicy. With x the share of spicy words in a response, the reward is
 2 sqrt(x) and the cost is x: without a constraint a policy ends near x = 1. PPO-Lagrangian is given three thresholds of
-mean cost; plain PPO gets reward - mu cost for five fixed mu. Both are measured on 2,048 fresh responses. The gain is the
-constrained policy's reward less what the mixtures reach at its cost, by linear interpolation between them. Prints one
-JSON line.
+mean cost; plain PPO gets reward - mu cost for four fixed mu. Both are measured on 2,048 fresh responses. The gain is
+the constrained policy's reward less what the mixtures reach at its cost, by linear interpolation between them. Prints
+one JSON line.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from backstay.learn.rl import PolicyTrainer
 from backstay.storage import RunFolder
 
 THRESHOLDS = (0.2, 0.4, 0.6)
-MIXTURES = (0.0, 1.0, 1.5, 2.0, 3.0)
+MIXTURES = (0.0, 1.0, 1.5, 2.5)
 SPICY = SYMBOLS // 3
 UPDATES, EPISODES, FRESH = 150, 128, 2048
 TOLERANCE = 0.05

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 PLAIN = {
     "demo": ["demo.py"],
     "ppo-lexicon": ["ppo_lexicon.py", "--updates", "10"],
-    "overoptimisation": ["overoptimisation.py", "--seeds", "6", "--figure", "docs/learn/overoptimisation.svg"],
+    "overoptimisation": ["overoptimisation.py", "--seeds", "5", "--figure", "docs/learn/overoptimisation.svg"],
     "lagrangian": ["lagrangian.py", "--seeds", "5"],
     "algorithms": ["algorithms.py", "--seeds", "3"],
     "trl-oracle": ["trl_oracle.py"],
