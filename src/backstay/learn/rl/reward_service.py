@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _swallow(self, length: int) -> None:
         """Take some of what is too much: a client that still sends when the line goes dead never sees the answer."""
-        left = min(length, 8 * self.server.service.limits.body_bytes)
+        left = min(length, 16 * self.server.service.limits.body_bytes)
         while left > 0 and (chunk := self.rfile.read(min(left, 1 << 16))):
             left -= len(chunk)
 

@@ -18,6 +18,7 @@ from backstay.learn.rl.rewards import References, pessimistic_cost, shaped_score
 from backstay.learn.scalar_models import RewardMember
 
 GATE_QUANTILE = 0.99
+NOVELTY_ROWS = 512
 ROWS_AT_ONCE = 64
 
 
@@ -110,7 +111,8 @@ class ServedReward:
         if not rows:
             return
         read = self._read(rows) if features_B_F is None else self._read_features(rows, features_B_F)
-        novelty = Novelty(*read.features_B_F.shape).to(read.features_B_F.device)
+        known, width = read.features_B_F.shape
+        novelty = Novelty(min(known, NOVELTY_ROWS), width).to(read.features_B_F.device)
         novelty.fit(read.features_B_F)
         self.gate = Gate(float(torch.quantile(spread(read.raw_M_B).double(), GATE_QUANTILE)), novelty)
         shaped = [row.shaped for row in self._score(rows, read) if row.score is not None]
