@@ -40,6 +40,7 @@ class ReportMeta(Record):
     version: str = ""
     model: str = ""
     kl_budget_nats: float | None = None
+    algorithm: str = "ppo"
     policy_stage: str = "ppo"
     stages: dict[str, StageMeta] = Field(default_factory=dict)
     rater_kinds: dict[str, str] = Field(default_factory=dict)

@@ -58,8 +58,22 @@ def learning(data: ReportData) -> Section | None:
             charts.learning_chart(rows, "value", [("value_explained_variance", "explained variance")]),
         ),
     ]
+    panels += [
+        (
+            "Harm",
+            "Mean cost per response; 0 lies between safe and harmful.",
+            charts.learning_chart(rows, "cost", [("cost_mean", "cost")]),
+        ),
+        (
+            "Price of harm",
+            "The Lagrange multiplier.",
+            charts.learning_chart(rows, "multiplier", [("multiplier", "multiplier")]),
+        ),
+    ]
     return _logged(data, rows, panels) | {
-        "trained": "PPO updates",
+        "trained": f"{data.meta.algorithm.upper()} updates",
+        "alarms": [(row["update"], row["alarm"]) for row in rows if row.get("alarm")],
+        "watched": [(row["update"], words(row["over"])) for row in rows if row.get("over")],
         "episodes": sum(int(row.get("episodes") or 0) for row in rows),
     }
 
@@ -99,6 +113,8 @@ def _logged(data: ReportData, rows: Sequence[Json], panels: Sequence[tuple[str, 
         "columns": [words(column) for column in columns],
         "rows": [[_cell(row.get(column)) for column in columns] for row in rows],
         "updates": len(rows),
+        "alarms": [],
+        "watched": [],
         "loss": charts.loss_chart(data.sft) if any(row.get("loss") is not None for row in data.sft) else None,
     }
 

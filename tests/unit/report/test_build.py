@@ -153,3 +153,18 @@ def test_without_gold_rule_the_page_claims_no_quality(light: ReportData) -> None
     page = build_report(light.model_copy(update={"evaluation": bare}))
     assert "No verdict on quality" in page
     assert "Quality of any kind." in page
+
+
+def test_an_alarm_stands_above_the_curves_with_its_reason(report_data: ReportData) -> None:
+    quiet = build_report(report_data)
+    assert "Reward-hacking alarm" not in quiet
+    reason = "responses are 2.5 times as long as in the first round (limit 2) & <b>more</b>"
+    rows = [row | {"over": "length" if row["update"] > 3 else "", "alarm": ""} for row in report_data.ppo]
+    watched = build_report(report_data.model_copy(update={"ppo": tuple(rows)}))
+    assert "No alarm. Over a limit in single rounds: length (4)" in " ".join(watched.split()).replace(
+        "Length", "length"
+    )
+    rows[-1] |= {"alarm": reason}
+    alarmed = " ".join(build_report(report_data.model_copy(update={"ppo": tuple(rows)})).split())
+    assert f"after update {rows[-1]['update']}: responses are 2.5 times as long" in alarmed
+    assert "<b>more</b>" not in alarmed

@@ -39,6 +39,7 @@ def report_meta(recipe: Recipe, inputs: Mapping[str, Path], manifests: Mapping[s
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         version=__version__,
         model=recipe.model.source,
+        algorithm=recipe.ppo.algorithm,
         kl_budget_nats=(recipe.dpo if recipe.evaluate.policy == "dpo" else recipe.ppo).kl_budget or None,
         policy_stage=recipe.evaluate.policy,
         stages={stage: StageMeta(seconds=found.predicate.get("seconds")) for stage, found in manifests.items()},
