@@ -35,7 +35,13 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
     "dpo": ("evaluate.policy=dpo",),
 }
 COMMON = ("model.threads=1",)
-SAME = ("ppo.on_alarm=warn", f"ppo.kl_budget={BUDGET}", f"ppo.kl_target={BUDGET}", f"dpo.kl_budget={BUDGET}")
+SAME = (
+    "ppo.updates=14",
+    "ppo.on_alarm=warn",
+    f"ppo.kl_budget={BUDGET}",
+    f"ppo.kl_target={BUDGET}",
+    f"dpo.kl_budget={BUDGET}",
+)
 
 
 def backstay(project: Path, *words: str) -> None:

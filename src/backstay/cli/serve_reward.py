@@ -31,7 +31,7 @@ def serve_reward(
     import signal
     import threading
 
-    from backstay.learn.rl.reward_service import RewardService, is_loopback
+    from backstay.learn.rewards.reward_service import RewardService, is_loopback
     from backstay.pipeline.runs import resolve_run
     from backstay.pipeline.served_rewards import load_served
 

@@ -13,6 +13,7 @@ import psutil
 
 import backstay
 from backstay.errors import UsageError
+from backstay.learn.rewards.reward_code import function_digest
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.records import content_hash, file_sha256
@@ -130,8 +131,6 @@ def reward_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
     kind, _, target = recipe.ppo.reward.partition(":")
     if kind != "python":
         return {}
-    from backstay.learn.rl.reward_code import function_digest  # noqa: PLC0415  its package imports torch
-
     return {"reward_function": function_digest(target, project.root)}
 
 

@@ -15,8 +15,8 @@ from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.ppo_settings import PpoSettings
 from backstay.learn.reward_settings import RewardSettings
-from backstay.learn.rl.reward_requests import Reader
-from backstay.learn.rl.served_reward import Row, ServedReward
+from backstay.learn.rewards.reward_requests import Reader
+from backstay.learn.rewards.served_reward import Row, ServedReward
 from backstay.learn.settings import ModelSettings
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe

@@ -10,8 +10,8 @@ import pytest
 from raw_server import Answer, RawServer, json_answer, raw_server
 
 from backstay.errors import UsageError
-from backstay.learn.rl.http_reward import HttpReward, parse_endpoint
-from backstay.learn.rl.text_rewards import Texts
+from backstay.learn.rewards.http_reward import HttpReward, parse_endpoint
+from backstay.learn.rewards.text_rewards import Texts
 
 TEXTS = Texts(["p", "q", "r"], ["one", "three", "fourteen"], [True, True, False])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backstay.errors import UsageError
-from backstay.learn.rl.reward_code import function_digest, load_function
+from backstay.learn.rewards.reward_code import function_digest, load_function
 
 SOURCE = """
 from dataclasses import dataclass

@@ -12,11 +12,11 @@ from tiny_loop import load_tiny, prompt_tokens
 
 from backstay.errors import UsageError
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.http_reward import HttpReward
-from backstay.learn.rl.reward_requests import Reader
-from backstay.learn.rl.reward_service import RewardService, ServiceLimits, is_loopback
-from backstay.learn.rl.served_reward import Row, Scored
-from backstay.learn.rl.text_rewards import Texts
+from backstay.learn.rewards.http_reward import HttpReward
+from backstay.learn.rewards.reward_requests import Reader
+from backstay.learn.rewards.reward_service import RewardService, ServiceLimits, is_loopback
+from backstay.learn.rewards.served_reward import Row, Scored
+from backstay.learn.rewards.text_rewards import Texts
 
 JSON = {"Content-Type": "application/json"}
 

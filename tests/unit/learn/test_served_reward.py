@@ -10,7 +10,7 @@ from tiny_loop import fresh_members, load_tiny, prompt_tokens
 from backstay.learn import PpoSettings
 from backstay.learn.batches import pad_dialogues
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.served_reward import Gate, Row, ServedReward
+from backstay.learn.rewards.served_reward import Gate, Row, ServedReward
 
 SETTINGS = PpoSettings(
     combine="deviation", uncertainty_penalty=0.5, reward_clip=1.5, no_eos_penalty=0.25, shaping="clip"

@@ -15,7 +15,7 @@ from tiny_loop import load_tiny, prompt_tokens
 from backstay.errors import UsageError
 from backstay.learn.batches import Dialogues, pad_dialogues
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.text_rewards import RewardFailure, TextReward, Texts, finite_scores, texts_of
+from backstay.learn.rewards.text_rewards import RewardFailure, TextReward, Texts, finite_scores, texts_of
 
 TEXTS = Texts(["p", "q", "r"], ["one", "three", "fourteen"], [True, True, False])
 

@@ -15,7 +15,7 @@ from trained_runs import run_of
 
 from backstay.errors import UsageError
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.reward_service import RewardService
+from backstay.learn.rewards.reward_service import RewardService
 from backstay.learn.run_specs import verl_reward
 from backstay.pipeline.served_rewards import last_multiplier, load_served, prompts_of
 from backstay.records import Message, Prompt

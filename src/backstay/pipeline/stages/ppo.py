@@ -9,10 +9,10 @@ from backstay.feedback import gold_score, is_refusal
 from backstay.learn.models.adapters import save_adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.ppo_settings import PpoSettings
+from backstay.learn.rewards.http_reward import HttpReward
+from backstay.learn.rewards.text_rewards import TextReward, load_function
 from backstay.learn.rl import PolicyResult, PolicyTrainer
-from backstay.learn.rl.http_reward import HttpReward
 from backstay.learn.rl.scorers import Scorer
-from backstay.learn.rl.text_rewards import TextReward, load_function
 from backstay.learn.rl.watch import Gold
 from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.stages.base_model import load_base, load_costs, load_ensemble, load_policy, prompt_tokens

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from backstay.errors import UsageError
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.text_rewards import RewardFailure, Texts, TextScorer, finite_scores, within
+from backstay.learn.rewards.text_rewards import RewardFailure, Texts, TextScorer, finite_scores, within
 
 MAX_ANSWER_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 16

@@ -6,7 +6,7 @@ from typing import Any
 
 from backstay.errors import BackstayError
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.served_reward import Row, Scored
+from backstay.learn.rewards.served_reward import Row, Scored
 from backstay.records import Message
 
 MAX_ROWS = 1024

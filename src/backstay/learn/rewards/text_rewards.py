@@ -15,7 +15,7 @@ from backstay.errors import UsageError
 from backstay.learn.batches import Dialogues
 from backstay.learn.models.decoder import Decoder
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.rl.reward_code import RewardFunction, load_function
+from backstay.learn.rewards.reward_code import RewardFunction, load_function
 
 __all__ = ["RewardFailure", "TextReward", "TextScorer", "Texts", "finite_scores", "load_function", "texts_of", "within"]
 

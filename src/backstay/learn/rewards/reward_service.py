@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from backstay.errors import BackstayError, UsageError
-from backstay.learn.rl.reward_requests import FORMS, Reader
-from backstay.learn.rl.served_reward import Row, Scored
+from backstay.learn.rewards.reward_requests import FORMS, Reader
+from backstay.learn.rewards.served_reward import Row, Scored
 
 Score = Callable[[list[Row]], list[Scored]]
 
