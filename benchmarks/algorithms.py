@@ -36,7 +36,7 @@ ALGORITHMS: dict[str, tuple[str, ...]] = {
 }
 COMMON = ("model.threads=1",)
 SAME = (
-    "ppo.updates=14",
+    "ppo.updates=10",
     "ppo.on_alarm=warn",
     f"ppo.kl_budget={BUDGET}",
     f"ppo.kl_target={BUDGET}",

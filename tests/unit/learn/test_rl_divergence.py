@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from backstay.learn.rl.divergence import FALLEN_Z, STALLED_Z, WINDOWS, Probe, divergence
+from backstay.learn.rl.divergence import (
+    FALLEN_Z,
+    STALLED_Z,
+    WINDOWS,
+    Probe,
+    divergence,
+    gold_is_at_its_best,
+)
 from backstay.learn.rl.watch import mean_and_error
 
 
@@ -128,3 +135,10 @@ def test_mean_and_error_over_prompts() -> None:
     assert list(mean_and_error([0, 1, 2, 3], own)) == pytest.approx([4.0, plain])  # the usual one
     assert list(mean_and_error([5, 5], [1.0, 3.0])) == [2.0, 0.0]
     assert math.isnan(mean_and_error([1], [math.nan])[0])
+
+
+def test_gold_is_at_its_best_while_its_last_five_are_the_best_five() -> None:
+    gold = [0.0, 5.0, 1.0, 2.0, 3.0, 4.0, 0.0, 4.0, 5.0, 5.0]
+    # means of five: 11/5, 15/5, 10/5, 13/5, 16/5, 18/5
+    found = [gold_is_at_its_best(probes([0.0] * n, gold[:n])) for n in range(len(gold) + 1)]
+    assert found == [True] * 5 + [True, True, False, False, True, True]

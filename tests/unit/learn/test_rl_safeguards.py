@@ -236,3 +236,15 @@ def test_broken_steps_in_a_row_are_counted_across_a_restart(model: LanguageModel
     with pytest.raises(UsageError, match="3 optimizer steps in a row"):
         second.run()
     assert not (tmp_path / "metrics.jsonl").exists()  # the third was in the first round of the second start
+
+
+def test_a_rollback_goes_to_where_gold_was_best(model: LanguageModel, tmp_path: Path) -> None:
+    """Answers turn to refusals at round 9; gold over five rounds was best at round 6, and nothing was over a limit."""
+    seen, gold = iter(range(10**6)), [0.0, 1.0, 2.0, 3.0, 3.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    asked = iter(range(10**6))
+    settings: dict[str, Any] = {"micro_batch": 8, "alarm_refusal": 0.5, "alarm_patience": 2, "updates": 12}
+    given: dict[str, Any] = {"refuses": lambda _: next(asked) // 8 >= 9}
+    result = trainer(model, tmp_path / "long", lambda *_: gold[next(seen) // 8], **settings, **given).run()
+    assert (result.reason, result.updates) == ("alarm", 10)
+    shorter = trainer(model, tmp_path / "short", micro_batch=8, updates=6).run()
+    assert torch.equal(weights(result), weights(shorter))

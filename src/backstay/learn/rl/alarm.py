@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from backstay.learn.ppo_settings import PpoSettings
-from backstay.learn.rl.divergence import Probe, divergence
+from backstay.learn.rl.divergence import Probe, divergence, gold_is_at_its_best
 
 GROWTH_FLOOR = 1e-9
 
@@ -70,6 +70,11 @@ class Alarm:
             return ""
         change = divergence(self.probes, self.settings.alarm_divergence)
         return "" if change is None else str(change)
+
+    @property
+    def at_its_best(self) -> bool:
+        """Whether nothing that was probed so far speaks for an earlier policy; always True without gold."""
+        return gold_is_at_its_best(self.probes)
 
     def numbers(self) -> dict[str, Any]:
         """What an exact resume needs."""

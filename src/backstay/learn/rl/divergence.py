@@ -9,6 +9,7 @@ import numpy as np
 WINDOWS = (3, 4, 5, 6, 8, 10)
 STALLED_Z, FALLEN_Z = 2.5, 3.0
 FLOOR = 1e-9
+BEST_WINDOW = 5
 ALL_OF_IT = 1.0
 
 
@@ -20,6 +21,14 @@ class Probe:
     gold: float
     proxy_error: float = 0.0
     gold_error: float = 0.0
+
+
+def gold_is_at_its_best(probes: Sequence[Probe]) -> bool:
+    """Whether mean gold of the last five probes is the highest of any five; True before there are five."""
+    if len(probes) < BEST_WINDOW:
+        return True
+    means = _means(np.array([[p.proxy, p.gold] for p in probes]), BEST_WINDOW)[:, 1]
+    return bool(means[-1] >= means.max())
 
 
 @dataclass(frozen=True)

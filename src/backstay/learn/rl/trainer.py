@@ -141,7 +141,7 @@ class PolicyTrainer:
             return self._rolled_back("kl_budget", update)
         over, reasons = self.watch.judge(update, row, self._collect, self.multiplier)
         ends = bool(reasons) and self.settings.on_alarm != "warn"
-        if not over or self.settings.on_alarm == "warn":
+        if self.watch.alarm.at_its_best and (not over or self.settings.on_alarm == "warn"):
             self.good.load_state_dict(self.policy.state_dict())
             self.good_kl = experience.kl_nats
         learning = update < self.settings.updates and not ends
