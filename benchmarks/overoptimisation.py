@@ -82,16 +82,16 @@ class Condition:
 
 CONDITIONS = {
     "one model": Condition("single", FREE),
-    "one bootstrap member": Condition("member", FREE),
     "mean of 5": Condition("ensemble", FREE),
     "worst of 5 (WCO)": Condition("ensemble", FREE | {"combine": "worst"}),
     "UWO of 5": Condition("ensemble", FREE | {"combine": "uwo"}),
     "one model, PAR": Condition("single", FREE | {"shaping": "par"}),
     "one model, KL budget 8": Condition("single", FREE | {"kl_budget": 8.0}),
-    "defaults": Condition("ensemble", {}),
-    "defaults, gold unseen": Condition("ensemble", {"held_out_members": 1}, sees_gold=False),
+    "defaults, gold watched": Condition("ensemble", {}),
+    "defaults, no gold": Condition("ensemble", {}, sees_gold=False),
+    "defaults, a member held out": Condition("ensemble", {"held_out_members": 1}, sees_gold=False),
 }
-SHOWN = ("one model", "mean of 5", "UWO of 5", "defaults")
+SHOWN = ("one model", "mean of 5", "UWO of 5", "defaults, gold watched")
 
 
 class Gold:
@@ -171,7 +171,7 @@ class Lab(SmallWorld):
     def run(self, name: str) -> dict[str, Any]:
         """Train a policy under a condition; its curves, and gold on fresh responses of the policy that leaves."""
         condition = CONDITIONS[name]
-        models = {"ensemble": self.members, "single": self.single, "member": self.members[:1]}[condition.reward]
+        models = {"ensemble": self.members, "single": self.single}[condition.reward]
         watched = Watched(models[0], self.gold)
         folder = RunFolder(self.folder / name.replace(" ", "-"))
         trainer = PolicyTrainer(
@@ -202,11 +202,11 @@ class Lab(SmallWorld):
             "accuracy": self.accuracy,
         }
 
-    def _references(self, members: Sequence[RewardMember]) -> list[list[float]]:
-        """Scores of four responses of the reference to every prompt."""
+    def _references(self, members: Sequence[RewardMember]) -> list[list[list[float]]]:
+        """Every member's scores of four responses of the reference to every prompt."""
         prompts, responses = self.play((self.reference,), 4 * len(self.prompts), seed=3)
         rows = BranchStates(self.model, prompts, responses, range(len(prompts)))
-        scores = score_rows(rows, members, range(len(rows))).mean(0).tolist()
+        scores = score_rows(rows, members, range(len(rows))).T.tolist()
         return [scores[i :: len(self.prompts)] for i in range(len(self.prompts))]
 
 

@@ -30,11 +30,12 @@ from backstay.learn import DpoSettings, ModelSettings
 from backstay.learn.advantage import group_standardised, leave_one_out
 from backstay.learn.batches import Dialogues, pad_dialogues
 from backstay.learn.bradley_terry import bradley_terry_loss
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.load import load_model, use_threads
 from backstay.learn.models.tiny import write_tiny
 from backstay.learn.policies import response_logprobs
 from backstay.learn.policy_loss import clipped_policy_loss, ratio, response_ratio, token_weights
-from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.preference import PreferenceTrainer
 from backstay.learn.preference.trainer import strangers_of
 from backstay.records import Message, Prompt
 from backstay.storage import RunFolder
@@ -165,7 +166,7 @@ def offline(work: Path, batch: dict[str, Any], loss: Any, roles: list[str]) -> f
         micro_batch=3,
         seed=0,
     )
-    pairs = [Preference(2 * index, 2 * index + 1, 1.0, 1.0) for index in range(len(QUESTIONS))]
+    pairs = [Comparison(2 * index, 2 * index + 1, 1.0, 1.0) for index in range(len(QUESTIONS))]
     trainer = PreferenceTrainer(
         load_model(shape),
         batch["prompts"],

@@ -56,7 +56,7 @@ def write_reward_runs(root: Path, model: LanguageModel, *, costs: int = 0, **ppo
         save_member(member, project.runs / REWARD / "model" / f"member-{index}", base=model.name)
     for index, member in enumerate(fresh_members(model, costs, layers=0)):
         save_member(member, project.runs / REWARD / "model-cost" / f"member-{index}", base=model.name)
-    references = {p.id: [0.1 * i, 0.3 * i] for i, p in enumerate(prompts()[:7])}
+    references = {p.id: [[0.0, 0.1 * i, 0.2 * i], [0.3 * i] * 3] for i, p in enumerate(prompts()[:7])}
     (project.runs / REWARD / "reward.json").write_text(json.dumps({"prompt_reference_scores": references}))
     _finish(project, REWARD, {"rate": RATE, "sft": SFT}, parts, {"heldout_accuracy": 0.75, "members": 3})
     policy = shaken(fresh_adapter(model, tiny_shape(), (sft,), seed=2), seed=2)

@@ -24,7 +24,7 @@ from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.policies import new_adapter
-from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.preference import PreferenceTrainer
 from backstay.learn.reward import train_ensemble, train_members
 from backstay.learn.rl import PolicyTrainer
 from backstay.learn.scalar_models import RewardMember, new_member
@@ -200,7 +200,7 @@ def preference_trainer(
     pairs = []
     for _ in range(15):
         a, b = draw.sample(range(12), 2)
-        pairs.append(Preference(a, b, p_a=draw.random(), weight=draw.random()))
+        pairs.append(Comparison(a, b, p_a=draw.random(), weight=draw.random()))
     shape = tiny_shape(train=train, branch_layer=branch_layer)
     given: dict[str, Any] = {"epochs": 2, "batch_size": 4, "micro_batch": 3, "kl_samples": 8, "max_new_tokens": 6}
     given |= {"kl_every": 3, "checkpoint_every": 3, "learning_rate": 5e-3, "kl_budget": 0.0}

@@ -2,8 +2,9 @@
 
 With r = p_ref(x) / p_policy(x) and x drawn from the policy (Schulman 2020, "Approximating KL divergence"):
 k1 = -log r, unbiased; k2 = (log r)^2 / 2, biased, low variance; k3 = r - 1 - log r, unbiased, never negative.
-k1 belongs in the reward: there its policy gradient is unbiased. k3 is a monitor only: its gradient as a loss is not
-the gradient of the KL.
+k1 belongs in the reward: there its policy gradient is unbiased. k3 measures how far a round's steps went. With
+`ppo.kl_in: loss` it is trained on too, as the GRPO paper has it; its gradient as a loss is not that of
+KL(policy || reference) but, at the policy that sampled, that of KL(reference || policy).
 """
 
 from torch import Tensor

@@ -14,7 +14,7 @@ from backstay.learn.plackett_luce import plackett_luce_loss
 
 @dataclass(frozen=True)
 class Comparison:
-    """A pair as rows of `BranchStates`, with the probability that `a` is better and the pair's weight."""
+    """Two responses by their row of `BranchStates`, the probability that `a` is better, and the pair's weight."""
 
     a: int
     b: int

@@ -78,7 +78,7 @@ class PpoSettings(Settings):
     reward_token_variable: str = ""
     """Environment variable that holds the reward service's bearer token; empty = none."""
     reward_timeout_s: Rate = 60.0
-    """Seconds that a function or a service has for one call."""
+    """Seconds that a function, or each of three attempts at a service, has for one call."""
     combine: Literal["deviation", "uwo", "worst", "mean"] = "deviation"
     """How members become one score: mean - c * std, mean - c * variance, the lowest, or the mean."""
     uncertainty_penalty: NonNegative = 0.5
@@ -149,6 +149,8 @@ class PpoSettings(Settings):
             raise ValueError(f"{self.algorithm} compares responses to the same prompt: set group to 2 or more")
         if 0 < self.dual_clip <= 1:
             raise ValueError(f"dual_clip ({self.dual_clip}) must be above 1, or 0 for none")
+        if self.reward != "ensemble" and (self.critic == "reward" or self.held_out_members):
+            raise ValueError(f"critic=reward and held_out_members need the ensemble, and reward is {self.reward!r}")
         if self.critic == "reward" and self.shaping == "par":
             raise ValueError("critic=reward starts on the scale of scores, which shaping=par leaves: use critic=trunk")
         if self.multiplier_initial > self.multiplier_max:

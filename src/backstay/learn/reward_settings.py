@@ -1,8 +1,8 @@
 """Settings of the reward stage. Imports no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backstay.learn.settings import NonNegative, Positive, Rate
 from backstay.records import Settings
@@ -54,3 +54,9 @@ class RewardSettings(Settings):
     """Optimizer steps between checkpoints."""
     seed: int = 3
     """Seed of bootstraps, initialisation and order."""
+
+    @model_validator(mode="after")
+    def _folds(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds is 1, but one fold leaves nothing to train on; use 0 (off) or at least 2")
+        return self

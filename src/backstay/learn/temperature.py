@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
 
 Floats = NDArray[np.float64]
 LOWEST, HIGHEST = 0.05, 20.0
@@ -32,19 +31,19 @@ def fit_temperature(lead: Floats, p_a: Floats) -> float:
 
 
 def cross_fitted(lead: Floats, p_a: Floats, group: Sequence[Any], *, folds: int, seed: int) -> tuple[Floats, int]:
-    """P(a over b), each pair's with a temperature fitted to the pairs of other folds, and the number of folds.
+    """Each pair's lead over a temperature that was fitted to the pairs of other folds, and the number of folds.
 
     Folds are made of whole groups (prompts). With a single group there is nothing to fit to: T is 1 and folds 0.
     """
     names = sorted(set(group))
     folds = min(folds, len(names))
     if folds < 2:
-        return expit(lead), 0
+        return lead, 0
     order = np.random.default_rng(seed).permutation(len(names))
     fold_of = {names[index]: place % folds for place, index in enumerate(order)}
     fold = np.array([fold_of[name] for name in group])
-    probability = np.empty_like(lead)
+    scaled = np.empty_like(lead)
     for own in range(folds):
         inside = fold == own
-        probability[inside] = expit(lead[inside] / fit_temperature(lead[~inside], p_a[~inside]))
-    return probability, folds
+        scaled[inside] = lead[inside] / fit_temperature(lead[~inside], p_a[~inside])
+    return scaled, folds

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from backstay.errors import BackstayError
 from backstay.learn.model_card import Card, Measured, Section, licence_of, model_card
 from backstay.learn.models.load import model_folder
+from backstay.learn.rewards.reward_address import without_secrets
 from backstay.learn.trained_policies import TrainedPolicies
 from backstay.pipeline.project import Project
 from backstay.pipeline.runs import Run, list_runs, open_run
@@ -31,20 +33,44 @@ TRAINING = (
 SIMULATED = (
     "The judgments are simulated: raters whose errors follow rules written down in advance. No person judged anything."
 )
+PARTLY_SIMULATED = (
+    "{simulated} of {raters} raters are simulated: their errors follow rules written down in advance. "
+    "The others are not marked as simulated."
+)
 REWARD_ONLY = "No gold rule exists for these prompts: the reward was trained on, so its rise is no evidence of quality."
 GOLD_RULE = "The gold rule is a program that looks at the text of an answer; a higher score is not quality to a person."
 ONE_SEED = "One training run; intervals cover the choice of held-out prompts and sampling, not another run of training."
 UNMEASURED = "The policy was not measured: no finished run of evaluate compares it with the one before."
 
 
-_KINDS = {True: ", simulated", False: "", None: ", kind unknown"}
+@dataclass(frozen=True)
+class _Raters:
+    """How many raters there were, and how many of them were simulations."""
+
+    count: int
+    simulated: int
+
+    @property
+    def label(self) -> str:
+        """What stands behind their number."""
+        if self.simulated in (0, self.count):
+            return ", simulated" if self.simulated else ""
+        return f", {self.simulated} of {self.count} simulated"
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is said of them among the limits."""
+        if not self.simulated:
+            return []
+        partly = PARTLY_SIMULATED.format(simulated=self.simulated, raters=self.count)
+        return [SIMULATED if self.simulated == self.count else partly]
 
 
 def policy_card(project: Project, run: Run, trained: TrainedPolicies) -> str:
     """README.md for the merged policy of a finished run of sft, ppo or dpo."""
     ancestors = _ancestors(project, run)
     evaluation = _evaluation_of(project, run)
-    simulated = _simulated(ancestors.get("rate"))
+    raters = _raters(ancestors.get("rate"))
     card = Card(
         title=f"{trained.model.name}-{trained.after_name}",
         base=trained.model.name,
@@ -52,13 +78,13 @@ def policy_card(project: Project, run: Run, trained: TrainedPolicies) -> str:
         licence=_licence(trained.model.name),
         sections=[
             _training(run, trained),
-            *_data(ancestors, simulated),
+            *_data(ancestors, raters),
             *_reward(ancestors),
             _lineage(run, ancestors),
         ],
         measured=_measured(evaluation),
         measured_on=_measured_on(evaluation),
-        limits=_limits(evaluation, simulated),
+        limits=_limits(evaluation, raters),
     )
     return model_card(card)
 
@@ -105,18 +131,18 @@ def _training(run: Run, trained: TrainedPolicies) -> Section:
     return Section("Training", facts, text)
 
 
-def _data(ancestors: Mapping[str, Run], simulated: bool | None) -> list[Section]:
+def _data(ancestors: Mapping[str, Run], raters: _Raters | None) -> list[Section]:
     rate = ancestors.get("rate")
     if rate is None:
         return []
     summary, screen = _summary(rate), _summary(ancestors.get("screen"))
     shown = {"dataset": "data set", "prompts": "prompts", "responses": "responses", "judgments": "judgments"}
     facts = {title: _text(summary[name]) for name, title in shown.items() if name in summary}
-    facts["raters"] = _text(summary.get("raters", "?")) + _KINDS[simulated]
+    facts["raters"] = _text(summary.get("raters", "?")) + (raters.label if raters else ", kind unknown")
     for name, title in (("accepted", "pairs accepted"), ("quarantined", "pairs quarantined")):
         if name in screen:
             facts[title] = _text(screen[name])
-    return [Section("Data", facts, [SIMULATED] if simulated else [])]
+    return [Section("Data", facts, raters.sentences if raters else [])]
 
 
 def _reward(ancestors: Mapping[str, Run]) -> list[Section]:
@@ -195,20 +221,19 @@ def _measured_on(evaluation: dict[str, Any] | None) -> str:
     )
 
 
-def _limits(evaluation: dict[str, Any] | None, simulated: bool | None) -> list[str]:
-    found = [SIMULATED] if simulated else []
+def _limits(evaluation: dict[str, Any] | None, raters: _Raters | None) -> list[str]:
+    found = raters.sentences if raters else []
     if evaluation is None:
         return [*found, UNMEASURED]
     return [*found, GOLD_RULE if evaluation.get("gold_rule") else REWARD_ONLY, ONE_SEED]
 
 
-def _simulated(rate: Run | None) -> bool | None:
-    """Whether any rater was a simulation; None where the raters are not there to be asked."""
+def _raters(rate: Run | None) -> _Raters | None:
+    """The raters of a run; None where they are not there to be asked."""
     path = rate.path / "raters.jsonl" if rate else None
-    if path is None or not path.is_file():
-        return None
-    return any(rater.simulated for rater in read_records(path, Rater))
+    kinds = [rater.simulated for rater in read_records(path, Rater)] if path and path.is_file() else []
+    return _Raters(len(kinds), sum(kinds)) if kinds else None
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else without_secrets(str(value))

@@ -1,10 +1,10 @@
 """The recipe: everything that decides a run, as one frozen model."""
 
 import json
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from backstay.aggregate.settings import AggregateSettings
 from backstay.evaluate.settings import EvaluateSettings
@@ -57,6 +57,17 @@ class Recipe(Settings):
     """What report.html shows."""
     tracking: TrackingSettings = TrackingSettings()
     """Where else metrics are shown; it decides nothing."""
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.ppo.cost_threshold is not None and not self.reward.cost_members:
+            raise ValueError("ppo.cost_threshold needs a cost model: set reward.cost_members to 1 or more")
+        if self.ppo.held_out_members >= self.reward.members:
+            raise ValueError(
+                f"ppo.held_out_members ({self.ppo.held_out_members}) leaves none of reward.members "
+                f"({self.reward.members}) to train on"
+            )
+        return self
 
     def part(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named sections as plain data, the form that is hashed."""

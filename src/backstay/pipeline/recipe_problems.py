@@ -47,7 +47,7 @@ def _sentence(detail: ErrorDetails, known: tuple[str, ...], layers: Layers) -> s
         return f"unknown key {key} in {place}; " + (f"nearest known key: {near}" if near else _siblings(path, known))
     accepted = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"{key} in {place}: {accepted}"
+        return f"{key} in {place}: {accepted}" if key else accepted  # two sections that do not fit have no one place
     return f"{key} in {place}: {_shown(detail['input'])} is not accepted; {accepted[:1].lower()}{accepted[1:]}"
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from backstay.errors import UsageError
+from backstay.learn.ensembles import combine
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.ppo_settings import PpoSettings
@@ -88,7 +89,7 @@ def load_served(project: Project, run: Run, say: Say, *, calibration: int = 256,
         members,
         costs=costs,
         settings=settings,
-        references=_references(ancestry.reward.path),
+        references=_references(ancestry.reward, settings),
         price=last_multiplier(run.path) if price is None else price,
     )
     reader = Reader(model, _prompts(model, prompts_of(project, ancestry.rate)), settings.max_new_tokens)
@@ -109,10 +110,19 @@ def last_multiplier(run: Path) -> float:
     return float(values[-1]) if values else 0.0
 
 
-def _references(reward: Path) -> dict[str, Sequence[float]]:
-    report = json.loads((reward / "reward.json").read_text())
-    several: dict[str, Sequence[float]] | None = report.get("prompt_reference_scores")
-    return several or {name: [score] for name, score in report.get("prompt_baselines", {}).items()}
+def _references(reward: Run, settings: PpoSettings) -> dict[str, Sequence[float]]:
+    """Scores of each prompt's reference responses, of all members by the rule that combines those of a response.
+
+    Raises UsageError for a run that was made before the scores of single members were kept.
+    """
+    found: dict[str, Any] = json.loads((reward.path / "reward.json").read_text()).get("prompt_reference_scores", {})
+    if not found or not all(isinstance(scores, list) for rows in found.values() for scores in rows):
+        raise UsageError(
+            f"reward.json of {reward.name} has no reference scores of single members: an older version wrote it",
+            cure="train the reward again with `backstay run --until reward`",
+        )
+    rule, penalty = settings.combine, settings.uncertainty_penalty
+    return {name: combine(torch.tensor(rows).T, rule, penalty).tolist() for name, rows in found.items()}
 
 
 def prompts_of(project: Project, rate: Run) -> list[Prompt]:

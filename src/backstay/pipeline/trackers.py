@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from backstay.errors import UsageError
+from backstay.learn.rewards.reward_address import without_secrets
 from backstay.pipeline.tracking_settings import TrackingSettings
 
 Row = Mapping[str, Any]
@@ -46,6 +47,15 @@ def flat(settings: Row, prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
+
+
+def presentable(value: Any) -> Any:
+    """Settings without what may be a key: addresses lose user and query."""
+    if isinstance(value, Mapping):
+        return {name: presentable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [presentable(inner) for inner in value]
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 class TensorBoard:

@@ -9,7 +9,7 @@ from typing import Any
 from backstay.errors import UsageError
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
-from backstay.pipeline.trackers import Tracker, make_tracker
+from backstay.pipeline.trackers import Tracker, make_tracker, presentable
 
 Row = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -31,7 +31,9 @@ class BackgroundTracker:
         self._told = False
         self._closing, self._status = threading.Event(), "finished"
         self._waiting: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue(maxsize=size)
-        self._thread = threading.Thread(target=self._work, args=(name, settings), name="backstay-tracker", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(name, presentable(settings)), name="backstay-tracker", daemon=True
+        )
         self._thread.start()
 
     def log(self, row: Row) -> None:

@@ -24,7 +24,7 @@ def learning(data: ReportData) -> Section | None:
     panels = [
         (
             "Gold score",
-            "Monitor only: never used in training.",
+            "To watch: no reward contains it.",
             charts.learning_chart(rows, "gold", [("gold_mean", "gold score")]),
         ),
         (

@@ -325,4 +325,8 @@ def test_the_loop_runs(folders: dict[str, Path], tmp_path: Path, kind: str, trai
     assert all(abs(r["ratio_first"] - 1) < 1e-4 for r in rounds[:2])
     assert abs(rounds[0]["kl_nats"]) < 1e-4 and abs(rounds[2]["kl_nats"]) > 1e-6
     told = sample(model, prompts, adapters=(sft,), max_new_tokens=4, temperature=1.0, generator=generator)
-    assert told.dialogues.response_B.tolist() == [4] * 4 or bool(told.finished_B.any())
+    # Exactly those that gave no stop token within it have the whole length, the stop token being the response's last.
+    stopped = [tokens[-1] in model.stop_ids for tokens in told.responses()]
+    assert told.finished_B.tolist() == stopped
+    assert all(done or len(tokens) == 4 for done, tokens in zip(stopped, told.responses(), strict=True))
+    assert all(1 <= len(tokens) <= 4 for tokens in told.responses())

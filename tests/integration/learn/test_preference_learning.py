@@ -11,11 +11,12 @@ from tiny_loop import BLAME, PRAISE, SUBJECTS, fresh_adapter, gold, load_tiny, p
 
 from backstay.learn import DpoSettings, ModelSettings
 from backstay.learn.decoding import sample
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.decoder import Adapters
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
-from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.preference import PreferenceTrainer
 from backstay.storage import RunFolder
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,7 @@ def praise_over_blame(
     """To every subject five pairs in which praise beats blame, told in either order."""
     responses: list[list[int]] = []
     prompt_of: list[int] = []
-    pairs: list[Preference] = []
+    pairs: list[Comparison] = []
     for index, subject in enumerate(SUBJECTS):
         for number, (good, bad) in enumerate(zip(PRAISE, BLAME, strict=False)):
             row, turned = len(responses), number % 2 == 1
@@ -35,7 +36,7 @@ def praise_over_blame(
                 model.response_tokens(f"{subject} is {word} .", finished=True, limit=12) for word in (good, bad)
             ]
             prompt_of += [index, index]
-            pairs.append(Preference(row + turned, row + 1 - turned, 0.05 if turned else 0.95, 1.0))
+            pairs.append(Comparison(row + turned, row + 1 - turned, 0.05 if turned else 0.95, 1.0))
     settings = DpoSettings(**({"learning_rate": 3e-3, "epochs": 3, "batch_size": 16, "kl_budget": 0.0} | changes))
     return PreferenceTrainer(
         model,

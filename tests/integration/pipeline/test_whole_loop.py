@@ -145,9 +145,7 @@ def test_members_by_rater_rankings_debiasing_and_a_cost_model(project: Path, tmp
     assert found["cost"]["terms"].startswith("sign only") and found["cost"]["heldout"]["responses"] > 0
     assert (folder / "model-cost" / "member-1" / "head.safetensors").is_file()
     assert {row["family"] for row in found["accuracy_by"]["family"]} <= {"plain", "refuse", "borderline", "opinion"}
-    assert found["prompt_reference_scores"].keys() == found["prompt_baselines"].keys()
-    for prompt, scores in found["prompt_reference_scores"].items():
-        assert found["prompt_baselines"][prompt] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+    assert {len(scores) for rows in found["prompt_reference_scores"].values() for scores in rows} == {3}
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"prompt": "how is tea ?", "response": "good ."}) + "\n")
     scored = backstay(project, "reward", "score", str(rows), "--run", folder.name)

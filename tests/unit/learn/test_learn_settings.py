@@ -39,6 +39,12 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
         PpoSettings(**settings)
 
 
+def test_one_fold_of_cross_validation_is_refused() -> None:
+    with pytest.raises(ValidationError, match="folds is 1, but one fold leaves nothing to train on"):
+        RewardSettings(folds=1)
+    assert [RewardSettings(folds=folds).folds for folds in (0, 2)] == [0, 2]
+
+
 def test_without_a_budget_any_target_goes() -> None:
     assert PpoSettings(kl_budget=0.0, kl_target=99.0).kl_target == 99.0
 

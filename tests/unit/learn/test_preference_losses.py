@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from backstay.learn import DpoSettings
+from backstay.learn.lessons import Comparison
 from backstay.learn.preference import (
     PairBatch,
-    Preference,
     cdpo_loss,
     dpo_loss,
     ipo_loss,
@@ -53,9 +53,9 @@ def batch(count: int = 7, seed: int = 0) -> PairBatch:
     return PairBatch(a, b, tokens[0], tokens[1], p_a, torch.rand(count, generator=generator, dtype=torch.float64))
 
 
-def pairs_of(given: PairBatch) -> list[Preference]:
+def pairs_of(given: PairBatch) -> list[Comparison]:
     rows = zip(given.p_a_P.tolist(), given.weight_P.tolist(), strict=True)
-    return [Preference(0, 1, p_a, weight) for p_a, weight in rows]
+    return [Comparison(0, 1, p_a, weight) for p_a, weight in rows]
 
 
 def mean_loss(given: PairBatch, loss: str, point: Tensor | None = None, **changes: Any) -> Tensor:

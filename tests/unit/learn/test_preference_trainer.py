@@ -8,9 +8,10 @@ from tiny_loop import fresh_adapter, load_tiny, preference_trainer, prompt_token
 from torch import Tensor
 
 from backstay.errors import StageFailed, UsageError
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.policies import response_logprobs
-from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.preference import PreferenceTrainer
 from backstay.learn.preference.losses import kto_reference_point
 from backstay.learn.preference.objective import figures
 from backstay.learn.preference.trainer import check_pairs, strangers_of
@@ -32,7 +33,7 @@ def trainer64(model64: LanguageModel, folder: Path, loss: str = "dpo", **changes
     return made
 
 
-def gradient(trainer: PreferenceTrainer, pairs: list[Preference]) -> tuple[float, Tensor]:
+def gradient(trainer: PreferenceTrainer, pairs: list[Comparison]) -> tuple[float, Tensor]:
     trainer.optimizer.zero_grad()
     loss, _, _ = trainer.accumulate(pairs)
     return loss, torch.cat([p.grad.flatten() for p in trainer.policy.parameters() if p.grad is not None])
@@ -87,8 +88,8 @@ def test_gradients_do_not_depend_on_order_or_padding(model64: LanguageModel, tmp
 def test_a_weight_of_three_is_three_copies(model64: LanguageModel, tmp_path: Path, loss: str) -> None:
     made = trainer64(model64, tmp_path, loss)
     one, two = made.pairs[0], made.pairs[1]
-    weighted = [Preference(one.a, one.b, 0.9, 3.0), Preference(two.a, two.b, 0.2, 1.0)]
-    copied = [Preference(one.a, one.b, 0.9, 1.0)] * 3 + [Preference(two.a, two.b, 0.2, 1.0)]
+    weighted = [Comparison(one.a, one.b, 0.9, 3.0), Comparison(two.a, two.b, 0.2, 1.0)]
+    copied = [Comparison(one.a, one.b, 0.9, 1.0)] * 3 + [Comparison(two.a, two.b, 0.2, 1.0)]
     value, slope = gradient(made, weighted)
     other, same = gradient(made, copied)
     assert other == pytest.approx(value, abs=1e-12)
@@ -215,16 +216,16 @@ def test_a_broken_reference_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
-        (Preference(0, 1, float("nan"), 1.0), "p_a = nan"),
-        (Preference(0, 1, 1.2, 1.0), "p_a = 1.2"),
-        (Preference(0, 1, 0.5, float("inf")), "weight = inf"),
-        (Preference(0, 1, 0.5, -1.0), "weight = -1.0"),
-        (Preference(0, 2, 0.5, 1.0), "a response without tokens"),
+        (Comparison(0, 1, float("nan"), 1.0), "p_a = nan"),
+        (Comparison(0, 1, 1.2, 1.0), "p_a = 1.2"),
+        (Comparison(0, 1, 0.5, float("inf")), "weight = inf"),
+        (Comparison(0, 1, 0.5, -1.0), "weight = -1.0"),
+        (Comparison(0, 2, 0.5, 1.0), "a response without tokens"),
     ],
 )
-def test_pairs_that_no_loss_is_defined_on_are_refused(pair: Preference, said: str) -> None:
+def test_pairs_that_no_loss_is_defined_on_are_refused(pair: Comparison, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        check_pairs([Preference(0, 1, 1.0, 1.0), pair], [[5], [6], []])
+        check_pairs([Comparison(0, 1, 1.0, 1.0), pair], [[5], [6], []])
 
 
 def test_no_pair_at_all_is_refused() -> None:
@@ -234,7 +235,7 @@ def test_no_pair_at_all_is_refused() -> None:
 
 def test_ties_alone_teach_kto_nothing(model64: LanguageModel, tmp_path: Path) -> None:
     made = trainer64(model64, tmp_path, "kto")
-    value, slope = gradient(made, [Preference(0, 1, 0.5, 1.0)])
+    value, slope = gradient(made, [Comparison(0, 1, 0.5, 1.0)])
     assert value == 0.0 and float(slope.abs().max()) == 0.0
 
 

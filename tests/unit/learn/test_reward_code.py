@@ -68,6 +68,23 @@ def test_what_is_no_reward_function_is_refused(project: Path, target: str, messa
         load_function(target, project)
 
 
+@pytest.mark.hostile
+def test_a_digest_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("loud", "loud/inner", "bare", "bare/inner"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "words.py").write_text(SOURCE)
+    (tmp_path / "loud" / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    expected = hashlib.sha256(SOURCE.encode()).hexdigest()
+    for place in ("loud.words", "loud.inner.words", "bare.words", "bare.inner.words"):
+        assert function_digest(f"{place}:words") == expected
+    assert set(sys.modules) == before
+    for place in ("loud.none", "loud.words.deeper", "bare.inner.none.words"):
+        with pytest.raises(UsageError, match="cannot be found"):
+            function_digest(f"{place}:words")
+
+
 def test_a_module_without_source_has_no_digest() -> None:
     with pytest.raises(UsageError, match="no source file"):
         function_digest("sys:exit")

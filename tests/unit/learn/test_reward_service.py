@@ -72,6 +72,24 @@ def test_rendered_prompts_and_messages_are_the_same_tokens(model: LanguageModel)
     assert rendered == written and written[1]["costs"] == [len(prompt_tokens(model)[0])]
 
 
+def test_a_dialogue_that_is_too_long_loses_whole_turns_as_in_training(model: LanguageModel) -> None:
+    turns = [("user", "how is tea ? " * 40), ("assistant", "good"), ("user", "how is the sun ?")]
+    dialogue = [{"role": role, "content": content} for role, content in turns]
+    with service(model).running() as running:
+        status, found = call(running.port, "POST", "/score", {"prompts": [dialogue], "responses": ["x"]})
+    assert status == 200 and found["costs"] == [len(prompt_tokens(model)[0])]  # only the last turn is left, whole
+
+
+def test_responses_that_are_cut_are_named_and_counted(model: LanguageModel) -> None:
+    asked = {"prompts": ["how is tea ?"] * 2, "responses": ["good " * 40, "good"], "finished": [True, True]}
+    with service(model).running() as running:
+        _, found = call(running.port, "POST", "/score", asked)
+        call(running.port, "POST", "/verl", {"solution_str": "good " * 40, "ground_truth": "prompt-1"})
+        _, health = call(running.port, "GET", "/health")
+    assert found["cut"] == [True, False] and found["scores"][0] == 6.0
+    assert health["counts"]["cut"] == 2 and health["counts"]["rows"] == 3
+
+
 def test_the_form_of_verl(model: LanguageModel) -> None:
     asked = {"data_source": "backstay", "solution_str": "good tea", "ground_truth": "prompt-1", "extra_info": {}}
     with service(model).running() as running:
@@ -120,7 +138,19 @@ BAD: list[tuple[str, Any, str]] = [
     ("/score", {"prompts": [[{"role": "user", "content": 1}]], "responses": ["a"]}, "must be a string"),
     ("/score", {"prompts": ["a", "b"], "responses": ["a"]}, "2 prompts, 1 responses"),
     ("/score", {"prompts": ["a"], "responses": ["a"], "finished": ["yes"]}, "true and false"),
-    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": 1}, "true and false"),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": 1}, '"finished" must be a list'),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": 0}, '"finished" must be a list'),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": {}}, '"finished" must be a list'),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": ""}, '"finished" must be a list'),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "finished": []}, "0 times finished"),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "rendered": "false"}, '"rendered" must be a bool'),
+    ("/score", {"prompts": ["a"], "responses": ["a"], "rendered": 0}, '"rendered" must be a bool'),
+    ("/score", {"prompts": [[{"role": [], "content": "x"}]], "responses": ["y"]}, "a message must be"),
+    ("/score", {"prompts": [[{"role": {}, "content": "x"}]], "responses": ["y"]}, "a message must be"),
+    ("/score", {"prompts": [[{"role": "user", "content": "x"}] * 129], "responses": ["y"]}, "at most 128"),
+    ("/score", {"prompts": ["sun " * 500], "responses": ["y"]}, "a prompt is longer than model.max_prompt_tokens"),
+    ("/score", {"prompts": ["sun " * 500], "responses": ["y"], "rendered": True}, "a prompt is longer than"),
+    ("/openrlhf", {"query": ["a"], "prompts": ["a"], "labels": ""}, '"labels" must be a list'),
     ("/score", {"prompts": ["a"] * 2000, "responses": ["a"] * 2000}, "2000 rows, more than 1024"),
     ("/score", {"prompts": ["a"], "responses": ["a" * 300_000]}, "at most 200000 characters"),
     ("/score", {"prompts": ["a"], "responses": ["\ud800"]}, "surrogate"),
@@ -181,7 +211,14 @@ def test_a_score_that_is_not_there_is_null(model: LanguageModel) -> None:
     with service(model, score=score).running() as running:
         _, own = call(running.port, "POST", "/score", {"prompts": ["a"], "responses": ["b"]})
         _, verl = call(running.port, "POST", "/verl", {"solution_str": "x", "ground_truth": "prompt-1"})
-    assert own == {"scores": [None], "spread": [None], "costs": [None], "gate": [True], "shaped": [-3.0]}
+    assert own == {
+        "scores": [None],
+        "spread": [None],
+        "costs": [None],
+        "gate": [True],
+        "shaped": [-3.0],
+        "cut": [False],
+    }
     assert verl == {"score": -3.0, "ensemble_score": -3.0, "spread": 0.0, "cost": 0.0, "gate": 1.0}
 
 
@@ -228,6 +265,23 @@ def test_a_client_that_is_slow_is_cut_off(model: LanguageModel, sent: bytes) -> 
                     pass
         assert time.monotonic() - started < 3
         assert call(running.port, "GET", "/health")[0] == 200
+
+
+@pytest.mark.hostile
+def test_idle_connections_take_no_more_threads_than_there_are_slots(model: LanguageModel) -> None:
+    with service(model, token="word", limits=ServiceLimits(connections=2)).running() as running:
+        with contextlib.ExitStack() as idle:
+            address = ("127.0.0.1", running.port)
+            for _ in range(2):
+                idle.enter_context(socket.create_connection(address, timeout=5))
+            for _ in range(3):
+                with socket.create_connection(address, timeout=5) as third:
+                    assert third.recv(1) == b""  # closed at once, long before the 20 seconds of an idle one
+            assert running.counts.numbers()["refused"] == 3
+        for _ in range(2):
+            assert running.slots.acquire(timeout=5)  # both come back once the idle ones are gone
+        running.slots.release(2)
+        assert call(running.port, "GET", "/health", headers={"Authorization": "Bearer word"})[0] == 200
 
 
 @pytest.mark.hostile

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from backstay.errors import UsageError
 from backstay.learn import PpoSettings
-from backstay.learn.rl.rewards import References, pessimistic_cost, require_scores, score_all, shaped_score
+from backstay.learn.rl.rewards import (
+    References,
+    pessimistic_cost,
+    require_scores,
+    score_all,
+    shaped_score,
+    split_references,
+)
 
 NAN = float("nan")
 RAW = [[2.0, -3.0, 0.5, 9.0], [1.0, -1.0, 0.5, 7.0], [0.0, -2.0, 2.0, 11.0]]
@@ -141,3 +148,13 @@ def test_scores_that_overflow_when_combined_are_none() -> None:
     assert not found.valid_B.any()
     assert found.score_B.abs().sum() == 0
     assert found.advantage_B_R.isfinite().all()
+
+
+def test_references_are_combined_as_scores_are_and_without_what_training_never_sees() -> None:
+    given = [[[1.0, 3.0, 100.0], [0.0, 0.0, 50.0]], [[2.0, 2.0, -7.0]]]
+    settings = PpoSettings(combine="deviation", uncertainty_penalty=0.5)
+    seen, unseen = split_references(given, 2, 2, settings)
+    assert seen == [[2.0 - 0.5 * 1.0, 0.0], [2.0]]
+    assert unseen == [75.0, -7.0]
+    assert split_references(given, 2, 3, PpoSettings(combine="worst")) == ([[1.0, 0.0], [-7.0]], [0.0, 0.0])
+    assert split_references(None, 3, 2, settings) == ([[0.0]] * 3, [0.0] * 3)

@@ -35,7 +35,7 @@ def test_an_alarm_rolls_back_to_the_last_policy_that_no_monitor_was_over_for(
     run = trainer(model, tmp_path, updates=8, refuses=refusing([3, 4]), alarm_patience=2, on_alarm="rollback")
     result = run.run()
     logged = rows(tmp_path)
-    assert (result.reason, result.updates, result.alarms) == ("alarm", 4, (REASON,))
+    assert (result.reason, result.updates, result.alarms) == ("alarm", 4, (f"after update 4: {REASON}",))
     assert [row["over"] for row in logged] == ["", "", "", "refusal", "refusal"]
     assert [row["alarm"] for row in logged] == ["", "", "", "", REASON]
     assert ["optimizer_steps" in row for row in logged] == [True] * 4 + [False]
@@ -46,7 +46,7 @@ def test_an_alarm_rolls_back_to_the_last_policy_that_no_monitor_was_over_for(
 def test_an_alarm_may_stop_with_the_policy_that_set_it_off(model: LanguageModel, tmp_path: Path) -> None:
     result = trainer(model, tmp_path, updates=8, refuses=refusing([3, 4]), on_alarm="stop").run()
     logged = rows(tmp_path)
-    assert (result.reason, result.updates, result.alarms) == ("alarm", 4, (REASON,))
+    assert (result.reason, result.updates, result.alarms) == ("alarm", 4, (f"after update 4: {REASON}",))
     assert torch.equal(weights(result), shorter(model, tmp_path, 4))
     assert result.kl_nats == logged[4]["kl_nats"]
     assert len(logged) == 5
@@ -55,7 +55,7 @@ def test_an_alarm_may_stop_with_the_policy_that_set_it_off(model: LanguageModel,
 def test_a_warning_goes_to_the_log_and_nowhere_else(model: LanguageModel, tmp_path: Path) -> None:
     result = trainer(model, tmp_path, updates=5, refuses=refusing([2, 3]), on_alarm="warn").run()
     assert [row["alarm"] for row in rows(tmp_path)] == ["", "", "", REASON, "", ""]
-    assert (result.reason, result.updates, result.alarms) == ("completed", 5, ())
+    assert (result.reason, result.updates, result.alarms) == ("completed", 5, (f"after update 3: {REASON}",))
     assert torch.equal(weights(result), shorter(model, tmp_path, 5))
 
 
@@ -65,7 +65,7 @@ def test_the_last_measuring_round_sets_it_off_too(
 ) -> None:
     result = trainer(model, tmp_path, updates=3, refuses=refusing([2, 3]), on_alarm=on_alarm).run()
     assert (result.reason, result.updates) == ("completed" if on_alarm == "warn" else "alarm", 3)
-    assert result.alarms == (REASON,)
+    assert result.alarms == (f"after update 3: {REASON}",)
     assert rows(tmp_path)[3]["alarm"] == REASON
     assert torch.equal(weights(result), shorter(model, tmp_path, leaves))
 
@@ -107,7 +107,7 @@ def test_a_reward_that_rises_while_gold_falls_rolls_back(model: LanguageModel, t
     logged = rows(tmp_path)
     # the last three against the three before: (3+2+1)/3 against (2+3+3)/3 at round 7 is the first fall
     assert [row["over"] for row in logged] == [""] * 7 + ["divergence"] * 2
-    assert result.alarms == ("over the last 3 probes the reward gained 43% of all it has, gold -67%",)
+    assert result.alarms == ("after update 8: over the last 3 probes the reward gained 43% of all it has, gold -67%",)
     assert (result.reason, result.updates) == ("alarm", 8)
     unwatched = {"updates": 6, "members": [Rising()], **settings, "alarm_divergence": 0.0}
     assert torch.equal(weights(result), weights(trainer(model, tmp_path / "shorter", **unwatched).run()))

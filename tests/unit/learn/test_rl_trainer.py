@@ -135,7 +135,7 @@ def test_held_out_members_do_not_reward(model: LanguageModel, tmp_path: Path) ->
         ),
         ({"prompts": [[1, 5], [1, 10_000]]}, "prompt 1 has token 10000, but the model knows"),
         ({"prompts": [[1, -1]]}, "prompt 0 has token -1, but the model knows"),
-        ({"references": [[0.0]] * 3}, "3 rows of reference scores for 10 prompts"),
+        ({"references": [[[0.0, 0.0]]] * 3}, "3 rows of reference scores for 10 prompts"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_runs(
@@ -260,7 +260,7 @@ def test_every_prompt_has_its_own_baseline(model: LanguageModel, tmp_path: Path)
 
     baseline = [2.0**index for index in range(10)]
     trainer(model, tmp_path / "plain", watch, updates=1, reward_clip=0.0).run()
-    trainer(model, tmp_path / "shifted", updates=1, reward_clip=0.0, references=[[x] for x in baseline]).run()
+    trainer(model, tmp_path / "shifted", updates=1, reward_clip=0.0, references=[[[x, x]] for x in baseline]).run()
     first, moved = rows(tmp_path / "plain")[0], rows(tmp_path / "shifted")[0]
     own = sum(baseline[index] for index in chosen[:8]) / 8
     assert moved["reward_mean"] == pytest.approx(first["reward_mean"] - own, abs=1e-4)

@@ -32,7 +32,7 @@ def watch(played: Round, gold: Gold | None = None, **changes: Any) -> Watch:
         played.model,
         played.settings.model_copy(update=changes),
         prompts=len(played.prompts),
-        references=[[float(i), float(i) + 2.0] for i in range(EPISODES)],
+        unseen_baseline=[float(i) + 1.0 for i in range(EPISODES)],
         held_out=members,
         scoring=played.model.decoder,
         gold=gold,

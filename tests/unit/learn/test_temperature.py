@@ -41,26 +41,26 @@ def test_labels_that_are_always_met_end_at_the_bound() -> None:
 def test_no_pair_is_judged_with_a_temperature_that_its_own_prompt_made() -> None:
     lead, label = pairs(60, 2.0)
     prompts = [f"p{i % 6}" for i in range(60)]
-    probability, folds = cross_fitted(lead, label, prompts, folds=3, seed=0)
+    scaled, folds = cross_fitted(lead, label, prompts, folds=3, seed=0)
     assert folds == 3
     changed = label.copy()
     own = np.array([name == "p2" for name in prompts])
     changed[own] = 1 - changed[own]
     again, _ = cross_fitted(lead, changed, prompts, folds=3, seed=0)
-    assert np.array_equal(probability[own], again[own])
-    assert not np.allclose(probability[~own], again[~own])
+    assert np.array_equal(scaled[own], again[own])
+    assert not np.allclose(scaled[~own], again[~own])
 
 
 def test_every_fold_has_one_temperature_of_the_other_folds() -> None:
     lead, label = pairs(40, 3.0)
-    probability, folds = cross_fitted(lead, label, [f"p{i % 2}" for i in range(40)], folds=5, seed=0)
+    scaled, folds = cross_fitted(lead, label, [f"p{i % 2}" for i in range(40)], folds=5, seed=0)
     assert folds == 2
     for side in (0, 1):
         other = fit_temperature(lead[1 - side :: 2], label[1 - side :: 2])
-        assert probability[side::2] == pytest.approx(expit(lead[side::2] / other))
+        assert scaled[side::2] == pytest.approx(lead[side::2] / other)
 
 
 def test_a_single_prompt_leaves_nothing_to_fit_to() -> None:
     lead, label = pairs(5, 1.0)
-    probability, folds = cross_fitted(lead, label, ["p"] * 5, folds=5, seed=0)
-    assert folds == 0 and np.array_equal(probability, expit(lead))
+    scaled, folds = cross_fitted(lead, label, ["p"] * 5, folds=5, seed=0)
+    assert folds == 0 and np.array_equal(scaled, lead)

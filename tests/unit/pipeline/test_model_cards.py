@@ -106,3 +106,18 @@ def test_people_are_not_called_simulated(tmp_path: Path, model: LanguageModel) -
     write_records(project.runs / RATE / "raters.jsonl", [Rater(id="r1", display_name="r")])
     text = card(project)
     assert "| raters | 5 |" in text and "simulated" not in text
+
+
+def test_people_beside_simulations_are_not_denied(tmp_path: Path, model: LanguageModel) -> None:
+    project = write_reward_runs(tmp_path / "p", model)
+    raters = [Rater(id=f"r{i}", display_name="r", simulated=i < 2) for i in range(5)]
+    write_records(project.runs / RATE / "raters.jsonl", raters)
+    text = card(project)
+    assert "| raters | 5, 2 of 5 simulated |" in text and "2 of 5 raters are simulated" in text
+    assert "No person judged anything" not in text
+
+
+def test_a_key_in_the_address_of_a_reward_stays_out_of_the_card(tmp_path: Path, model: LanguageModel) -> None:
+    project = write_reward_runs(tmp_path / "p", model, reward="https://example.org/score?key=secret")
+    text = card(project)
+    assert "https://example.org/score" in text and "secret" not in text

@@ -64,6 +64,10 @@ def test_values_are_yaml(tmp_path: Path) -> None:
             "ppo.minibatches=5",
             "ppo in argument ppo.minibatches=5: episodes (48) must be a multiple of minibatches (5)",
         ),
+        ("", "ppo.cost_threshold=0", "ppo.cost_threshold needs a cost model: set reward.cost_members to 1 or more"),
+        ("reward:\n  members: 2\n", "ppo.held_out_members=2", "leaves none of reward.members (2) to train on"),
+        ("ppo:\n  critic: reward\n", "ppo.reward=https://r.example", "need the ensemble, and reward is 'https://r.ex"),
+        ("ppo:\n  shaping: par\n", "ppo.critic=reward", "use critic=trunk"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_place(tmp_path: Path, text: str, override: str, message: str) -> None:

@@ -24,6 +24,13 @@ def test_bootstrap_members_share_all_pairs_but_the_held_ones() -> None:
     assert curricula == [[c for i, c in enumerate(found.comparisons) if i not in (0, 4)]] * 3
 
 
+def test_holding_every_pair_out_is_an_error() -> None:
+    found = material()
+    teaching = Teaching(found, judged(found, {}, []), settings(split="bootstrap"))
+    with pytest.raises(UsageError, match="outside the 9 held-out prompts"):
+        teaching.curricula({prompt.id for prompt in found.prompts})
+
+
 def test_members_learn_from_the_judgments_of_their_own_raters() -> None:
     found = material()
     teaching = Teaching(found, judged(found, {}, SAID, TRUST), settings())
@@ -111,8 +118,29 @@ def test_harm_needs_somebody_who_marks_it() -> None:
     found = material()
     said = judged(found, {}, SAID, TRUST)
     with pytest.raises(UsageError, match="no trusted rater marked any response"):
-        harm_of_rows(found, said)
+        harm_of_rows(found, said, set())
     marked = said.judgments[0].model_copy(update={"flags": ("harmful:1",)})
-    rows = harm_of_rows(found, Judged(said.tasks, [marked, *said.judgments[1:]], [], said.trust))
+    rows = harm_of_rows(found, Judged(said.tasks, [marked, *said.judgments[1:]], [], said.trust), set())
     assert sorted(rows) == list(range(2 * PROMPTS))
     assert [row for row, label in rows.items() if label.p_harmful] == [1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "held", "counts"),
+    [
+        (("harmful:1",), {0}, "16 responses .* 0 are harmful and 16 safe"),
+        (("harmful:0", "harmful:1"), {*range(1, PROMPTS)}, "2 responses .* 2 are harmful and 0 safe"),
+        (("harmful:1",), {*range(PROMPTS)}, "0 responses .* 0 are harmful and 0 safe"),
+    ],
+)
+def test_a_cost_model_needs_both_sides_outside_the_held_prompts(
+    flags: tuple[str, ...], held: set[int], counts: str
+) -> None:
+    found = material()
+    said = judged(found, {}, [("ann", pair, "a") for pair in range(PROMPTS)], TRUST)
+    marked = said.judgments[0].model_copy(update={"flags": flags})
+    marks = Judged(said.tasks, [marked, *said.judgments[1:]], [], said.trust)
+    assert len(harm_of_rows(found, marks, {found.prompts[1].id})) == 2 * PROMPTS
+    with pytest.raises(UsageError, match=counts) as error:
+        harm_of_rows(found, marks, {found.prompts[i].id for i in held})
+    assert "reward.heldout_share" in str(error.value.cure)

@@ -81,6 +81,18 @@ def test_calibration_before_is_that_of_the_plain_scores() -> None:
     assert (alone["temperature"], alone["ece_after"], alone["folds"]) == (None, None, 0)
 
 
+def test_calibration_of_leads_whose_chance_rounds_to_one() -> None:
+    found = material()
+    sides = [pair.model_copy(update={"p_a": float(i % 2)}) for i, pair in enumerate(found.pairs)]
+    sure = Material(found.prompts, found.responses, found.rows, sides, found.comparisons, 0)
+    raw = torch.zeros(1, 2 * PROMPTS)
+    raw[0, ::2] = torch.tensor([2.5 if i % 2 else -2.5 for i in range(PROMPTS)])
+    rows = calibration(sure, raw, range(PROMPTS), seed=0)
+    assert rows["temperature"] == pytest.approx(0.05, rel=1e-3)  # so that a lead over it is 50, and its sigmoid is 1
+    assert rows["log_loss_after"] == pytest.approx(np.exp(-50), rel=0.1)
+    assert rows["ece_after"] == pytest.approx(0.0, abs=1e-12)
+
+
 def test_length_figures_look_at_held_out_prompts_alone() -> None:
     found = material()
     length = torch.log1p(torch.tensor(found.lengths).double())

@@ -21,6 +21,7 @@ from backstay.learn import PpoSettings
 from backstay.learn.models.adapters import load_adapter, merged_weight
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.run_specs import OPENRLHF_VERSION, VERL_VERSION, Facts, RunSpec, openrlhf_spec, verl_spec
+from backstay.learn.run_specs.gaps import BY_SERVICE, LOCAL_ONLY
 from backstay.pipeline.run_specs import Kind, export_run_spec, whole_prompt
 
 KEYS = Path(__file__).parents[1] / "learn" / "trainer_keys"
@@ -103,6 +104,38 @@ def test_what_has_no_counterpart_is_named(spec: Any) -> None:
     assert missing["ppo.kl_budget"] == "8.0" and missing["ppo.ratio"] == "response"
     none: RunSpec = spec(facts(kl_budget=0.0, kl_stop=0.0))
     assert not {"ppo.kl_budget", "ppo.kl_stop", "ppo.ratio"} & {gap.setting for gap in none.missing}
+
+
+EVERYTHING: dict[str, Any] = {
+    "decay": "linear",
+    "critic": "reward",
+    "ratio": "response",
+    "dual_clip": 3.0,
+    "value_coefficient": 0.5,
+}
+EVERYTHING |= {"cost_threshold": 0.0, "ptx_coefficient": 0.5, "held_out_members": 1, "probe_prompts": 4}
+OUTSIDE: dict[str, Any] = {"reward": "https://me:word@example.org/score?key=secret#end"}
+
+
+@pytest.mark.parametrize("spec", [verl_spec, openrlhf_spec])
+def test_no_setting_is_dropped_in_silence(spec: Any) -> None:
+    made: list[RunSpec] = [spec(facts(**ppo)) for ppo in (EVERYTHING, OUTSIDE)]
+    carried = {name for one in made for name in re.findall(r"ppo\.(\w+)", " ".join(one.comes_from.values()))}
+    missing = {gap.setting.removeprefix("ppo.") for one in made for gap in one.missing if "ppo." in gap.setting}
+    assert carried | missing | BY_SERVICE | LOCAL_ONLY == set(PpoSettings.model_fields)
+    assert not LOCAL_ONLY & (carried | missing) and not BY_SERVICE & carried
+    assert {"decay", "critic", "max_failed_share", "held_out_members", "alarm_spread", "reward"} <= missing - carried
+
+
+@pytest.mark.parametrize("spec", [verl_spec, openrlhf_spec])
+def test_a_kl_in_the_loss_does_not_adapt_there(spec: Any) -> None:
+    made: RunSpec = spec(facts(algorithm="grpo", group=4, kl_in="loss"))
+    assert {"ppo.kl_target", "ppo.kl_horizon"} <= {gap.setting for gap in made.missing}
+
+
+def test_a_key_in_the_address_of_a_reward_stays_out_of_the_page() -> None:
+    shown = {gap.setting: gap.value for gap in verl_spec(facts(**OUTSIDE)).missing}
+    assert shown["ppo.reward"] == "https://example.org/score"
 
 
 def run_script(folder: Path, **environment: str) -> list[str]:

@@ -47,12 +47,23 @@ def test_the_reward_of_a_run_of_ppo(tmp_path: Path, model: LanguageModel) -> Non
     assert len(served.reward.members) == 3 and len(served.reward.costs) == 2
     assert served.reward.settings.uncertainty_penalty == 0.7 and served.reader.max_new_tokens == 9
     assert set(served.reader.prompts) == {prompt.id for prompt in prompts()}
-    assert served.reward.references[prompts()[2].id] == [0.2, 0.6]
+    below = 0.7 * (0.08 / 3) ** 0.5  # members at 0, 0.2 and 0.4 disagree, those at 0.6 do not
+    assert served.reward.references[prompts()[2].id] == pytest.approx([0.2 - below, 0.6])
     assert said == ["3 reward members, 2 cost members; setting the gate on 48 rated responses"]
     assert 0 < served.reward.gate.spread_limit < float("inf") and served.reward.price == 0.0
     rated = responses()[0]
     (found,) = served.reward.score([served.reader.row(None, rated.text, rated.finished, rated.prompt_id)])
     assert found.score is not None and found.cost is not None and not found.gate
+
+
+@pytest.mark.parametrize("report", [{}, {"prompt_reference_scores": {"p": [0.2, 0.6]}}])
+def test_a_run_without_reference_scores_of_members_is_refused(
+    tmp_path: Path, model: LanguageModel, report: dict[str, object]
+) -> None:
+    project = write_reward_runs(tmp_path / "p", model)
+    (project.runs / REWARD / "reward.json").write_text(json.dumps(report))
+    with pytest.raises(UsageError, match="no reference scores of single members"):
+        load_served(project, run_of(project, PPO), nothing)
 
 
 def test_the_reward_of_a_run_of_reward_has_the_default_settings(tmp_path: Path, model: LanguageModel) -> None:
@@ -139,7 +150,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, model: Langu
             with contextlib.closing(http.client.HTTPConnection(place, timeout=20)) as client:
                 client.request("POST", "/score", body, {"Content-Type": "application/json"})
                 found = json.loads(client.getresponse().read())
-            assert set(found) == {"scores", "spread", "costs", "gate", "shaped"} and found["costs"] == [None]
+            assert set(found) == {"scores", "spread", "costs", "gate", "shaped", "cut"} and found["costs"] == [None]
         finally:
             process.send_signal(how)
             assert process.wait(20) == 0

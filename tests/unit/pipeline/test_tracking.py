@@ -13,7 +13,7 @@ from backstay.errors import UsageError
 from backstay.pipeline.execute import execute
 from backstay.pipeline.graph import resolve_graph
 from backstay.pipeline.recipe import Recipe
-from backstay.pipeline.trackers import ADAPTERS, TensorBoard, flat, make_tracker, numbers
+from backstay.pipeline.trackers import ADAPTERS, TensorBoard, flat, make_tracker, numbers, presentable
 from backstay.pipeline.tracking import BackgroundTracker
 from backstay.pipeline.tracking_settings import TrackingSettings
 
@@ -110,6 +110,18 @@ def test_only_finite_numbers_are_shown() -> None:
 
 def test_settings_are_flattened() -> None:
     assert flat({"ppo": {"seed": 3, "x": {"y": None}}, "name": "n"}) == {"ppo.seed": 3, "ppo.x.y": None, "name": "n"}
+
+
+def test_keys_in_addresses_do_not_reach_a_tracker() -> None:
+    notes = Notes()
+    settings = {
+        "ppo": {"reward": "https://me:word@example.org:8443/s?key=secret", "other": ["HTTP://h/?key=secret", 3]}
+    }
+    BackgroundTracker(notes, "ppo-1", settings, list[str]().append, size=1, timeout_s=5.0).finish("finished")
+    expected = {"ppo": {"reward": "https://example.org:8443/s", "other": ["http://h/", 3]}}
+    assert notes.calls[0] == ("start", "ppo-1", expected)
+    assert settings["ppo"]["reward"] == "https://me:word@example.org:8443/s?key=secret"
+    assert presentable("https://[half?key=secret") == "https://…"
 
 
 def test_no_tracker_is_no_tracker(tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from backstay.learn.preference.losses import (
     smoothed_label,
     unbiased_label,
 )
-from backstay.learn.preference.objective import PairBatch, Preference
+from backstay.learn.preference.objective import PairBatch
 from backstay.learn.preference.trainer import PreferenceResult, PreferenceTrainer
 
 __all__ = [
     "PairBatch",
-    "Preference",
     "PreferenceResult",
     "PreferenceTrainer",
     "cdpo_loss",

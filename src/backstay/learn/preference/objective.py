@@ -1,4 +1,4 @@
-"""Pairs as training sees them, and what a step of training minimises and reports."""
+"""What a step of training on pairs minimises and reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -6,18 +6,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from backstay.learn.lessons import Comparison
 from backstay.learn.preference.losses import cdpo_loss, dpo_loss, ipo_loss, kto_loss, robust_dpo_loss
 from backstay.learn.preference_settings import DpoSettings
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Two responses by their index, the probability that `a` is better, and the pair's weight."""
-
-    a: int
-    b: int
-    p_a: float
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -38,14 +29,14 @@ class PairBatch:
         return cls(**{name: torch.cat([getattr(part, name).detach() for part in parts]) for name in names})
 
 
-def total_weight(pairs: Sequence[Preference], settings: DpoSettings) -> float:
+def total_weight(pairs: Sequence[Comparison], settings: DpoSettings) -> float:
     """What the sum of losses of an optimizer step is divided by: all weights, which micro-batches do not change."""
     if settings.loss == "kto":
         return sum(2 * decided(pair) for pair in pairs)
     return sum(pair.weight for pair in pairs)
 
 
-def decided(pair: Preference) -> float:
+def decided(pair: Comparison) -> float:
     """Weight of each response of a pair in KTO: the pair's times |2 p - 1|, what the label says beyond a coin."""
     return abs(2 * pair.p_a - 1) * pair.weight
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from backstay.errors import StageFailed, UsageError
 from backstay.learn.batches import by_length, shuffled
 from backstay.learn.branch_states import BranchStates
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.adapters import Adapter
 from backstay.learn.models.decoder import Adapters, Decoder
 from backstay.learn.models.language_model import LanguageModel
@@ -20,7 +21,6 @@ from backstay.learn.policies import new_adapter, response_logprobs
 from backstay.learn.preference.losses import kto_reference_point
 from backstay.learn.preference.objective import (
     PairBatch,
-    Preference,
     decided,
     figures,
     summed_loss,
@@ -61,7 +61,7 @@ class PreferenceTrainer:
         prompts: Sequence[Sequence[int]],
         responses: Sequence[Sequence[int]],
         prompt_of: Sequence[int],
-        pairs: Sequence[Preference],
+        pairs: Sequence[Comparison],
         *,
         reference: Adapters,
         shape: ModelSettings,
@@ -109,7 +109,7 @@ class PreferenceTrainer:
                 self.state.save(self.folder, step + 1, {"order": order, "good_kl": self.good_kl})
         return PreferenceResult(self.policy, "completed", self.steps, self.good_kl if settings.kl_every else None)
 
-    def step(self, batch: Sequence[Preference]) -> dict[str, float | None]:
+    def step(self, batch: Sequence[Comparison]) -> dict[str, float | None]:
         """One optimizer step; the figures are those before it.
 
         Raises StageFailed, before any weight moves, where loss or gradient is no number.
@@ -122,7 +122,7 @@ class PreferenceTrainer:
         self.optimizer.step()
         return {"loss": loss, **figures(pairs, self.settings.beta), **extra, "grad_norm": norm}
 
-    def accumulate(self, batch: Sequence[Preference]) -> tuple[float, PairBatch, dict[str, float]]:
+    def accumulate(self, batch: Sequence[Comparison]) -> tuple[float, PairBatch, dict[str, float]]:
         """Gradients of the step's loss, in micro-batches that add up: divided by the weights of the whole step."""
         total = max(total_weight(batch, self.settings), 1e-8)
         point = self._reference_point(batch) if self.settings.loss == "kto" else None
@@ -159,7 +159,7 @@ class PreferenceTrainer:
     def _rows_at_once(self) -> int:
         return 2 * self.settings.micro_batch
 
-    def _ratios(self, pairs: Sequence[Preference]) -> PairBatch:
+    def _ratios(self, pairs: Sequence[Comparison]) -> PairBatch:
         rows = [pair.a for pair in pairs] + [pair.b for pair in pairs]
         ratio = self._logprobs(rows, (*self.reference, self.policy)) - self.reference_logprobs()[rows]
         new = self.model.decoder.embedding.new_tensor
@@ -173,7 +173,7 @@ class PreferenceTrainer:
         return response_logprobs(self.model.decoder, dialogues, branch, adapters).sum(1)
 
     @torch.no_grad()
-    def _reference_point(self, batch: Sequence[Preference]) -> Tensor:
+    def _reference_point(self, batch: Sequence[Comparison]) -> Tensor:
         """KTO's reference point over the whole step: the step's prompts with responses to other prompts."""
         rows = [self.count + row for pair in batch for row in (pair.a, pair.b)]
         weights = [decided(pair) for pair in batch for _ in range(2)]
@@ -184,7 +184,7 @@ class PreferenceTrainer:
             ratio[group] = policy - self.reference_logprobs()[chosen]
         return kto_reference_point(ratio, ratio.new_tensor(weights))
 
-    def _length(self, pair: Preference) -> int:
+    def _length(self, pair: Comparison) -> int:
         return max(self._row_length(pair.a), self._row_length(pair.b))
 
     def _row_length(self, row: int) -> int:
@@ -226,7 +226,7 @@ class PreferenceTrainer:
         return step, [int(index) for index in numbers["order"]]
 
 
-def check_pairs(pairs: Sequence[Preference], responses: Sequence[Sequence[int]]) -> None:
+def check_pairs(pairs: Sequence[Comparison], responses: Sequence[Sequence[int]]) -> None:
     """Raise UsageError for a pair that no loss is defined on, naming it and what is wrong."""
     if not pairs:
         raise UsageError("there is no pair to learn from", cure="collect more judgments")

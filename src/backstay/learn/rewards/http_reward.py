@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from backstay.errors import UsageError
 from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.rewards.reward_address import without_secrets
 from backstay.learn.rewards.text_rewards import RewardFailure, Texts, TextScorer, finite_scores, within
 
 MAX_ANSWER_BYTES = 16 << 20
@@ -86,8 +87,8 @@ class HttpReward(TextScorer):
 
     @property
     def source(self) -> str:
-        """The service's address."""
-        return f"the reward service at {self.endpoint.url}"
+        """The service's address, without what may be a key."""
+        return f"the reward service at {without_secrets(self.endpoint.url)}"
 
     def ask(self, texts: Texts) -> list[float]:
         """Scores of some rows; raises RewardFailure once no attempt is left."""

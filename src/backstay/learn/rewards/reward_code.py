@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,9 +61,14 @@ def _parts(target: str) -> tuple[str, str]:
     return place, name
 
 
-def _spec(name: str) -> Any:
+def _spec(name: str) -> ModuleSpec:
+    """Where a module lies. Nothing is imported: `find_spec` of a dotted name would import the packages above it."""
+    top, *rest = name.split(".")
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(top)
+        for part in rest:
+            places = spec.submodule_search_locations if spec else None
+            spec = PathFinder.find_spec(part, list(places)) if places else None
     except (ImportError, ValueError) as error:
         raise UsageError(f"the reward module {name} cannot be found: {error}", cure=FORM) from error
     if spec is None:

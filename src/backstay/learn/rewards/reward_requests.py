@@ -1,5 +1,6 @@
 """What trainers send to a reward service, checked, and what they get back: our own form, verl's and OpenRLHF's."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from backstay.errors import BackstayError
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.rewards.served_reward import Row, Scored
-from backstay.records import Message
+from backstay.records import Message, Prompt
 
 MAX_ROWS = 1024
 MAX_TEXT = 200_000
+MAX_TURNS = 128
+ROLES = ("system", "user", "assistant")
 
 
 class BadRequest(BackstayError):
@@ -26,20 +29,26 @@ class Reader:
     max_new_tokens: int
 
     def row(self, prompt: Any, response: str, finished: bool | None, known: str = "") -> Row:
-        """A row; without `finished`, a response that is as long as the limit counts as cut."""
+        """A row; without `finished`, a response that is as long as the limit counts as not ended."""
         limit = self.max_new_tokens
-        tokens = self.model.response_tokens(response, finished=False, limit=limit)
+        tokens = self.model.response_tokens(response, finished=False, limit=sys.maxsize)
         ended = len(tokens) < limit if finished is None else finished
-        whole = self.model.response_tokens(response, finished=ended, limit=limit)
+        whole = self.model.response_tokens(response, finished=ended, limit=sys.maxsize)
         is_own = known in self.prompts
         start = self.prompts[known] if is_own else self._prompt(prompt)
-        return Row(start, tuple(whole), ended, known if is_own else "")
+        return Row(start, tuple(whole[:limit]), ended, known if is_own else "", cut=len(whole) > limit)
 
     def _prompt(self, prompt: Any) -> tuple[int, ...]:
+        """Tokens of a prompt; as in training, the oldest turns of a dialogue go while it is too long."""
         if isinstance(prompt, _Rendered):
-            return tuple(self.model.encode(prompt)[-self.model.max_prompt_tokens :])
-        turns = [Message(role="user", content=_text(prompt))] if isinstance(prompt, str) else _messages(prompt)
-        return tuple(self.model.encode(self.model.prompt_text(turns))[-self.model.max_prompt_tokens :])
+            whole = self.model.encode(prompt)
+            tokens = whole if len(whole) <= self.model.max_prompt_tokens else None
+        else:
+            turns = [Message(role="user", content=_text(prompt))] if isinstance(prompt, str) else _messages(prompt)
+            tokens = self.model.prompt_tokens(Prompt.make(tuple(turns), source="request"))
+        if tokens is None:
+            raise BadRequest(f"a prompt is longer than model.max_prompt_tokens = {self.model.max_prompt_tokens}")
+        return tuple(tokens)
 
 
 class _Rendered(str):
@@ -55,9 +64,9 @@ def read_own(data: Any, reader: Reader) -> list[Row]:
     """
     responses = _texts(data, "responses")
     prompts = _field(data, "prompts", list)
-    finished = data.get("finished") or [None] * len(responses)
-    rendered = data.get("rendered", False)
-    if not isinstance(finished, list) or not all(item is None or isinstance(item, bool) for item in finished):
+    finished = _optional(data, "finished", list, [None] * len(responses))
+    rendered = _optional(data, "rendered", bool, False)
+    if not all(item is None or isinstance(item, bool) for item in finished):
         raise BadRequest('"finished" must be a list of true and false')
     if len(prompts) != len(responses) or len(finished) != len(responses):
         raise BadRequest(f"{len(prompts)} prompts, {len(responses)} responses, {len(finished)} times finished")
@@ -82,8 +91,8 @@ def read_openrlhf(data: Any, reader: Reader) -> list[Row]:
     A query is prompt and response with their control tokens; a label is the prompt's id.
     """
     queries, prompts = _texts(data, "query"), _texts(data, "prompts")
-    labels = data.get("labels") or [""] * len(queries)
-    if not isinstance(labels, list) or len(prompts) != len(queries) or len(labels) != len(queries):
+    labels = _optional(data, "labels", list, [""] * len(queries))
+    if len(prompts) != len(queries) or len(labels) != len(queries):
         raise BadRequest("query, prompts and labels must have the same length")
     names = [reader.model.tokenizer.id_to_token(token) for token in reader.model.stop_ids]
     stops = [name for name in names if name]
@@ -96,24 +105,25 @@ def read_openrlhf(data: Any, reader: Reader) -> list[Row]:
     return rows
 
 
-def write_own(scored: Sequence[Scored]) -> Any:
-    """Scores, spread, costs and gate by name; null where there is none."""
+def write_own(scored: Sequence[Scored], rows: Sequence[Row]) -> Any:
+    """Scores, spread, costs and gate by name, null where there is none; `cut` is true where too long a response was."""
     return {
         "scores": [row.score for row in scored],
         "spread": [row.spread for row in scored],
         "costs": [row.cost for row in scored],
         "gate": [row.gate for row in scored],
         "shaped": [row.shaped for row in scored],
+        "cut": [row.cut for row in rows],
     }
 
 
-def write_verl(scored: Sequence[Scored]) -> Any:
+def write_verl(scored: Sequence[Scored], _rows: Sequence[Row]) -> Any:
     """What `compute_score` returns; verl wants the same kind of number under every name in every row."""
     (row,) = scored
     return {"score": row.shaped, **_plain(row)}
 
 
-def write_openrlhf(scored: Sequence[Scored]) -> Any:
+def write_openrlhf(scored: Sequence[Scored], _rows: Sequence[Row]) -> Any:
     """Rewards, and what is logged beside them."""
     shaped = [row.shaped for row in scored]
     plain = [_plain(row) for row in scored]
@@ -121,7 +131,7 @@ def write_openrlhf(scored: Sequence[Scored]) -> Any:
     return {"rewards": shaped, "scores": shaped, "extra_logs": logs}
 
 
-Form = tuple[Callable[[Any, Reader], list[Row]], Callable[[Sequence[Scored]], Any]]
+Form = tuple[Callable[[Any, Reader], list[Row]], Callable[[Sequence[Scored], Sequence[Row]], Any]]
 FORMS: dict[str, Form] = {
     "/score": (read_own, write_own),
     "/verl": (read_verl, write_verl),
@@ -150,6 +160,11 @@ def _field(data: Any, name: str, kind: type) -> Any:
     return value
 
 
+def _optional(data: Any, name: str, kind: type, otherwise: Any) -> Any:
+    """A field that may be absent or null."""
+    return otherwise if data.get(name) is None else _field(data, name, kind)
+
+
 def _texts(data: Any, name: str) -> list[str]:
     return [_text(item) for item in _field(data, name, list)]
 
@@ -163,12 +178,12 @@ def _text(value: Any) -> str:
 
 
 def _messages(value: Any) -> list[Message]:
-    if not isinstance(value, list) or not value or len(value) > MAX_ROWS:
-        raise BadRequest("a prompt must be a text or a list of messages")
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_TURNS:
+        raise BadRequest(f"a prompt must be a text or a list of messages, at most {MAX_TURNS}")
     turns = []
     for turn in value:
         role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        if role not in {"system", "user", "assistant"}:
+        if not isinstance(role, str) or role not in ROLES:
             raise BadRequest('a message must be {"role": "system" | "user" | "assistant", "content": text}')
         turns.append(Message(role=role, content=_text(content)))
     return turns

@@ -32,7 +32,7 @@ class ServiceLimits:
     wait_s: float = 120.0
     """Seconds that a request waits for its turn before it is told to come again (503)."""
     connections: int = 64
-    """Requests at once; further ones get 503."""
+    """Connections at once; a further one is closed before anything is read from it."""
 
 
 @dataclass
@@ -42,6 +42,7 @@ class ServiceCounts:
     requests: int = 0
     rows: int = 0
     gated: int = 0
+    cut: int = 0
     refused: int = 0
     failed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -125,8 +126,9 @@ class RewardService:
             return 500, {"error": f"scoring failed: {type(error).__name__}"}
         finally:
             self.scoring.release()
-        self.counts.add(requests=1, rows=len(scored), gated=sum(row.gate for row in scored))
-        return 200, write(scored)
+        gated, cut = sum(row.gate for row in scored), sum(row.cut for row in rows)
+        self.counts.add(requests=1, rows=len(scored), gated=gated, cut=cut)
+        return 200, write(scored, rows)
 
 
 def is_loopback(host: str) -> bool:
@@ -153,6 +155,21 @@ class _Server(ThreadingHTTPServer):
         self.service = service
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a slot before there is a thread, so that who has no token cannot take more threads than slots."""
+        if self.service.slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.service.counts.add(refused=1)
+            super().shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Give the slot back; called once for every request that has one."""
+        try:
+            super().shutdown_request(request)
+        finally:
+            self.service.slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event."""
@@ -189,15 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A request for scores."""
         service = self.server.service
-        if not service.slots.acquire(blocking=False):
-            self._reply(503, {"error": "too many requests at once"})
-            return
-        try:
-            if self._allowed() and (body := self._body()) is not None:
-                self._deadline.cancel()
-                self._reply(*service.answer(self.path, body))
-        finally:
-            service.slots.release()
+        if self._allowed() and (body := self._body()) is not None:
+            self._deadline.cancel()
+            self._reply(*service.answer(self.path, body))
 
     def _allowed(self) -> bool:
         token = self.server.service.token

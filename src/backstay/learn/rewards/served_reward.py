@@ -24,12 +24,16 @@ ROWS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Row:
-    """A prompt and a response as tokens; `known` is the prompt's id where it is one of the run's own."""
+    """A prompt and a response as tokens; `known` is the prompt's id where it is one of the run's own.
+
+    `cut` is true where the response was longer, and only its beginning is here.
+    """
 
     prompt: tuple[int, ...]
     response: tuple[int, ...]
     finished: bool
     known: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Alarm:
     first: Monitored | None = None
     probes: list[Probe] = field(default_factory=list)
     streak: dict[str, int] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
 
     def update(self, seen: Monitored, probe: Probe | None) -> dict[str, str]:
         """Take in a round; returns what is over its limit now, in words, by monitor."""
@@ -82,6 +83,7 @@ class Alarm:
             "first": None if self.first is None else vars(self.first),
             "probes": [list(astuple(probe)) for probe in self.probes],
             "streak": self.streak,
+            "history": self.history,
         }
 
     def restore(self, numbers: Mapping[str, Any]) -> None:
@@ -89,6 +91,7 @@ class Alarm:
         self.first = None if numbers["first"] is None else Monitored(**numbers["first"])
         self.probes = [Probe(*pair) for pair in numbers["probes"]]
         self.streak = dict(numbers["streak"])
+        self.history = list(numbers["history"])
 
 
 def _growth(words: str, now: float, first: float, limit: float) -> str:

@@ -15,7 +15,7 @@ def require_trainable(
     members: Sequence[Scorer],
     costs: Sequence[Scorer],
     lessons: Sequence[Lesson],
-    references: Sequence[Sequence[float]] | None,
+    references: Sequence[Sequence[Sequence[float]]] | None,
     settings: PpoSettings,
 ) -> None:
     """Raise UsageError for what cannot be trained."""

@@ -33,6 +33,24 @@ class References:
         return cls(like.new_tensor([[*row, *[float("nan")] * (width - len(row))] for row in filled]))
 
 
+def split_references(
+    given: Sequence[Sequence[Sequence[float]]] | None, prompts: int, trained_on: int, settings: PpoSettings
+) -> tuple[list[list[float]], list[float]]:
+    """Reference scores of each prompt as training sees them, and the mean of those of the members it never sees.
+
+    `given` holds for each prompt, and each reference response, the score of every member; the first `trained_on`
+    members are combined as a response's own scores are. Without any, one reference of 0 a prompt.
+    """
+    if given is None:
+        return [[0.0]] * prompts, [0.0] * prompts
+    seen, unseen = [], []
+    for responses in given:
+        score_M_K = torch.tensor([list(row) for row in responses], dtype=torch.float64).T
+        seen.append(combine(score_M_K[:trained_on], settings.combine, settings.uncertainty_penalty).tolist())
+        unseen.append(float(score_M_K[trained_on:].mean()) if len(score_M_K) > trained_on else 0.0)
+    return seen, unseen
+
+
 def score_all(scorers: Sequence[Scorer], decoder: Decoder, dialogues: Dialogues, branch_B_T_D: Tensor) -> Tensor:
     """Scores `[M, B]` of every scorer; an infinite one becomes NaN, which means that there is none."""
     rows = torch.stack([scorer(decoder, dialogues, branch_B_T_D) for scorer in scorers])

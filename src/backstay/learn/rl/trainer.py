@@ -24,7 +24,7 @@ from backstay.learn.rl.demonstrations import MixedDemonstrations
 from backstay.learn.rl.lagrangian import Multiplier
 from backstay.learn.rl.learning import Learner
 from backstay.learn.rl.requirements import require_trainable
-from backstay.learn.rl.rewards import pessimistic_cost, require_scores
+from backstay.learn.rl.rewards import pessimistic_cost, require_scores, split_references
 from backstay.learn.rl.rollouts import COST, REWARD, Actors, Experience, collect
 from backstay.learn.rl.scorers import Scorer
 from backstay.learn.rl.watch import Gold, Refuses, Watch
@@ -39,9 +39,10 @@ VALUE_WIDTH = 128
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """The trained policy, its critics, and why training ended: `completed`, `kl_budget` or `alarm` with its reasons.
+    """The trained policy, its critics, and why training ended: `completed`, `kl_budget` or `alarm`.
 
-    `kl_nats` is what was measured of the policy that leaves, in nats a response.
+    `kl_nats` is what was measured of the policy that leaves, in nats a response; `alarms` says when the alarm was on
+    and why, also where it only warned.
     """
 
     policy: Adapter
@@ -57,9 +58,10 @@ class PolicyTrainer:
 
     The reference is folded into the weights above the branch, so that the policy's adapter is the only one that runs.
 
-    `references` are scores of reference responses to each prompt (default: one 0). `costs` are needed for a constraint,
-    and `lessons` for mixing in demonstrations. `gold(prompt_index, text, finished)` is a score to watch that training
-    never uses; `refuses(text)` tells a refusal.
+    `references` are every member's scores of reference responses to each prompt (default: one response, all 0). `costs`
+    are needed for a constraint, and `lessons` for mixing in demonstrations. `gold(prompt_index, text, finished)` is a
+    score that no reward contains: it can end training and choose what a rollback goes back to. `refuses(text)` tells a
+    refusal.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class PolicyTrainer:
         shape: ModelSettings,
         settings: PpoSettings,
         folder: RunFolder,
-        references: Sequence[Sequence[float]] | None = None,
+        references: Sequence[Sequence[Sequence[float]]] | None = None,
         costs: Sequence[Scorer] = (),
         lessons: Sequence[Lesson] = (),
         gold: Gold | None = None,
@@ -83,13 +85,13 @@ class PolicyTrainer:
             model, reference = replace(model, decoder=model.decoder.merged(reference)), ()
         require_trainable(model, prompts, members, costs, lessons, references, settings)
         self.model, self.prompts, self.settings, self.folder = model, prompts, settings, folder
-        self.references = list(references) if references is not None else [[0.0]] * len(prompts)
+        held = len(members) - settings.held_out_members
+        self.references, unseen_baseline = split_references(references, len(prompts), held, settings)
         self.random = {"order": torch.Generator().manual_seed(settings.seed)}
         self.random["sampling"] = torch.Generator().manual_seed(settings.seed + 1_000_003)
         order = self.random["order"]
         self.policy = new_adapter(model.decoder, shape, "policy", reference, order)
         self.good = copy.deepcopy(self.policy).requires_grad_(False)
-        held = len(members) - settings.held_out_members
         self.actors = Actors(model, (*reference, self.policy), reference, members[:held], scoring)
         if settings.cost_threshold is not None:
             self.actors = replace(self.actors, costs=costs)
@@ -99,7 +101,7 @@ class PolicyTrainer:
             model,
             settings,
             prompts=len(prompts),
-            references=self.references,
+            unseen_baseline=unseen_baseline,
             held_out=members[held:],
             scoring=scoring,
             gold=gold,
@@ -151,10 +153,10 @@ class PolicyTrainer:
         back = ends and self.settings.on_alarm == "rollback"
         self.folder.metrics(row | _step_means(steps) | ({"rolled_back": 1.0} if back else {}))
         if back:
-            return self._rolled_back("alarm", update, reasons)
+            return self._rolled_back("alarm", update)
         if ends or update == self.settings.updates:
             reason = "alarm" if ends else "completed"
-            return PolicyResult(self.policy, self.critics, reason, update, experience.kl_nats, tuple(reasons))
+            return self._result(reason, update, experience.kl_nats)
         self._adapt(experience)
         self.folder.timing({"update": update, "rollout_s": sampled - started, "learn_s": time.perf_counter() - sampled})
         if (update + 1) % self.settings.checkpoint_every == 0:
@@ -166,9 +168,12 @@ class PolicyTrainer:
         cost = {} if self.multiplier is None else {"multiplier": self.multiplier.value}
         return {"kl_coefficient": self.kl_coefficient, **cost}
 
-    def _rolled_back(self, reason: str, update: int, why: Sequence[str] = ()) -> PolicyResult:
+    def _rolled_back(self, reason: str, update: int) -> PolicyResult:
         self.policy.load_state_dict(self.good.state_dict())
-        return PolicyResult(self.policy, self.critics, reason, update, self.good_kl, tuple(why))
+        return self._result(reason, update, self.good_kl)
+
+    def _result(self, reason: str, update: int, kl_nats: float) -> PolicyResult:
+        return PolicyResult(self.policy, self.critics, reason, update, kl_nats, tuple(self.watch.alarm.history))
 
     def _new_critics(self, generator: torch.Generator) -> dict[str, nn.Module]:
         if not ALGORITHMS[self.settings.algorithm].critic:

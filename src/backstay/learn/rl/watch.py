@@ -32,8 +32,8 @@ Row = dict[str, Any]
 class Watch:
     """Looks at every round and changes nothing but the alarm's memory.
 
-    `gold(prompt_index, text, finished)` is a score that training never uses; without one the mean of `held_out`
-    members takes its place, above the mean `references` of the prompt.
+    `gold(prompt_index, text, finished)` is a score that no reward contains; without one the mean of `held_out` members
+    takes its place, less `unseen_baseline` of the prompt.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Watch:
         settings: PpoSettings,
         *,
         prompts: int,
-        references: Sequence[Sequence[float]],
+        unseen_baseline: Sequence[float],
         held_out: Sequence[Scorer],
         scoring: Decoder,
         gold: Gold | None,
         refuses: Refuses | None,
     ) -> None:
-        self.model, self.settings, self.references = model, settings, references
+        self.model, self.settings, self.unseen_baseline = model, settings, unseen_baseline
         self.held_out, self.scoring, self.gold, self.refuses = held_out, scoring, gold, refuses
         self.last = Compared((), (), None)
         self.novelty = Novelty(settings.episodes, RESPONSE_PARTS * model.decoder.hidden_size)
@@ -100,6 +100,8 @@ class Watch:
         )
         over = self.alarm.update(seen, probe)
         reasons = self.alarm.reasons(over)
+        if reasons:
+            self.alarm.history.append(f"after update {update}: {'; '.join(reasons)}")
         row |= {"over": ", ".join(sorted(over)), "alarm": "; ".join(reasons)}
         return over, reasons
 
@@ -150,15 +152,19 @@ class Watch:
         finished = experience.rollout.finished_B.tolist()
         if self.gold is not None:
             gold = [self.gold(i, text, end) for i, text, end in zip(chosen, texts, finished, strict=True)]
-            return Compared(chosen, proxy, gold)
-        return Compared(chosen, proxy, self._unseen_scores(chosen, experience) if self.held_out else None)
+        elif self.held_out:
+            gold = self._unseen_scores(chosen, experience)
+        else:
+            return Compared(chosen, proxy, None)
+        both = [math.nan if math.isnan(p) else g for p, g in zip(proxy, gold, strict=True)]
+        return Compared(chosen, proxy, both)
 
     @torch.no_grad()
     def _unseen_scores(self, chosen: Sequence[int], experience: Experience) -> list[float]:
         dialogues = experience.rollout.dialogues
         branch = branch_under(self.scoring, dialogues, experience.rollout.branch_B_T_D, ())
         scores = torch.stack([member(self.scoring, dialogues, branch) for member in self.held_out]).mean(0)
-        above = scores.new_tensor([mean(self.references[index]) for index in chosen])
+        above = scores.new_tensor([self.unseen_baseline[index] for index in chosen])
         found: list[float] = (scores - above).tolist()
         return found
 

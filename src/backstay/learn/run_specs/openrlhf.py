@@ -2,7 +2,8 @@
 
 import math
 
-from backstay.learn.run_specs.spec import NEVER, Facts, Missing, RunSpec, SpecWriter, common_gaps
+from backstay.learn.run_specs.gaps import common_gaps
+from backstay.learn.run_specs.spec import NEVER, Facts, Missing, RunSpec, SpecWriter
 
 OPENRLHF_VERSION = "0.11.2"
 ESTIMATORS = {"ppo": "gae", "rloo": "rloo", "grpo": "group_norm", "reinforce++": "reinforce"}

@@ -2,7 +2,8 @@
 
 import math
 
-from backstay.learn.run_specs.spec import NEVER, Facts, Missing, RunSpec, SpecWriter, common_gaps
+from backstay.learn.run_specs.gaps import common_gaps
+from backstay.learn.run_specs.spec import NEVER, Facts, Missing, RunSpec, SpecWriter
 
 VERL_VERSION = "0.9.1"
 ESTIMATORS = {"ppo": "gae", "rloo": "rloo", "grpo": "grpo", "reinforce++": "reinforce_plus_plus"}

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backstay.errors import UsageError
+from backstay.learn.lessons import Comparison
 from backstay.learn.models.adapters import save_adapter
 from backstay.learn.models.language_model import LanguageModel
-from backstay.learn.preference import Preference, PreferenceTrainer
+from backstay.learn.preference import PreferenceTrainer
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.pipeline.stages.base_model import load_base, load_policy, prompt_tokens, to_tokens
+from backstay.pipeline.stages.base_model import load_base, load_policy, prompt_tokens, to_tokens, usable
 from backstay.records import Pair, Prompt, Response
 from backstay.storage import read_records
 
@@ -20,7 +21,7 @@ class Material:
     prompts: list[list[int]]
     responses: list[list[int]]
     prompt_of: list[int]
-    pairs: list[Preference]
+    pairs: list[Comparison]
     cut: int
     empty: int
 
@@ -71,7 +72,8 @@ def gather(context: StageContext, model: LanguageModel) -> Material:
     train = [p for p in read_records(rate / "prompts.jsonl", Prompt) if p.split == "train"]
     kept, tokens = prompt_tokens(model, train, context.say)
     index_of = {prompt.id: index for index, prompt in enumerate(kept)}
-    pairs = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if _usable(p, index_of)]
+    screened = read_records(context.inputs["screen"] / "pairs.jsonl", Pair)
+    pairs = [p for p in screened if usable(p) and p.prompt_id in index_of]
     wanted = {response for pair in pairs for response in (pair.a, pair.b)}
     responses = [r for r in read_records(rate / "responses.jsonl", Response) if r.id in wanted]
     encoded, cut = to_tokens(model, responses, context.recipe.dpo.max_response_tokens)
@@ -82,10 +84,6 @@ def gather(context: StageContext, model: LanguageModel) -> Material:
             "no accepted pair is left to learn from", cure="collect more judgments, or look at `backstay quarantine ls`"
         )
     return _material(whole, responses, spoken, tokens, index_of, cut, len(pairs) - len(whole))
-
-
-def _usable(pair: Pair, index_of: dict[str, int]) -> bool:
-    return pair.status in ("accepted", "released") and pair.weight > 0 and pair.prompt_id in index_of
 
 
 def _material(
@@ -104,7 +102,7 @@ def _material(
         prompts=prompts,
         responses=[spoken[response.id] for response in rows],
         prompt_of=[index_of[response.prompt_id] for response in rows],
-        pairs=[Preference(row_of[p.a], row_of[p.b], p.p_a, p.weight) for p in pairs],
+        pairs=[Comparison(row_of[p.a], row_of[p.b], p.p_a, p.weight) for p in pairs],
         cut=cut,
         empty=empty,
     )

@@ -1,6 +1,6 @@
 """Reward: an ensemble on accepted pairs, measured on prompts that it never saw, and the cost model."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,18 @@ from backstay.learn.cost_model import cost_lessons, train_cost_ensemble
 from backstay.learn.decoding import sample
 from backstay.learn.length_bias import length_slope, log_length
 from backstay.learn.models.language_model import LanguageModel
+from backstay.learn.rater_evidence import HarmLabel
 from backstay.learn.reward import score_rows, train_members
 from backstay.learn.scalar_models import RewardMember, normalise, save_member, scale
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.pipeline.stages.base_model import batch_generator, load_base, load_policy, prompt_tokens, to_tokens
+from backstay.pipeline.stages.base_model import (
+    batch_generator,
+    load_base,
+    load_policy,
+    prompt_tokens,
+    to_tokens,
+    usable,
+)
 from backstay.pipeline.stages.reward_lessons import Judged, Material, Teaching, harm_of_rows
 from backstay.pipeline.stages.reward_measures import (
     calibration,
@@ -46,11 +54,12 @@ def run(context: StageContext) -> Summary:
     held = heldout_prompts(material, settings.heldout_share, settings.seed)
     test = _tested(material, held)
     curricula = teaching.curricula(held)
-    if not curricula[0] or not test:
+    if not test:
         raise UsageError(
-            f"{len(curricula[0])} pairs to train on and {len(test)} to test on are too few",
+            f"no pair of the {len(held)} held-out prompts has a label with a side, so there is none to measure on",
             cure="collect more judgments, or look at `backstay quarantine ls`",
         )
+    harm = harm_of_rows(material, judged, held) if settings.cost_members else {}
     count = len(curricula[0]) if teaching.bootstrap else sum(map(len, curricula))
     context.say(f"{count} pairs to learn from, {len(test)} pairs of {len(held)} held-out prompts to measure on")
     members = train_members(material.rows, curricula, settings, context.folder, bootstrap=teaching.bootstrap)
@@ -63,7 +72,6 @@ def run(context: StageContext) -> Summary:
         length["slopes"] = [float(member.slope) for member in members]
     measured = measure(material, raw, test)
     normalisation = _normalise(context, model, material, members, raw, held)
-    scores = _normalised(members, raw)
     report = {
         "members": len(members),
         "heldout": measured,
@@ -73,10 +81,9 @@ def run(context: StageContext) -> Summary:
         "length": length,
         "normalisation": normalisation,
         "folds": _cross_validate(context, material, teaching) if settings.folds else None,
-        "prompt_baselines": prompt_baselines(material, scores),
-        "prompt_reference_scores": prompt_reference_scores(material, scores),
+        "prompt_reference_scores": prompt_reference_scores(material, _normalised(members, raw)),
         "teaching": teaching.facts(curricula),
-        "cost": _cost(context, model, material, judged, held) if settings.cost_members else None,
+        "cost": _cost(context, model, material, harm, held) if settings.cost_members else None,
         "train_pairs": count,
         "responses_cut": material.cut,
     }
@@ -106,25 +113,21 @@ def _summary(report: dict[str, Any]) -> Summary:
 def gather(context: StageContext, model: LanguageModel) -> Material:
     """Everything that rate and screen left for training: pairs of train prompts that are accepted or released."""
     rate, settings = context.inputs["rate"], context.recipe.reward
-    usable = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if _usable(p)]
+    found = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if usable(p)]
     train = {p.id: p for p in read_records(rate / "prompts.jsonl", Prompt) if p.split == "train"}
     kept, tokens = prompt_tokens(model, list(train.values()), context.say)
     index_of = {prompt.id: index for index, prompt in enumerate(kept)}
-    usable = [p for p in usable if p.prompt_id in index_of]
-    wanted = {response for pair in usable for response in (pair.a, pair.b)}
+    found = [p for p in found if p.prompt_id in index_of]
+    wanted = {response for pair in found for response in (pair.a, pair.b)}
     responses = [r for r in read_records(rate / "responses.jsonl", Response) if r.id in wanted]
     encoded, cut = to_tokens(model, responses, settings.max_response_tokens)
     rows = BranchStates(model, tokens, encoded, [index_of[r.prompt_id] for r in responses])
     rows.notify = context.say
-    harmless = [p for p in usable if settings.cost_members and p.dimension == "harmless"]
-    pairs = [p for p in usable if not (settings.cost_members and p.dimension == "harmless")]
+    harmless = [p for p in found if settings.cost_members and p.dimension == "harmless"]
+    pairs = [p for p in found if not (settings.cost_members and p.dimension == "harmless")]
     material = Material(kept, responses, rows, pairs, [], cut, harmless)
     material.comparisons.extend(material.comparison(pair) for pair in pairs)
     return material
-
-
-def _usable(pair: Pair) -> bool:
-    return pair.status in ("accepted", "released") and pair.weight > 0
 
 
 def heldout_prompts(material: Material, share: float, seed: int) -> set[str]:
@@ -166,27 +169,21 @@ def _normalise(
     return {"responses": count, "mean": float(scores.mean()), "std": float(scores.mean(0).std(unbiased=False))}
 
 
-def _normalised(members: Sequence[RewardMember], raw_M_N: Tensor) -> list[float]:
-    """The ensemble's mean score of every row, on the scale of its members."""
+def _normalised(members: Sequence[RewardMember], raw_M_N: Tensor) -> list[list[float]]:
+    """Each member's score of every row, `[N, M]`, on the scale of the ensemble."""
     gain = torch.stack([member.gain for member in members])[:, None]
     bias = torch.stack([member.bias for member in members])[:, None]
-    scores: list[float] = (gain * raw_M_N + bias).mean(0).tolist()
+    scores: list[list[float]] = (gain * raw_M_N + bias).T.tolist()
     return scores
 
 
-def prompt_baselines(material: Material, scores: Sequence[float]) -> dict[str, float]:
-    """Mean normalised score of each prompt's rated responses; PPO's reward is what a response scores above it."""
-    found: dict[str, list[float]] = {}
-    for response, score in zip(material.responses, scores, strict=True):
-        found.setdefault(response.prompt_id, []).append(score)
-    return {prompt: sum(values) / len(values) for prompt, values in found.items()}
-
-
-def prompt_reference_scores(material: Material, scores: Sequence[float]) -> dict[str, list[float]]:
-    """Normalised scores of each prompt's responses of the SFT policy; of all rated ones where it gave none."""
-    every: dict[str, list[float]] = {}
-    sft: dict[str, list[float]] = {}
-    for response, score in zip(material.responses, scores, strict=True):
+def prompt_reference_scores(
+    material: Material, scores_N_M: Sequence[Sequence[float]]
+) -> dict[str, list[Sequence[float]]]:
+    """All members' scores of each prompt's responses of the SFT policy; of all rated ones where it gave none."""
+    every: dict[str, list[Sequence[float]]] = {}
+    sft: dict[str, list[Sequence[float]]] = {}
+    for response, score in zip(material.responses, scores_N_M, strict=True):
         every.setdefault(response.prompt_id, []).append(score)
         if response.policy == "sft":
             sft.setdefault(response.prompt_id, []).append(score)
@@ -234,10 +231,9 @@ def _cross_validate(context: StageContext, material: Material, teaching: Teachin
 
 
 def _cost(
-    context: StageContext, model: LanguageModel, material: Material, judged: Judged, held: set[str]
+    context: StageContext, model: LanguageModel, material: Material, harm: Mapping[int, HarmLabel], held: set[str]
 ) -> dict[str, Any]:
     """Train the cost model, write it, and measure its sign on held-out prompts."""
-    harm = harm_of_rows(material, judged)
     seen = {row: label for row, label in harm.items() if material.responses[row].prompt_id not in held}
     unseen = [row for row in sorted(harm) if row not in seen]
     safer = [material.comparison(pair) for pair in material.harmless if pair.prompt_id not in held]

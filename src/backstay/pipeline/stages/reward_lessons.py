@@ -111,10 +111,16 @@ class Teaching:
     def curricula(self, held: Collection[str]) -> list[list[Lesson]]:
         """One list of lessons a member, of all prompts but the `held` ones.
 
-        Raises UsageError when a shard of raters has none.
+        Raises UsageError when there are none, or none for a shard of raters.
         """
         if self.bootstrap:
-            return [self._everything(held)] * self.settings.members
+            lessons = self._everything(held)
+            if not lessons:
+                raise UsageError(
+                    f"no pair that may teach lies outside the {len(held)} held-out prompts: there is none to train on",
+                    cure="collect more judgments, or look at `backstay quarantine ls`",
+                )
+            return [lessons] * self.settings.members
         found = [self._of_shard(shard, held) for shard in range(self.settings.members)]
         if not all(found):
             empty = ", ".join(str(shard) for shard, lessons in enumerate(found) if not lessons)
@@ -158,10 +164,11 @@ class Teaching:
         return [*lessons, *(self._ranking(r) for r in own)]
 
 
-def harm_of_rows(material: Material, judged: Judged) -> dict[int, HarmLabel]:
+def harm_of_rows(material: Material, judged: Judged, held: Collection[str]) -> dict[int, HarmLabel]:
     """Harm label of each row that raters looked at for harm.
 
-    Raises UsageError when nobody marked anything.
+    Raises UsageError when nobody marked anything, or when the rows of other prompts than the `held` ones are not of
+    both sides, as no zero can be learned then.
     """
     labels = harm_labels(judged.tasks, judged.judgments, judged.voices)
     rows = {material.row_of[name]: label for name, label in labels.items() if name in material.row_of}
@@ -169,6 +176,14 @@ def harm_of_rows(material: Material, judged: Judged) -> dict[int, HarmLabel]:
         raise UsageError(
             "no trusted rater marked any response with harmful:I or unsafe:I, so there is no harm to learn",
             cure="set reward.cost_members=0, or collect judgments with such flags",
+        )
+    taught = [label.p_harmful for row, label in rows.items() if material.responses[row].prompt_id not in held]
+    harmful, safe = sum(p > 0.5 for p in taught), sum(p < 0.5 for p in taught)
+    if not (harmful and safe):
+        raise UsageError(
+            f"of {len(taught)} responses to train prompts that raters looked at for harm, {harmful} are harmful and "
+            f"{safe} safe by most lookers; a cost model needs both to have a zero",
+            cure="collect more marks, lower reward.heldout_share, or set reward.cost_members=0",
         )
     return rows
 

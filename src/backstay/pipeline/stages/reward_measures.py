@@ -30,7 +30,7 @@ def measure(material: Material, raw_M_N: Tensor, test: Sequence[int]) -> dict[st
     """Accuracy, calibration and spread on held-out pairs; raw scores are on the Bradley-Terry scale."""
     lead = leads(material, raw_M_N, test)
     label = labels(material, test)
-    confidence, right = fold_preferences(1 / (1 + np.exp(-lead.mean(0))), label)
+    confidence, right = fold_preferences(expit(lead.mean(0)), label)
     hits = hits_of(lead.mean(0), label)
     return {
         "pairs": len(test),
@@ -89,21 +89,20 @@ def calibration(material: Material, raw_M_N: Tensor, test: Sequence[int], seed: 
     """
     lead, label = leads(material, raw_M_N, test).mean(0), labels(material, test)
     prompts = [material.pairs[i].prompt_id for i in test]
-    before = expit(lead)
-    after, folds = cross_fitted(lead, label, prompts, folds=CALIBRATION_FOLDS, seed=seed)
+    scaled, folds = cross_fitted(lead, label, prompts, folds=CALIBRATION_FOLDS, seed=seed)
     fitted = folds > 0
     return {
         "temperature": fit_temperature(lead, label) if fitted else None,
         "folds": folds,
-        "ece_before": _ece(before, label),
-        "ece_after": _ece(after, label) if fitted else None,
+        "ece_before": _ece(lead, label),
+        "ece_after": _ece(scaled, label) if fitted else None,
         "log_loss_before": log_loss(lead, label),
-        "log_loss_after": log_loss(np.log(after) - np.log1p(-after), label) if fitted else None,
+        "log_loss_after": log_loss(scaled, label) if fitted else None,
     }
 
 
-def _ece(probability: Floats, label: Floats) -> float:
-    return expected_calibration_error(*fold_preferences(probability, label), low=0.5)
+def _ece(lead: Floats, label: Floats) -> float:
+    return expected_calibration_error(*fold_preferences(expit(lead), label), low=0.5)
 
 
 def slices(material: Material, raw_M_N: Tensor, test: Sequence[int], judged: Judged) -> dict[str, Any]:
