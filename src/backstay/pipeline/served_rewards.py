@@ -11,13 +11,13 @@ import torch
 from safetensors import safe_open
 
 from backstay.errors import UsageError
-from backstay.learn.ensembles import combine
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.models.load import load_model
 from backstay.learn.ppo_settings import PpoSettings
 from backstay.learn.reward_settings import RewardSettings
 from backstay.learn.rewards.reward_requests import Reader
 from backstay.learn.rewards.served_reward import Row, ServedReward
+from backstay.learn.rl.rewards import split_references
 from backstay.learn.settings import ModelSettings
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
@@ -82,14 +82,15 @@ def load_served(project: Project, run: Run, say: Say, *, calibration: int = 256,
     ancestry = Ancestry.of(project, run)
     settings: PpoSettings = settings_of(run, "ppo", PpoSettings)
     model = load_model(settings_of(ancestry.reward, "model", ModelSettings))
-    members = load_ensemble(model, ancestry.reward.path)
+    ensemble = load_ensemble(model, ancestry.reward.path)
+    members = ensemble[: len(ensemble) - settings.held_out_members]
     costs = load_costs(model, ancestry.reward.path)
     reward = ServedReward(
         model,
         members,
         costs=costs,
         settings=settings,
-        references=_references(ancestry.reward, settings),
+        references=_references(ancestry.reward, len(members), settings),
         price=last_multiplier(run.path) if price is None else price,
     )
     reader = Reader(model, _prompts(model, prompts_of(project, ancestry.rate)), settings.max_new_tokens)
@@ -110,8 +111,8 @@ def last_multiplier(run: Path) -> float:
     return float(values[-1]) if values else 0.0
 
 
-def _references(reward: Run, settings: PpoSettings) -> dict[str, Sequence[float]]:
-    """Scores of each prompt's reference responses, of all members by the rule that combines those of a response.
+def _references(reward: Run, trained_on: int, settings: PpoSettings) -> dict[str, Sequence[float]]:
+    """Scores of each prompt's reference responses, as training saw them.
 
     Raises UsageError for a run that was made before the scores of single members were kept.
     """
@@ -121,8 +122,8 @@ def _references(reward: Run, settings: PpoSettings) -> dict[str, Sequence[float]
             f"reward.json of {reward.name} has no reference scores of single members: an older version wrote it",
             cure="train the reward again with `backstay run --until reward`",
         )
-    rule, penalty = settings.combine, settings.uncertainty_penalty
-    return {name: combine(torch.tensor(rows).T, rule, penalty).tolist() for name, rows in found.items()}
+    scores, _ = split_references(list(found.values()), len(found), trained_on, settings)
+    return dict(zip(found, scores, strict=True))
 
 
 def prompts_of(project: Project, rate: Run) -> list[Prompt]:

@@ -82,8 +82,7 @@ def preferred_responses(rate: Path, screen: Path) -> list[Demonstration]:
     chosen: dict[str, Demonstration] = {}
     for pair in read_records(screen / "pairs.jsonl", Pair):
         prompt = prompts[pair.prompt_id]
-        usable = pair.status in ("accepted", "released") and pair.weight > 0 and pair.p_a != PREFERRED
-        if usable and prompt.split == "train":
+        if pair.may_teach and pair.p_a != PREFERRED and prompt.split == "train":
             response = responses[pair.a if pair.p_a > PREFERRED else pair.b]
             demonstration = Demonstration(prompt=prompt, text=response.text, source=f"preferred in {pair.id}")
             chosen.setdefault(response.id, demonstration)

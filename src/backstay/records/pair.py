@@ -49,6 +49,11 @@ class Pair(Record):
     status: PairStatus = "aggregated"
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def may_teach(self) -> bool:
+        """Whether a model may learn from it: screening let it pass, or a person released it, and it has weight."""
+        return self.status in ("accepted", "released") and self.weight > 0
+
 
 class RaterTrust(Record):
     """What aggregation believes of one rater.

@@ -124,7 +124,7 @@ def test_no_setting_is_dropped_in_silence(spec: Any) -> None:
     missing = {gap.setting.removeprefix("ppo.") for one in made for gap in one.missing if "ppo." in gap.setting}
     assert carried | missing | BY_SERVICE | LOCAL_ONLY == set(PpoSettings.model_fields)
     assert not LOCAL_ONLY & (carried | missing) and not BY_SERVICE & carried
-    assert {"decay", "critic", "max_failed_share", "held_out_members", "alarm_spread", "reward"} <= missing - carried
+    assert {"decay", "critic", "max_failed_share", "alarm_spread", "reward"} <= missing - carried
 
 
 @pytest.mark.parametrize("spec", [verl_spec, openrlhf_spec])

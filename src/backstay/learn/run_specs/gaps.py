@@ -3,7 +3,9 @@
 from backstay.learn.rewards.reward_address import without_secrets
 from backstay.learn.run_specs.spec import Facts, Missing
 
-BY_SERVICE = frozenset({"combine", "uncertainty_penalty", "shaping", "reward_clip", "no_eos_penalty"})
+BY_SERVICE = frozenset(
+    {"combine", "uncertainty_penalty", "shaping", "reward_clip", "no_eos_penalty", "held_out_members"}
+)
 """Settings of ppo that the reward service applies before a score leaves it."""
 LOCAL_ONLY = frozenset({"checkpoint_every", "reward_token_variable", "reward_timeout_s"})
 """Settings of ppo that say how a run is carried out here, and change nothing of what is learned."""
@@ -80,9 +82,6 @@ def _reward(facts: Facts) -> list[Missing]:
     if settings.reward != "ensemble":
         what = "the service serves the ensemble of the reward stage, not this reward"
         found.append(_gap(facts, "ppo.reward", what))
-    if settings.held_out_members:
-        what = "none is held out: the service scores with every member, those kept from training here among them"
-        found.append(_gap(facts, "ppo.held_out_members", what))
     if settings.max_failed_share < 1:
         found.append(_gap(facts, "ppo.max_failed_share", FAILURES))
     return found

@@ -14,7 +14,7 @@ from backstay.learn.models.load import load_model
 from backstay.learn.scalar_models import RewardMember, load_member
 from backstay.learn.trained_policies import run_adapter
 from backstay.pipeline.recipe import Recipe
-from backstay.records import Pair, Prompt, Response
+from backstay.records import Prompt, Response
 
 
 def load_base(recipe: Recipe, say: Callable[[str], None]) -> LanguageModel:
@@ -44,11 +44,6 @@ def load_costs(model: LanguageModel, run: Path) -> list[RewardMember]:
 def _members(model: LanguageModel, folder: Path) -> list[RewardMember]:
     folders = sorted(folder.glob("member-*"), key=lambda path: int(path.name.removeprefix("member-")))
     return [load_member(model.decoder, member, digest=model.digest) for member in folders]
-
-
-def usable(pair: Pair) -> bool:
-    """Whether a pair may teach: screening accepted it or a person released it, and it has weight."""
-    return pair.status in ("accepted", "released") and pair.weight > 0
 
 
 def prompt_tokens(

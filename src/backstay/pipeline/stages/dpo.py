@@ -9,7 +9,7 @@ from backstay.learn.models.adapters import save_adapter
 from backstay.learn.models.language_model import LanguageModel
 from backstay.learn.preference import PreferenceTrainer
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.pipeline.stages.base_model import load_base, load_policy, prompt_tokens, to_tokens, usable
+from backstay.pipeline.stages.base_model import load_base, load_policy, prompt_tokens, to_tokens
 from backstay.records import Pair, Prompt, Response
 from backstay.storage import read_records
 
@@ -73,7 +73,7 @@ def gather(context: StageContext, model: LanguageModel) -> Material:
     kept, tokens = prompt_tokens(model, train, context.say)
     index_of = {prompt.id: index for index, prompt in enumerate(kept)}
     screened = read_records(context.inputs["screen"] / "pairs.jsonl", Pair)
-    pairs = [p for p in screened if usable(p) and p.prompt_id in index_of]
+    pairs = [p for p in screened if p.may_teach and p.prompt_id in index_of]
     wanted = {response for pair in pairs for response in (pair.a, pair.b)}
     responses = [r for r in read_records(rate / "responses.jsonl", Response) if r.id in wanted]
     encoded, cut = to_tokens(model, responses, context.recipe.dpo.max_response_tokens)

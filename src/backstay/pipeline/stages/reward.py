@@ -25,7 +25,6 @@ from backstay.pipeline.stages.base_model import (
     load_policy,
     prompt_tokens,
     to_tokens,
-    usable,
 )
 from backstay.pipeline.stages.reward_lessons import Judged, Material, Teaching, harm_of_rows
 from backstay.pipeline.stages.reward_measures import (
@@ -113,7 +112,7 @@ def _summary(report: dict[str, Any]) -> Summary:
 def gather(context: StageContext, model: LanguageModel) -> Material:
     """Everything that rate and screen left for training: pairs of train prompts that are accepted or released."""
     rate, settings = context.inputs["rate"], context.recipe.reward
-    found = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if usable(p)]
+    found = [p for p in read_records(context.inputs["screen"] / "pairs.jsonl", Pair) if p.may_teach]
     train = {p.id: p for p in read_records(rate / "prompts.jsonl", Prompt) if p.split == "train"}
     kept, tokens = prompt_tokens(model, list(train.values()), context.say)
     index_of = {prompt.id: index for index, prompt in enumerate(kept)}
