@@ -151,8 +151,7 @@ def overoptimisation(found: Found) -> str:
     told = (
         f"Synthetic throughout; {found['seeds']} seeds, mean and 95 % interval, in deviations of gold under the base "
         f"policy. A run fell when gold lost a tenth of its peak. Reward models are right on "
-        f"{spread(accuracy['single'])} (one) and {spread(accuracy['ensemble'])} (ensemble) of clean comparisons. "
-        f"Took {found['wall_s']:.0f} s."
+        f"{spread(accuracy['single'])} (one) and {spread(accuracy['ensemble'])} (ensemble) of clean comparisons."
     )
     return f"## Over-optimisation in small\n\n{rows(head, *lines)}\n\n{told}"
 
@@ -160,7 +159,7 @@ def overoptimisation(found: Found) -> str:
 def lagrangian(found: Found) -> str:
     """Thresholds held, and what is gained over fixed mixtures."""
     lines = [
-        (f"{threshold}", spread(cost), f"{miss:.1%}", f"{held} of {found['seeds']}", spread(reward), spread(gain))
+        (f"{threshold}", spread(cost, 3), f"{miss:.1%}", f"{held} of {found['seeds']}", spread(reward), spread(gain, 3))
         for threshold, cost, miss, held, reward, gain in zip(
             found["thresholds"],
             found["cost"],
