@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import t as student
+from seed_interval import interval
 
 from backstay.pipeline.manifest import read_manifest
 from backstay.pipeline.project import Project
@@ -82,13 +81,6 @@ def work(project: Path, jobs: list[tuple[str, int]]) -> list[dict[str, Any]]:
         rows.append(measure(project, name, seed))
         print(json.dumps(rows[-1], sort_keys=True), file=sys.stderr, flush=True)
     return rows
-
-
-def interval(values: list[float]) -> list[float]:
-    """Mean and 95 % Student interval over seeds."""
-    mean = float(np.mean(values))
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5) if values[1:] else 0
-    return [round(mean, 3), round(mean - half, 3), round(mean + half, 3)]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from scipy.stats import t
+from seed_interval import interval
 from small_world import LENGTH, SPECIAL, SYMBOLS, SmallWorld
 from torch import Tensor
 
@@ -120,13 +120,6 @@ def frontier(seed: int) -> dict[str, Any]:
         "excess": [(found - wanted) / wanted for (found, _), wanted in zip(bound, THRESHOLDS, strict=True)],
         "gain": [reward - float(np.interp(found, costs, rewards)) for found, reward in bound],
     }
-
-
-def interval(values: list[float]) -> list[float]:
-    """Mean and 95 % Student interval over seeds."""
-    mean = float(np.mean(values))
-    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5) if values[1:] else 0.0
-    return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
 
 
 def main() -> None:
