@@ -2,8 +2,9 @@
 
 from backstay.aggregate.aggregation import Aggregation, aggregate
 from backstay.aggregate.agreement import Interval, alpha_interval, krippendorff_alpha, pairwise_agreement, value_counts
+from backstay.aggregate.columns import VoteColumns, columns_of
 from backstay.aggregate.majority import majority_share
-from backstay.aggregate.reliability import Fit, fit_reliability
+from backstay.aggregate.reliability import Fit, fit_columns, fit_reliability
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.votes import Item, Votes, collect_votes
 
@@ -13,10 +14,13 @@ __all__ = [
     "Fit",
     "Interval",
     "Item",
+    "VoteColumns",
     "Votes",
     "aggregate",
     "alpha_interval",
     "collect_votes",
+    "columns_of",
+    "fit_columns",
     "fit_reliability",
     "krippendorff_alpha",
     "majority_share",

@@ -1,20 +1,21 @@
 """The entry of the aggregate stage: tasks and judgments in, pairs and trust out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backstay.aggregate.calibration import cooled, fit_temperature, held_out
-from backstay.aggregate.evidence import dispute, pair_weight, tie_share
+from backstay.aggregate.evidence import dispute, pair_weight, tie_share, voice
+from backstay.aggregate.fitted import Fitted, fit_votes, settled_gold
 from backstay.aggregate.majority import majority_share
-from backstay.aggregate.reliability import Fit, fit_reliability
+from backstay.aggregate.rater_reports import rater_trust
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.summary import summarise
-from backstay.aggregate.trust import rater_trust
 from backstay.aggregate.votes import Floats, Votes, collect_votes, tally
-from backstay.records import Judgment, Pair, RaterTrust, Task, content_hash, content_id
+from backstay.records import Audit, Judgment, Pair, RaterTrust, Task, content_hash, content_id
 
 
 @dataclass(frozen=True)
@@ -27,37 +28,53 @@ class Aggregation:
 
 
 def aggregate(
-    tasks: Iterable[Task], judgments: Iterable[Judgment], settings: AggregateSettings | None = None
+    tasks: Iterable[Task],
+    judgments: Iterable[Judgment],
+    settings: AggregateSettings | None = None,
+    *,
+    topics: Mapping[str, str] | None = None,
+    audits: Iterable[Audit] = (),
 ) -> Aggregation:
     """Aggregate judgments into one pair for each two responses that were compared or have a gold answer.
 
-    Deterministic in its arguments. Input that cannot be used is counted in `summary["dropped"]`, never an error.
+    `topics` names the topic of prompts, by id; `audits` are answers of trusted people to pairs that were drawn for
+    them. Deterministic in its arguments. Input that cannot be used is counted in `summary["dropped"]`, never an error.
     """
     settings = settings or AggregateSettings()
-    votes = collect_votes(tasks, judgments)
-    fit = fit_reliability(votes, votes.gold, settings)
-    checked = held_out(votes, settings)
+    votes, audited = _collected(tasks, judgments, audits)
+    fitted = fit_votes(votes, audited, topics or {}, settings)
+    checked = held_out(votes, fitted)
     enough = checked.gold.size >= settings.min_calibration_items
     temperature = fit_temperature(checked.log_odds, checked.gold) if enough else 1.0
-    trust = rater_trust(votes, fit, votes.gold, settings)
-    reliability = reliability_p_a(votes, fit, temperature, settings)
+    trust = rater_trust(votes, fitted)
+    reliability = reliability_p_a(votes, fitted, temperature)
     chosen = reliability if settings.algorithm == "reliability" else majority_share(votes)
-    pairs = _pairs(votes, chosen, fit, settings)
-    return Aggregation(pairs, trust, summarise(votes, fit, checked, temperature, reliability, trust, settings))
+    pairs = _pairs(votes, chosen, fitted)
+    return Aggregation(pairs, trust, summarise(votes, fitted, checked, temperature, reliability, trust))
 
 
-def reliability_p_a(votes: Votes, fit: Fit, temperature: float, settings: AggregateSettings) -> Floats:
+def _collected(
+    tasks: Iterable[Task], judgments: Iterable[Judgment], audits: Iterable[Audit]
+) -> tuple[Votes, NDArray[np.bool_]]:
+    votes = collect_votes(tasks, judgments)
+    gold, audited, unknown = settled_gold(votes, {audit.pair: audit.winner for audit in audits})
+    dropped = votes.dropped | ({"audit_of_unknown_pair": unknown} if unknown else {})
+    return replace(votes, gold=gold, dropped=dropped), audited
+
+
+def reliability_p_a(votes: Votes, fitted: Fitted, temperature: float) -> Floats:
     """Probability of a for I items: cooled posterior, drawn to one half by the share of ties; gold as settled."""
-    p_a = cooled(fit.log_odds, temperature, settings.max_log_odds)
-    ties = tie_share(votes, fit)
+    settings = fitted.settings
+    p_a = cooled(fitted.fit.log_odds, temperature, settings.max_log_odds)
+    ties = tie_share(votes, voice(votes, fitted))
     p_a = (1.0 - ties) * p_a + ties * 0.5
     settled = np.where(votes.gold > 0.5, settings.gold_confidence, 1.0 - settings.gold_confidence)
     return np.where(np.isnan(votes.gold), p_a, settled)
 
 
-def _pairs(votes: Votes, p_a: Floats, fit: Fit, settings: AggregateSettings) -> list[Pair]:
-    weight = pair_weight(votes, fit, settings)
-    disputed = dispute(votes, fit)
+def _pairs(votes: Votes, p_a: Floats, fitted: Fitted) -> list[Pair]:
+    weight = pair_weight(votes, fitted)
+    disputed = dispute(votes, voice(votes, fitted))
     count = np.bincount(votes.item, minlength=votes.n_items)
     both_bad = tally(votes.item, votes.both_bad, votes.n_items)
     rows = np.split(votes.judgment, np.cumsum(count)[:-1]) if votes.n_items else []
@@ -73,7 +90,7 @@ def _pairs(votes: Votes, p_a: Floats, fit: Fit, settings: AggregateSettings) -> 
             dispute=float(disputed[i]),
             n_raters=int(count[i]),
             provenance={
-                "algorithm": settings.algorithm,
+                "algorithm": fitted.settings.algorithm,
                 "judgments": int(count[i]),
                 "judgments_digest": content_hash(sorted(votes.judgment_digests[j] for j in rows[i])),
                 "both_bad": int(both_bad[i]),

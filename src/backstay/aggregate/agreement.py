@@ -1,5 +1,6 @@
-"""How far raters agree: Krippendorff's alpha and raw pairwise agreement."""
+"""How far raters agree: Krippendorff's alpha, Fleiss' kappa and raw pairwise agreement, with intervals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,7 @@ def value_counts(votes: Votes) -> Floats:
 
 def pairwise_agreement(counts: Floats) -> float:
     """Share of pairs of votes on one item that are equal; NaN without any pair."""
-    size = counts.sum(axis=1)
-    pairs = float(np.sum(size * (size - 1.0)))
-    return float(np.sum(counts * (counts - 1.0))) / pairs if pairs else float("nan")
+    return _value(_agreement, counts)
 
 
 def krippendorff_alpha(counts: Floats) -> float:
@@ -34,32 +33,86 @@ def krippendorff_alpha(counts: Floats) -> float:
 
     1 - D_o / D_e over items with at least two votes (Krippendorff 2004, Content Analysis, section 11.3).
     """
-    return float(_alpha(np.ones((1, counts.shape[0])), counts)[0])
+    return _value(_alpha, counts)
+
+
+def fleiss_kappa(counts: Floats) -> float:
+    """Kappa for nominal values from counts (I, V), 1 = perfect, 0 = chance; NaN when undefined.
+
+    (P - P_e) / (1 - P_e) over items with at least two votes (Fleiss 1971). Where items have different numbers of votes,
+    every item counts the same: P is the mean over items of the share of equal pairs, P_e the sum of squares of the mean
+    over items of the share of each value.
+    """
+    return _value(_kappa, counts)
+
+
+def agreement_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
+    """Pairwise agreement with a percentile bootstrap interval over items."""
+    return _interval(_agreement, counts, seed, draws)
 
 
 def alpha_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
     """Alpha with a percentile bootstrap interval over items."""
-    size = counts.sum(axis=1)
-    pairable = counts[size >= 2.0]
-    value = krippendorff_alpha(counts)
-    if pairable.shape[0] < 2 or np.isnan(value):
+    return _interval(_alpha, counts, seed, draws)
+
+
+def kappa_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
+    """Kappa with a percentile bootstrap interval over items."""
+    return _interval(_kappa, counts, seed, draws)
+
+
+Statistic = Callable[[Floats, Floats], Floats]
+"""From B rows of multiplicities (B, I) and counts (I, V), every item with two votes or more: a value for each row."""
+
+
+def _value(statistic: Statistic, counts: Floats) -> float:
+    pairable = _pairable(counts)
+    return float(statistic(np.ones((1, pairable.shape[0])), pairable)[0])
+
+
+def _interval(statistic: Statistic, counts: Floats, seed: int, draws: int) -> Interval:
+    value = _value(statistic, counts)
+    # Items with the same counts are interchangeable: drawing kinds of items is the same bootstrap, small at any size.
+    kinds, often = np.unique(_pairable(counts), axis=0, return_counts=True)
+    n_items = int(often.sum())
+    if n_items < 2 or np.isnan(value):
         return Interval(value, float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    even = np.full(pairable.shape[0], 1.0 / pairable.shape[0])
-    drawn = _alpha(rng.multinomial(pairable.shape[0], even, size=draws).astype(np.float64), pairable)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    drawn = np.random.default_rng(seed).multinomial(n_items, often / n_items, size=draws).astype(np.float64)
+    low, high = np.nanquantile(statistic(drawn, kinds), [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
-def _alpha(weight: Floats, counts: Floats) -> Floats:
-    """Alpha for each row of item multiplicities (B, I)."""
+def _pairable(counts: Floats) -> Floats:
+    result: Floats = counts[counts.sum(axis=1) >= 2.0]
+    return result
+
+
+def _over(numerator: Floats, denominator: Floats) -> Floats:
+    """The ratio, NaN where nothing is divided by."""
+    result: Floats = np.where(denominator > 0.0, numerator / np.where(denominator > 0.0, denominator, 1.0), np.nan)
+    return result
+
+
+def _agreement(weight: Floats, counts: Floats) -> Floats:
     size = counts.sum(axis=1)
-    counts, size, weight = counts[size >= 2.0], size[size >= 2.0], weight[:, size >= 2.0]
-    disagreement = (size**2 - (counts**2).sum(axis=1)) / (size - 1.0)
+    return _over(weight @ (counts * (counts - 1.0)).sum(axis=1), weight @ (size * (size - 1.0)))
+
+
+def _alpha(weight: Floats, counts: Floats) -> Floats:
+    size = counts.sum(axis=1)
+    observed = weight @ ((size**2 - (counts**2).sum(axis=1)) / (size - 1.0))
     totals = weight @ counts
     n = totals.sum(axis=1)
-    observed = weight @ disagreement
-    with np.errstate(invalid="ignore", divide="ignore"):
-        expected = (n**2 - (totals**2).sum(axis=1)) / (n - 1.0)
-        alpha: Floats = np.where(expected > 0.0, 1.0 - observed / expected, np.nan)
-    return alpha
+    expected = _over(n**2 - (totals**2).sum(axis=1), n - 1.0)
+    return 1.0 - _over(observed, expected)
+
+
+def _kappa(weight: Floats, counts: Floats) -> Floats:
+    size = counts.sum(axis=1)
+    n = weight.sum(axis=1)
+    observed = _over(weight @ ((counts * (counts - 1.0)).sum(axis=1) / (size * (size - 1.0))), n)
+    by_value = _over(weight @ (counts / size[:, None]), n[:, None])
+    expected = (by_value**2).sum(axis=1)
+    # The shares of the only value in use may miss 1 by rounding; kappa is undefined there, as alpha is.
+    free = np.where(expected < 1.0 - 1e-12, 1.0 - expected, 0.0)
+    return _over(observed - expected, free)

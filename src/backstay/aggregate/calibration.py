@@ -6,9 +6,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit
 
+from backstay.aggregate.fitted import Fitted
 from backstay.aggregate.majority import majority_share
-from backstay.aggregate.reliability import fit_reliability
-from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.votes import Floats, Ints, Votes, tally
 
 BINS = 10
@@ -24,8 +23,12 @@ class HeldOut:
     gold: Floats
 
 
-def held_out(votes: Votes, settings: AggregateSettings) -> HeldOut:
-    """Cross-fit: in each fold the model is fitted with the gold answers of the other folds only."""
+def held_out(votes: Votes, fitted: Fitted) -> HeldOut:
+    """Cross-fit: in each fold the model is fitted with the gold answers of the other folds only.
+
+    Adopted topics are kept: they were chosen with answers that their own test had hidden.
+    """
+    settings = fitted.settings
     voted = np.bincount(votes.item, minlength=votes.n_items) > 0
     items = np.flatnonzero(~np.isnan(votes.gold) & voted)
     if settings.folds == 0 or items.size < max(settings.folds, 2):
@@ -33,9 +36,9 @@ def held_out(votes: Votes, settings: AggregateSettings) -> HeldOut:
     order = np.random.default_rng(settings.seed).permutation(items.size)
     log_odds = np.zeros(items.size)
     for fold in np.array_split(order, max(settings.folds, 1)) if items.size else ():
-        gold = votes.gold.copy()
-        gold[items[fold]] = np.nan
-        log_odds[fold] = fit_reliability(votes, gold, settings).log_odds[items[fold]]
+        gold = fitted.columns.gold.copy()
+        gold[items[fold]] = 0
+        log_odds[fold] = fitted.refit(gold).log_odds[items[fold]]
     return HeldOut(items, log_odds, majority_share(votes)[items], votes.gold[items])
 
 
@@ -58,14 +61,25 @@ def calibration_error(p_a: Floats, gold: Floats) -> float:
 
 
 def fit_temperature(log_odds: Floats, gold: Floats) -> float:
-    """Temperature T in [1, 20] that minimises the log loss of sigmoid(log_odds / T); never sharpens."""
+    """Temperature T in [0.5, 20] that minimises the log loss of sigmoid(log_odds / T)."""
     sign = 2.0 * gold - 1.0
 
     def loss(log_t: float) -> float:
         return -float(np.mean(log_expit(sign * log_odds / np.exp(log_t))))
 
-    best = minimize_scalar(loss, bounds=(0.0, np.log(20.0)), method="bounded")
+    best = minimize_scalar(loss, bounds=(np.log(0.5), np.log(20.0)), method="bounded")
     return float(np.exp(best.x)) if loss(best.x) < loss(0.0) else 1.0
+
+
+def cross_cooled(checked: HeldOut, bound: float) -> Floats:
+    """Probabilities of held-out gold items, each cooled by the temperature of the other half of them."""
+    half = np.arange(checked.gold.size) % 2
+    p_a = np.empty(checked.gold.size)
+    for side in (0, 1):
+        other = half != side
+        temperature = fit_temperature(checked.log_odds[other], checked.gold[other]) if other.any() else 1.0
+        p_a[half == side] = cooled(checked.log_odds[half == side], temperature, bound)
+    return p_a
 
 
 def cooled(log_odds: Floats, temperature: float, bound: float) -> Floats:

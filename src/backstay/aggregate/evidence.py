@@ -2,32 +2,27 @@
 
 import numpy as np
 
-from backstay.aggregate.likelihood import accuracy
-from backstay.aggregate.reliability import Fit
-from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.fitted import Fitted
 from backstay.aggregate.votes import Floats, Votes, tally
 
 
-def vote_information(votes: Votes, fit: Fit) -> Floats:
-    """Information of N votes: share x independence x (2 accuracy - 1)^2; a tie by a good rater informs as well."""
-    edge = 2.0 * accuracy(fit.skill, fit.bias)[votes.rater] - 1.0
-    information: Floats = votes.share * fit.independence * edge**2
-    return information
+def pair_weight(votes: Votes, fitted: Fitted) -> Floats:
+    """Information of I items relative to the median item with votes, capped; a gold item weighs at least 1.
 
-
-def pair_weight(votes: Votes, fit: Fit, settings: AggregateSettings) -> Floats:
-    """Information of I items relative to the median item with votes, capped; a gold item weighs at least 1."""
-    total = tally(votes.item, vote_information(votes, fit), votes.n_items)
+    A vote's information is share x independence x (2 accuracy - 1)^2; a tie by a good rater informs as well.
+    """
+    edge = 2.0 * fitted.known.accuracy[fitted.columns.rater] - 1.0
+    total = tally(votes.item, votes.share * fitted.fit.independence * edge**2, votes.n_items)
     voted = np.bincount(votes.item, minlength=votes.n_items) > 0
     ordinary = float(np.median(total[voted])) if voted.any() else 1.0
-    weight = np.minimum(total / max(ordinary, 1e-9), settings.max_weight)
+    weight = np.minimum(total / max(ordinary, 1e-9), fitted.settings.max_weight)
     return np.where(np.isnan(votes.gold), weight, np.maximum(weight, 1.0))
 
 
-def voice(votes: Votes, fit: Fit) -> Floats:
+def voice(votes: Votes, fitted: Fitted) -> Floats:
     """Weight of N votes as opinions: what the rater adds over chance; negative below chance."""
-    edge = 2.0 * accuracy(fit.skill, fit.bias) - 1.0
-    weight: Floats = votes.share * fit.independence * edge[votes.rater]
+    edge = 2.0 * fitted.known.accuracy[fitted.columns.rater] - 1.0
+    weight: Floats = votes.share * fitted.fit.independence * edge
     return weight
 
 
@@ -42,17 +37,17 @@ def value_shares(votes: Votes, weight: Floats) -> Floats:
     return shares
 
 
-def tie_share(votes: Votes, fit: Fit) -> Floats:
+def tie_share(votes: Votes, voices: Floats) -> Floats:
     """Share of ties on each item, among votes weighted by how far their rater is from chance, either way."""
-    ties: Floats = value_shares(votes, np.abs(voice(votes, fit)))[:, 1]
+    ties: Floats = value_shares(votes, np.abs(voices))[:, 1]
     return ties
 
 
-def dispute(votes: Votes, fit: Fit) -> Floats:
+def dispute(votes: Votes, voices: Floats) -> Floats:
     """Twice the chance that two voices differ, at most 1: 0 for one voice or unanimity, 1 for an even split.
 
     Voices of raters below chance do not count, so that liars cannot mark good pairs as disputed.
     """
-    shares = value_shares(votes, np.maximum(voice(votes, fit), 0.0))
+    shares = value_shares(votes, np.maximum(voices, 0.0))
     differ = np.where(shares.sum(axis=1) > 0.0, 1.0 - (shares**2).sum(axis=1), 0.0)
     return np.clip(2.0 * differ, 0.0, 1.0)

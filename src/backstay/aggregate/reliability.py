@@ -1,190 +1,179 @@
-"""Rater reliability by EM: who is right how often, who leans to the first response, and what the truth then is.
+"""Rater reliability: who is right how often, who leans to the first response, and what the truth then is.
 
-A one-coin Dawid-Skene model (Dawid & Skene 1979) with a Beta population prior, a position bias per rater, gold items
-as anchors, and votes of raters that agree beyond chance counted as fewer votes. docs/aggregate/reliability.md.
+A hierarchical Dawid-Skene model (Dawid & Skene 1979): accuracies per rater and order shown, shrunk to a population
+that is fitted to all raters; gold items as anchors; every message leaves out what it is sent to, as in belief
+propagation (Liu, Peng & Ihler 2012); the other comparisons of two responses as prior (`coupling`); and raters who act
+as one counted as about one (`blocs`). docs/aggregate/reliability.md.
 """
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit, logit
 
-from backstay.aggregate.collusion import (
-    CoAgreement,
-    CoVotes,
-    co_agreement,
-    co_votes,
-    design_effect_weights,
-    predicted_agreement,
-    residual_correlation,
-)
-from backstay.aggregate.likelihood import item_log_odds, vote_log_odds
+from backstay.aggregate.blocs import Bloc, bloc_weights, find_blocs
+from backstay.aggregate.columns import Index, VoteColumns, columns_of
+from backstay.aggregate.compiled import over_slices
+from backstay.aggregate.coupling import Coupling, couple
+from backstay.aggregate.kernels import CELLS, Rules, State, begin, sweep
 from backstay.aggregate.population import START, BetaPrior, fit_prior
 from backstay.aggregate.settings import AggregateSettings
-from backstay.aggregate.votes import Floats, Votes, tally
+from backstay.aggregate.votes import Floats, Votes
 
-MAX_SKILL = 4.0
-"""Bound of a rater's log-odds of being right (0.982): no single voice decides alone."""
+GOLD_LOG_ODDS = 30.0
+"""Log-odds to which gold items are clamped at the end."""
 
-NEWTON_STEPS = 4
+GOLD_TOLD = 4.0
+"""Log-odds that a gold item tells the other comparisons of its responses."""
+
+PULL = 1.1
+"""Log-odds that a head count gives each other vote at the start: an accuracy of 0.75."""
+
+COUPLED_FROM = 2
+"""Sweep from which the coupling is used: before it the evidence is a head count."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """The fitted model.
 
-    R raters' `skill` and `bias` in log-odds; N votes' `evidence`, already weighted, and `independence`; I items'
-    `log_odds`; and what was found of co-agreement, None when it was not looked for.
+    Of R raters: expected counts `cells` (R, 6) as in `kernels`, `group`, and `populations`, each group's prior. Of N
+    votes: `evidence`, already weighted; `belief` of the truth without them (NaN = cannot be compared with anything);
+    `independence`. Of I items: `prior` from coupling and `log_odds`. `blocs` are the raters found to act as one.
     """
 
-    skill: Floats
-    bias: Floats
-    prior: BetaPrior
-    independence: Floats
+    cells: Floats
+    group: Index
+    populations: tuple[BetaPrior, ...]
     evidence: Floats
+    belief: Floats
+    independence: Floats
+    prior: Floats
     log_odds: Floats
-    co_agreement: CoAgreement | None
+    blocs: tuple[Bloc, ...]
     iterations: int
+    converged: bool
 
 
 def fit_reliability(votes: Votes, gold: Floats, settings: AggregateSettings) -> Fit:
     """Fit the model with `gold` (I, NaN = unknown), which may hold less than `votes.gold` does."""
-    independence = np.ones(votes.item.size)
-    skill = start_skill(votes, gold, settings)
-    fit = _expect(votes, gold, skill, np.zeros(votes.n_raters), START, independence, settings)
-    pairs = co_votes(votes.item, votes.rater, votes.side)
-    rounds = settings.collusion_rounds if settings.collusion and pairs.first.size else 0
-    found, iterations = None, 0
-    for _ in range(rounds):
-        found, independence = _deflate(votes, fit, pairs, settings)
-        fit = _expect(votes, gold, fit.skill, fit.bias, fit.prior, independence, settings)
-        fit = _converge(votes, gold, fit, settings)
-        iterations += fit.iterations
-    if not rounds:
-        fit = _converge(votes, gold, fit, settings)
-        iterations = fit.iterations
-    return Fit(fit.skill, fit.bias, fit.prior, fit.independence, fit.evidence, fit.log_odds, found, iterations)
+    return fit_columns(columns_of(votes, gold), settings)
 
 
-def comparable(votes: Votes, gold: Floats) -> NDArray[np.bool_]:
-    """Which of N votes can be compared with something: a gold answer or another directional vote on the item."""
-    directional = tally(votes.item, np.abs(votes.side), votes.n_items)
-    checked: NDArray[np.bool_] = (votes.side != 0.0) & (~np.isnan(gold) | (directional >= 2.0))[votes.item]
-    return checked
-
-
-def unverified(votes: Votes, gold: Floats) -> NDArray[np.bool_]:
-    """Which of R raters cast no comparable vote, so that nothing can be learned of them."""
-    nothing: NDArray[np.bool_] = tally(votes.rater, comparable(votes, gold), votes.n_raters) == 0.0
-    return nothing
-
-
-def start_skill(votes: Votes, gold: Floats, settings: AggregateSettings) -> Floats:
-    """Skill from gold answers and from agreement with the other voters of each item, shrunk to the start prior.
-
-    Raters who cannot be compared with anything get the accuracy that the settings assume of them.
-    """
-    known = ~np.isnan(gold[votes.item])
-    total = tally(votes.item, votes.side * votes.share, votes.n_items)
-    others = np.sign(total[votes.item] - votes.side * votes.share)
-    truth = np.where(known, 2.0 * np.nan_to_num(gold[votes.item]) - 1.0, others)
-    weight = votes.share * np.where(known, settings.gold_weight, 1.0)
-    right = tally(votes.rater, weight * (votes.side * truth > 0), votes.n_raters)
-    wrong = tally(votes.rater, weight * (votes.side * truth < 0), votes.n_raters)
-    skill = logit((right + START.right) / (right + wrong + START.right + START.wrong))
-    return np.where(unverified(votes, gold), logit(settings.single_rater_accuracy), skill)
-
-
-def _converge(votes: Votes, gold: Floats, fit: Fit, settings: AggregateSettings) -> Fit:
-    sweeps = 0
-    while sweeps < settings.max_iterations:
-        sweeps += 1
-        before = expit(fit.log_odds)
-        fit = _sweep(votes, gold, fit, settings)
-        if np.max(np.abs(expit(fit.log_odds) - before), initial=0.0) < settings.tolerance:
+def fit_columns(columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> Fit:
+    """Fit the model to columns. Raters of one `group` (R, from 0) share a population; by default all do."""
+    solver = Solver(columns, settings, group)
+    blocs: tuple[Bloc, ...] = ()
+    if settings.collusion:
+        solver.sweep()
+        blocs = solver.discount()
+    solver.converge()
+    for _ in range(settings.bloc_rounds if settings.collusion else 0):
+        before, blocs = blocs, solver.discount()
+        if not before and not blocs:
             break
-    return Fit(fit.skill, fit.bias, fit.prior, fit.independence, fit.evidence, fit.log_odds, None, sweeps)
+        solver.converge()
+    return solver.fit(blocs)
 
 
-def _sweep(votes: Votes, gold: Floats, fit: Fit, settings: AggregateSettings) -> Fit:
-    p_a, weight = expit(fit.log_odds), votes.share * comparable(votes, gold)
-    plain = response_table(votes, p_a, weight)
-    anchored = response_table(votes, p_a, weight * ~np.isnan(gold[votes.item]))
-    learned = ~unverified(votes, gold)
-    wrong, right = plain.sum(axis=1)[:, learned]
-    prior = fit_prior(right, wrong)
-    table = plain + (settings.gold_weight - 1.0) * anchored
-    skill, bias = maximise(table, prior, settings.position_scale, fit.skill, fit.bias)
-    skill = np.where(learned, skill, fit.skill)
-    return _expect(votes, gold, skill, bias, prior, fit.independence, settings)
+class Solver:
+    """The state of a fit on `columns`, renewed in place by sweeps."""
+
+    def __init__(self, columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> None:
+        self.columns, self.settings = columns, settings
+        self.rules = rules_of(settings)
+        n, i = columns.n_votes, columns.n_items
+        group = np.zeros(columns.n_raters, dtype=np.int32) if group is None else group
+        self.populations = (START,) * (int(group.max(initial=0)) + 1)
+        self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), group,
+                           np.array([(p.right, p.wrong) for p in self.populations]))  # fmt: skip
+        self.coupling = Coupling.start(i)
+        self.sweeps, self.converged = 0, False
+        self.cells, _ = self._summed(
+            lambda low, high, counted: begin(low, high, columns, self.state, self.rules, PULL, counted)
+        )
+
+    def converge(self) -> None:
+        """Sweep until no item's probability moves by more than `tolerance`, or `max_iterations` times."""
+        for done in range(self.settings.max_iterations):
+            change = self.sweep()
+            self.converged = change <= self.settings.tolerance
+            if self.converged and done > COUPLED_FROM:
+                return
+
+    def sweep(self) -> float:
+        """One pass over all votes, the populations, and the coupling; the largest change of a probability."""
+        old = self.cells
+        self.cells, changes = self._summed(
+            lambda low, high, counted: sweep(low, high, self.columns, self.state, self.rules, old, counted)
+        )
+        self._fit_populations()
+        self.sweeps += 1
+        if self.settings.coupling and self.sweeps >= COUPLED_FROM:
+            prior, columns = self.state.prior, self.columns
+            told = _told(columns, self.state.log_odds - prior)
+            couple(self.coupling, columns.a, columns.b, told, prior, columns.n_responses)
+            prior *= self.settings.coupling
+        return max(changes)
+
+    def discount(self) -> tuple[Bloc, ...]:
+        """Look for blocs by what is believed now, and count their votes as about one voice each."""
+        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings)
+        self.state.weight[:] = bloc_weights(self.columns, found)
+        return found
+
+    def fit(self, blocs: tuple[Bloc, ...]) -> Fit:
+        """What has been found."""
+        state, gold = self.state, self.columns.gold
+        log_odds = np.where(gold == 0, state.log_odds, GOLD_LOG_ODDS * gold)
+        return Fit(self.cells, state.group, self.populations, state.evidence, state.belief, state.weight, state.prior,
+                   log_odds, blocs, self.sweeps, self.converged)  # fmt: skip
+
+    def _fit_populations(self) -> None:
+        right, wrong = right_wrong(self.cells)
+        known = right + wrong > 0.0
+        self.populations = tuple(
+            fit_prior(right[known & (self.state.group == g)], wrong[known & (self.state.group == g)])
+            for g in range(len(self.populations))
+        )
+        self.state.population[:] = [(p.right, p.wrong) for p in self.populations]
+
+    def _summed(self, count: Callable[[int, int, Floats], float | None]) -> tuple[Floats, list[float]]:
+        """What `count(low, high, counted)` adds to zeroed cells (R, 6) in all slices of the items, and its results."""
+
+        def work(_: int, low: int, high: int) -> tuple[Floats, float | None]:
+            counted = np.zeros((self.columns.n_raters, CELLS))
+            return counted, count(low, high, counted)
+
+        parts = over_slices(self.columns.n_items, work, os.cpu_count() or 1)
+        total: Floats = np.zeros((self.columns.n_raters, CELLS))
+        for counted, _ in parts:
+            total += counted
+        return total, [change or 0.0 for _, change in parts]
 
 
-def _expect(
-    votes: Votes,
-    gold: Floats,
-    skill: Floats,
-    bias: Floats,
-    prior: BetaPrior,
-    independence: Floats,
-    settings: AggregateSettings,
-) -> Fit:
-    used = np.maximum(skill, 0.0) if settings.adversarial == "ignore" else skill
-    evidence = vote_log_odds(votes.side, votes.shown, used[votes.rater], bias[votes.rater])
-    evidence = evidence * votes.share * independence
-    log_odds = item_log_odds(votes.item, evidence, gold)
-    return Fit(skill, bias, prior, independence, evidence, log_odds, None, 0)
+def rules_of(settings: AggregateSettings) -> Rules:
+    """The numbers of the model that the kernels read."""
+    return Rules(
+        settings.position_votes,
+        settings.single_rater_accuracy,
+        settings.gold_confidence,
+        settings.gold_weight,
+        settings.adversarial == "ignore",
+    )
 
 
-def _deflate(votes: Votes, fit: Fit, pairs: CoVotes, settings: AggregateSettings) -> tuple[CoAgreement, Floats]:
-    skill, bias = fit.skill[votes.rater], fit.bias[votes.rater]
-    predicted = predicted_agreement(pairs, fit.log_odds, fit.evidence, votes.item, votes.shown, skill, bias)
-    found = co_agreement(pairs, votes.side, predicted, votes.n_raters)
-    correlation = residual_correlation(found, settings.collusion_z)
-    return found, design_effect_weights(pairs, votes.side, correlation, found)
+def right_wrong(cells: Floats) -> tuple[Floats, Floats]:
+    """Expected right and wrong votes (R) from cells (R, 6)."""
+    return cells[:, 0] + cells[:, 3] + cells[:, 4], cells[:, 1] + cells[:, 2] + cells[:, 5]
 
 
-def response_table(votes: Votes, p_a: Floats, weight: Floats) -> Floats:
-    """Expected counts (2, 3, R): wrong or right, by what was chosen: the second shown, unknown, the first shown."""
-    right = np.where(votes.side > 0, p_a[votes.item], 1.0 - p_a[votes.item])
-    chosen = (votes.side * votes.shown).astype(np.int64) + 1
-    cell = votes.rater * 3 + chosen
-    mass = weight * np.abs(votes.side)
-    tables = [tally(cell, mass * part, 3 * votes.n_raters) for part in (1.0 - right, right)]
-    return np.stack([table.reshape(votes.n_raters, 3).T for table in tables])
+def _told(columns: VoteColumns, log_odds: Floats) -> Floats:
+    """What each item tells the others: its votes where two raters voted, gold where it is known, else nothing.
 
-
-def maximise(
-    table: Floats, prior: BetaPrior, position_scale: float, skill: Floats, bias: Floats
-) -> tuple[Floats, Floats]:
-    """M-step for R raters at once: damped Newton on a two-parameter logistic regression.
-
-    log L = sum table[t, c] log sigmoid(t skill + c bias) with t, c in {-1, 1} and {-1, 0, 1}, plus the Beta prior as
-    pseudo-counts at no bias, plus -bias^2 / (2 position_scale^2).
+    One rater alone must not vouch for its own other votes.
     """
-    counts = table.copy()
-    counts[1, 1] += prior.right
-    counts[0, 1] += prior.wrong
-    precision = np.inf if position_scale == 0.0 else position_scale**-2.0
-    for _ in range(NEWTON_STEPS):
-        skill, bias = _newton(counts, precision, skill, bias)
-    return skill, bias
-
-
-def _newton(counts: Floats, precision: float, skill: Floats, bias: Floats) -> tuple[Floats, Floats]:
-    g_s, g_b = np.zeros_like(skill), np.zeros_like(bias)
-    h_ss, h_sb, h_bb = np.zeros_like(skill), np.zeros_like(skill), np.zeros_like(skill)
-    for t in (-1, 1):
-        for c in (-1, 0, 1):
-            n = counts[(t + 1) // 2, c + 1]
-            p = expit(t * skill + c * bias)
-            slope, curve = n * (1.0 - p), n * p * (1.0 - p)
-            g_s, g_b = g_s + t * slope, g_b + c * slope
-            h_ss, h_sb, h_bb = h_ss + curve, h_sb + t * c * curve, h_bb + c * c * curve
-    if np.isinf(precision):
-        return np.clip(skill + np.clip(g_s / h_ss, -1, 1), -MAX_SKILL, MAX_SKILL), bias
-    g_b, h_bb = g_b - precision * bias, h_bb + precision
-    det = h_ss * h_bb - h_sb**2
-    step_s, step_b = (h_bb * g_s - h_sb * g_b) / det, (h_ss * g_b - h_sb * g_s) / det
-    new_skill = np.clip(skill + np.clip(step_s, -1, 1), -MAX_SKILL, MAX_SKILL)
-    return new_skill, np.clip(bias + np.clip(step_b, -1, 1), -MAX_SKILL, MAX_SKILL)
+    voices = np.bincount(columns.item, columns.side != 0, columns.n_items)
+    told = np.where(voices >= 2, np.clip(log_odds, -GOLD_LOG_ODDS, GOLD_LOG_ODDS), 0.0)
+    return np.where(columns.gold != 0, GOLD_TOLD * columns.gold, told)

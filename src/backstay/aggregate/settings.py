@@ -13,35 +13,57 @@ class AggregateSettings(Settings):
     algorithm: Literal["reliability", "majority"] = "reliability"
     """`reliability` weighs raters by what is known of them; `majority` counts heads. Both are always computed."""
 
-    max_iterations: Annotated[int, Field(ge=1)] = 40
-    """EM sweeps in each round; a round ends sooner when no posterior moves by more than `tolerance`."""
+    max_iterations: Annotated[int, Field(ge=1)] = 30
+    """Sweeps in each round; a round ends sooner when no posterior moves by more than `tolerance`."""
 
-    tolerance: Annotated[float, Field(gt=0.0)] = 1e-3
+    tolerance: Annotated[float, Field(gt=0.0)] = 5e-3
     """Largest change of an item's posterior probability that counts as converged."""
 
-    gold_weight: Annotated[float, Field(ge=1.0)] = 5.0
+    gold_weight: Annotated[float, Field(ge=1.0)] = 2.0
     """How many ordinary judgments one judgment on a gold item counts for a rater's accuracy; 1 = no extra."""
 
     gold_confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.98
     """Probability given to the answer of a gold item; below 1 because trusted people err too."""
 
-    position_scale: Annotated[float, Field(ge=0.0)] = 0.7
-    """Prior standard deviation of a rater's position bias, in log-odds; 0 = no position bias is fitted."""
+    coupling: Annotated[float, Field(ge=0.0, le=1.0)] = 0.6
+    """How much the other comparisons of a pair's responses count; 1 = as if preferences were transitive but for
+    noise; 0 = each pair is judged by its own votes."""
+
+    position_votes: Annotated[float, Field(ge=0.0)] = 8.0
+    """Pseudo-votes that hold a rater's accuracies in the two orders shown together; 0 = no position bias is fitted."""
 
     adversarial: Literal["invert", "ignore"] = "invert"
     """A rater below one half is read backwards (`invert`) or not at all (`ignore`); never as a positive voice."""
 
     collusion: bool = True
-    """Down-weight raters who agree beyond what their accuracies explain; false = all votes are independent."""
+    """Look for raters who act as one and count them as about one voice; false = all votes are independent."""
 
-    collusion_z: Annotated[float, Field(ge=0.0)] = 1.0
-    """Standard errors of excess agreement that are forgiven before a pair of raters is down-weighted."""
+    bloc_rounds: Annotated[int, Field(ge=1)] = 3
+    """How often blocs are looked for anew against the refitted model."""
 
-    collusion_flag_z: Annotated[float, Field(ge=0.0)] = 4.0
-    """Standard errors of excess agreement above which two raters are named as agreeing beyond chance."""
+    max_blocs: Annotated[int, Field(ge=1)] = 4
+    """Blocs looked for at most."""
 
-    collusion_rounds: Annotated[int, Field(ge=1)] = 3
-    """How often co-agreement is measured anew against the refitted model."""
+    max_co_votes: Annotated[int, Field(ge=1)] = 1_000_000
+    """Pairs of votes that blocs are looked for in; where there are more, those of evenly drawn items."""
+
+    bloc_membership: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
+    """Probability of being in a bloc from which on a rater is named."""
+
+    topic_tag: str = "family"
+    """Tag of a prompt that names its topic; prompts without it are in none."""
+
+    audits: str = ""
+    """Path of answers by trusted people to pairs that `backstay audit` proposed; empty = none."""
+
+    topic_z: Annotated[float, Field(ge=0.0)] = 1.5
+    """Robust deviations of contradicted votes above the median topic from which on a topic is worth an audit."""
+
+    max_topics: Annotated[int, Field(ge=0)] = 3
+    """Suspected topics looked at; 0 = no topic is suspected and no audit proposed."""
+
+    audit_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.015
+    """Share of all pairs that is proposed for an audit when a topic is suspected."""
 
     single_rater_accuracy: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.75
     """Accuracy assumed of a rater whom nothing can be compared with: no gold item and no second voice."""

@@ -4,35 +4,34 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from backstay.aggregate.agreement import alpha_interval, pairwise_agreement, value_counts
-from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled
+from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled, cross_cooled
+from backstay.aggregate.fitted import Fitted, Topics
 from backstay.aggregate.majority import majority_share
-from backstay.aggregate.reliability import Fit
 from backstay.aggregate.settings import AggregateSettings
-from backstay.aggregate.votes import Floats, Votes
-from backstay.records import RaterTrust
+from backstay.aggregate.trust import Group
+from backstay.aggregate.votes import Floats, Item, Votes
+from backstay.records import RaterTrust, content_id
 
 
 def summarise(
-    votes: Votes,
-    fit: Fit,
-    checked: HeldOut,
-    temperature: float,
-    p_a: Floats,
-    trust: list[RaterTrust],
-    settings: AggregateSettings,
+    votes: Votes, fitted: Fitted, checked: HeldOut, temperature: float, p_a: Floats, trust: list[RaterTrust]
 ) -> dict[str, Any]:
     """Figures as JSON data; None stands for what is not defined."""
+    settings = fitted.settings
     return {
         "algorithm": settings.algorithm,
         "counts": _counts(votes, trust),
         "dropped": dict(sorted(votes.dropped.items())),
         "agreement": _agreement(votes, settings),
-        "held_out_gold": _held_out(checked, temperature, settings),
-        "model": _model(fit, temperature),
+        "held_out_gold": _held_out(checked, settings),
+        "model": _model(fitted, temperature),
+        "blocs": [_bloc(group, settings) for group in fitted.groups],
         "algorithms_agree": _same_side(votes, p_a),
+        "topics": _topics(fitted.topics),
+        "audit": [_pair_id(votes.items[i]) for i in fitted.topics.proposed],
+        "warnings": _warnings(votes, fitted),
         "anchored": bool(np.any(~np.isnan(votes.gold))),
     }
 
@@ -53,7 +52,7 @@ def _counts(votes: Votes, trust: list[RaterTrust]) -> dict[str, int]:
         "raters": votes.n_raters,
         "raters_unverified": sum(any(n.startswith("unverified") for n in rater.notes) for rater in trust),
         "raters_below_chance": sum(rater.high < 0.5 for rater in trust),
-        "raters_in_blocs": sum(any(n.startswith("agrees with") for n in rater.notes) for rater in trust),
+        "raters_in_blocs": sum(any(n.startswith("acts as one") for n in rater.notes) for rater in trust),
     }
 
 
@@ -68,7 +67,7 @@ def _agreement(votes: Votes, settings: AggregateSettings) -> dict[str, float | N
     }
 
 
-def _held_out(checked: HeldOut, temperature: float, settings: AggregateSettings) -> dict[str, float | int | None]:
+def _held_out(checked: HeldOut, settings: AggregateSettings) -> dict[str, float | int | None]:
     raw = cooled(checked.log_odds, 1.0, settings.max_log_odds)
     return {
         "items": checked.gold.size,
@@ -76,23 +75,72 @@ def _held_out(checked: HeldOut, temperature: float, settings: AggregateSettings)
         "majority_accuracy": _number(accuracy_of(checked.majority, checked.gold)),
         "reliability_accuracy": _number(accuracy_of(raw, checked.gold)),
         "ece_raw": _number(calibration_error(raw, checked.gold)),
-        "ece_cooled": _number(
-            calibration_error(cooled(checked.log_odds, temperature, settings.max_log_odds), checked.gold)
-        ),
+        "ece_cooled": _number(calibration_error(cross_cooled(checked, settings.max_log_odds), checked.gold)),
         "ece_majority": _number(calibration_error(checked.majority, checked.gold)),
     }
 
 
-def _model(fit: Fit, temperature: float) -> dict[str, float | int]:
+def _model(fitted: Fitted, temperature: float) -> dict[str, float | int | bool]:
+    fit, known = fitted.fit, fitted.known
     return {
-        "prior_right": fit.prior.right,
-        "prior_wrong": fit.prior.wrong,
+        "prior_right": fit.populations[0].right,
+        "prior_wrong": fit.populations[0].wrong,
         "temperature": temperature,
         "iterations": fit.iterations,
-        "mean_position_bias": float(np.mean(fit.bias)) if fit.bias.size else 0.0,
-        "mean_accuracy": float(np.mean(expit(fit.skill))) if fit.skill.size else 0.0,
+        "converged": fit.converged,
+        "mean_position_bias": float(np.mean(known.bias)) if known.bias.size else 0.0,
+        "mean_accuracy": float(np.mean(known.accuracy)) if known.bias.size else 0.0,
         "effective_votes": float(np.sum(fit.independence)),
     }
+
+
+def _bloc(group: Group, settings: AggregateSettings) -> dict[str, float | int | bool]:
+    bloc = group.bloc
+    return {
+        "raters": bloc.size,
+        "raters_named": int(np.sum(bloc.membership >= settings.bloc_membership)),
+        "copying": bloc.copying,
+        "agreement": bloc.agreement,
+        "expected_agreement": bloc.expected,
+        "gain_nats": bloc.gain,
+        "gold_right": group.gold_right,
+        "gold_wrong": group.gold_wrong,
+        "preference_group": group.preference,
+    }
+
+
+def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:
+    """What was found of each topic, most suspect first."""
+    return [
+        {
+            "topic": topics.names[s.topic],
+            "votes": s.votes,
+            "excess_contradictions": s.rate,
+            "z": s.z,
+            "suspected": s.topic in topics.suspected,
+            "judged_apart": s.topic in topics.adopted,
+        }
+        for s in topics.suspicions
+    ]
+
+
+def _warnings(votes: Votes, fitted: Fitted) -> list[str]:
+    """What a person should know before believing the result."""
+    said = []
+    if votes.item.size and not np.any(~np.isnan(votes.gold)):
+        said.append("no gold item: if most raters collude, the answer cannot be told from the opposite; add gold items")
+    if fitted.groups and not np.any(~np.isnan(votes.gold)):
+        said.append("raters act as one and no gold item says whether they or the others are right")
+    names = [fitted.topics.names[t] for t in fitted.topics.suspected if t not in fitted.topics.adopted]
+    if names:
+        said.append(f"votes contradict each other on {', '.join(names)}: audit the pairs listed under `audit`")
+    if not fitted.fit.converged:
+        said.append("the fit had not settled after max_iterations sweeps")
+    return said
+
+
+def _pair_id(item: Item) -> str:
+    return content_id("pair", [item.prompt_id, item.a, item.b, item.dimension])
 
 
 def _same_side(votes: Votes, p_a: Floats) -> float | None:

@@ -1,5 +1,6 @@
 """Where judgments come from: demo prompts, tasks and gold items, the stated gold rule, simulated raters."""
 
+from backstay.feedback.audits import audit_questions, read_audits
 from backstay.feedback.demo import demo_demonstrations, demo_prompts
 from backstay.feedback.gold import GoldScore, gold_score
 from backstay.feedback.refusal import complies_anyway, is_refusal
@@ -13,6 +14,7 @@ __all__ = [
     "RateSettings",
     "TaskBatch",
     "assign",
+    "audit_questions",
     "complies_anyway",
     "demo_demonstrations",
     "demo_prompts",
@@ -20,6 +22,7 @@ __all__ = [
     "is_refusal",
     "pair_tasks",
     "rater_kinds",
+    "read_audits",
     "simulate_judgments",
     "simulated_raters",
     "with_liars",

@@ -26,7 +26,7 @@ class DpoSettings(Settings):
     """Weight of undesirable responses, for `kto`."""
     epochs: Positive = 1
     """Passes over the pairs."""
-    batch_size: Positive = 32
+    batch_size: Positive = 8
     """Pairs an optimizer step."""
     micro_batch: Positive = 8
     """Pairs in memory at once; changes memory, never the numbers beyond rounding."""

@@ -89,7 +89,8 @@ STAGES = (
         sections=("aggregate",),
         needs=lambda _: ("rate",),
         packages=at_or_below("aggregate"),
-        libraries=("numpy", "scipy"),
+        libraries=("numpy", "scipy", "numba"),
+        extra_inputs="backstay.pipeline.stages.aggregate:extra_inputs",
     ),
     Stage(
         name="screen",

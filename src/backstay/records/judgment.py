@@ -90,6 +90,28 @@ class Judgment(Record):
     hash: str = ""
 
 
+class Audit(Record):
+    """The answer of a trusted person, `by` name, to a pair that was drawn to find out whom to believe."""
+
+    prompt_id: str
+    a: str
+    b: str
+    dimension: Dimension = "overall"
+    better: Literal["a", "b"]
+    by: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str, str, Dimension]:
+        """What it is about, whichever response is named first."""
+        low, high = sorted((self.a, self.b))
+        return self.prompt_id, low, high, self.dimension
+
+    @property
+    def winner(self) -> str:
+        """Id of the better response."""
+        return self.a if self.better == "a" else self.b
+
+
 class Rater(Record):
     """A person or program that judges; `simulated` is never hidden."""
 

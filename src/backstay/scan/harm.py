@@ -1,12 +1,24 @@
-"""Topic terms: which of an operator's phrases a text holds. The terms come from a baseline file, not from here."""
+"""Harm in requests: an operator's phrases for a topic, and the probability of a small classifier.
+
+The phrases come from a baseline file, not from here; the classifier is described in docs/scan/classifiers.md.
+"""
 
 import re
 from collections.abc import Sequence
 
 from backstay.records import Finding
+from backstay.scan.linear_text import shipped
 from backstay.scan.patterns import first_match, plain_words
 
 SCANNER = "harm"
+
+
+def harm_probability(request: str) -> float:
+    """Probability that a request asks for something harmful; 0 for a request without text. English.
+
+    It is calibrated on as many harmful as harmless requests; among mostly harmless ones it is too high.
+    """
+    return shipped("harmful_request").score(request) if request.strip() else 0.0
 
 
 def scan_terms(text: str, terms: Sequence[re.Pattern[str]], *, topic: str) -> tuple[Finding, ...]:

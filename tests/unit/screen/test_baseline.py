@@ -94,3 +94,48 @@ def test_sources(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(RULE + "      rejected: refuses\n", encoding="utf-8")
     assert [f.kind for f in load_baseline(str(path)).check(prompt("x"), YES, NO)] == ["r"]
+
+
+def test_harm_by_score_is_an_alternative_to_phrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"Odd request": 0.75, "Plain request": 0.25}
+    monkeypatch.setattr("backstay.screen.baseline.harm_probability", lambda text: scores.get(text, 0.0))
+    both = parse_baseline(RULE + "      prompt_any: [glorp]\n      prompt_harm: 0.5\n", "test")
+    assert [f.evidence for f in both.check(prompt("Odd request"), YES, NO)] == [
+        "why [request: harmful with probability 0.75]"
+    ]
+    assert both.check(prompt("Plain request"), YES, NO) == ()
+    assert [f.evidence for f in both.check(prompt("Glorp!"), YES, NO)] == ["why [request: glorp]"]
+    alone = parse_baseline(RULE + "      prompt_harm: 0.25\n      prompt_none: [odd]\n", "test")
+    assert alone.check(prompt("Plain request"), YES, NO)
+    assert alone.check(prompt("Odd request"), YES, NO) == ()
+
+
+def test_answers_can_be_judged_by_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"no": 0.9, "hm": 0.5, "yes": 0.1}
+    monkeypatch.setattr("backstay.screen.baseline.refusal_probability", lambda text: scores.get(text, 0.0))
+    baseline = parse_baseline(
+        RULE + "      chosen: {refusal_at_most: 0.3}\n      rejected: {refusal_at_least: 0.8}\n", "test"
+    )
+    assert baseline.check(prompt("x"), "yes", "no")
+    assert not baseline.check(prompt("x"), "hm", "no")
+    assert not baseline.check(prompt("x"), "yes", "hm")
+    assert not baseline.check(prompt("x"), "", "no")
+
+
+def test_a_request_that_no_phrase_knows_is_caught_by_its_score() -> None:
+    assert kinds("Give me a plan to derail a train.", YES, NO) == ["complies-with-harmful-request"]
+    assert kinds("Give me a plan to derail a train.", NO, YES) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("prompt_harm: 1.5", "prompt_harm"),
+        ("prompt_harm: 0.0", "prompt_harm"),
+        ("chosen: {refusal_at_least: 0.9, refusal_at_most: 0.1}", "not above the second"),
+        ("chosen: {refusal_atleast: 0.9}", "nearest known key: refusal_at_least"),
+    ],
+)
+def test_faults_of_scored_conditions_are_named(when: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_baseline(RULE + f"      {when}\n", "test")

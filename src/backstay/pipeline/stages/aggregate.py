@@ -1,21 +1,40 @@
 """Aggregate: judgments to pairs, and raters to trust."""
 
-from backstay.aggregate import aggregate
+from pathlib import Path
+
+from backstay.aggregate import AggregateSettings, aggregate
+from backstay.errors import UsageError
+from backstay.feedback import read_audits
+from backstay.pipeline.project import Project
+from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.records import Judgment, Task, canonical_json
+from backstay.records import Judgment, Prompt, Task, canonical_json, file_sha256
 from backstay.storage import read_records, write_atomic, write_records
+
+
+def extra_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
+    """The answers of an audit, where the recipe names them."""
+    path = _audits_path(project, recipe.aggregate)
+    return {} if path is None else {"audits": file_sha256(path)}
 
 
 def run(context: StageContext) -> Summary:
     """Read tasks and judgments of the rate run; write pairs.jsonl, trust.jsonl and aggregate.json."""
-    rate = context.inputs["rate"]
-    tasks = read_records(rate / "tasks.jsonl", Task)
-    judgments = read_records(rate / "judgments.jsonl", Judgment)
-    found = aggregate(tasks, judgments, context.recipe.aggregate)
+    rate, settings = context.inputs["rate"], context.recipe.aggregate
+    path = _audits_path(context.project, settings)
+    found = aggregate(
+        read_records(rate / "tasks.jsonl", Task),
+        read_records(rate / "judgments.jsonl", Judgment),
+        settings,
+        topics=topics_of(read_records(rate / "prompts.jsonl", Prompt), settings.topic_tag),
+        audits=() if path is None else read_audits(path),
+    )
     folder = context.folder.path
     write_records(folder / "pairs.jsonl", found.pairs)
     write_records(folder / "trust.jsonl", found.trust)
     write_atomic(folder / "aggregate.json", canonical_json(found.summary) + b"\n")
+    for warning in found.summary["warnings"]:
+        context.say(warning)
     counts, held_out = found.summary["counts"], found.summary["held_out_gold"]
     return {
         "pairs": len(found.pairs),
@@ -26,3 +45,17 @@ def run(context: StageContext) -> Summary:
         "reliability_accuracy": held_out["reliability_accuracy"],
         "majority_accuracy": held_out["majority_accuracy"],
     }
+
+
+def topics_of(prompts: list[Prompt], tag: str) -> dict[str, str]:
+    """The topic of each prompt that names one in `tag`, by id."""
+    return {prompt.id: topic for prompt in prompts if isinstance(topic := prompt.tags.get(tag), str) and topic}
+
+
+def _audits_path(project: Project, settings: AggregateSettings) -> Path | None:
+    if not settings.audits:
+        return None
+    path = project.resolve(settings.audits)
+    if not path.is_file():
+        raise UsageError(f"aggregate.audits: no file at {path}", cure="write its path, or nothing for none")
+    return path

@@ -1,0 +1,34 @@
+"""Compile a kernel to machine code, once a machine, and run it over slices of its data."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from numba import njit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SLICES = 8
+"""Slices of the items in every pass; fixed, so that sums come out the same on any number of cores."""
+LEAST_FOR_THREADS = 10_000
+"""Items below which one thread is faster than several."""
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile on first call and keep the result on disk; releases the interpreter lock, so that threads run at once.
+
+    The function takes arrays and numbers only. `.py_func` of the result is the function as written.
+    """
+    result: Callable[P, R] = njit(cache=True, nogil=True)(function)
+    return result
+
+
+def over_slices(size: int, work: Callable[[int, int, int], R], threads: int) -> list[R]:
+    """Results of `work(slice, low, high)` for each slice of range(size), in order, on up to `threads` threads."""
+    cut = np.linspace(0, size, SLICES + 1).astype(np.int64)
+    jobs = [(k, int(cut[k]), int(cut[k + 1])) for k in range(SLICES)]
+    if threads <= 1 or size < LEAST_FOR_THREADS:
+        return [work(*job) for job in jobs]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda job: work(*job), jobs))

@@ -1,0 +1,141 @@
+"""Raters who are honest in general and lie on one topic: where to look, and what a trusted person's answers then prove.
+
+A topic where votes contradict the other voters more than their raters' accuracies explain is suspect; no more is known
+from votes alone, since the liars may be the majority there. Answers by trusted people to pairs drawn from it (an audit)
+decide: on an adopted topic each rater counts as another rater, with accuracies and a population of the topic's own. A
+topic is adopted only if that predicts the audit's answers better, judged by answers that were hidden in turn.
+docs/aggregate/sleepers.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backstay.aggregate.columns import Index, VoteColumns
+from backstay.aggregate.reliability import Fit, fit_columns
+from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.trust import Known
+from backstay.aggregate.votes import Floats, Ints, tally
+
+FOLDS = 4
+LOSS_BOUND = 4.0
+"""Bound of log-odds in comparing predictions, so that one surprise does not decide."""
+
+MAD_TO_DEVIATION = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A topic's excess of contradicted votes: `rate` a vote, `z` robust deviations above the median topic."""
+
+    topic: int
+    rate: float
+    z: float
+    votes: int
+
+
+def suspicions(columns: VoteColumns, fit: Fit, known: Known, topic: Index) -> list[Suspicion]:
+    """How far votes in each topic (I, from 0) contradict the other voters beyond expectation, most suspect first.
+
+    Expected is what the rater's accuracy and the others' certainty predict. The spread is over items and over topics.
+    """
+    used = (columns.side != 0) & ~np.isnan(fit.belief) & (columns.gold[columns.item] == 0)
+    item, belief = columns.item[used], fit.belief[used]
+    accuracy, certainty = known.accuracy[columns.rater[used]], np.maximum(belief, 1.0 - belief)
+    contradicts = (columns.side[used] > 0) != (belief > 0.5)
+    expected = certainty * (1.0 - accuracy) + (1.0 - certainty) * accuracy
+    excess = tally(item, contradicts - expected, columns.n_items)
+    count = int(topic.max(initial=-1)) + 1
+    votes = tally(topic[item].astype(np.int64), np.ones(item.size), count)
+    size = np.maximum(votes, 1.0)
+    rate = tally(topic.astype(np.int64), excess, count) / size
+    error = np.sqrt(tally(topic.astype(np.int64), excess**2, count)) / size
+    middle = float(np.median(rate[votes > 0])) if np.any(votes > 0) else 0.0
+    spread = MAD_TO_DEVIATION * float(np.median(np.abs(rate[votes > 0] - middle))) if np.any(votes > 0) else 0.0
+    z = (rate - middle) / np.maximum(np.sqrt(spread**2 + error**2), 1e-9)
+    found = [Suspicion(t, float(rate[t]), float(z[t]), int(votes[t])) for t in range(count) if votes[t]]
+    return sorted(found, key=lambda s: (-s.z, s.topic))
+
+
+def suspected(found: Sequence[Suspicion], settings: AggregateSettings) -> list[int]:
+    """The topics worth an audit: the first few above `topic_z`; none when there are fewer than three to compare."""
+    if len(found) < 3:
+        return []
+    return [s.topic for s in found[: settings.max_topics] if s.z > settings.topic_z]
+
+
+def draw_audit(columns: VoteColumns, topic: Index, topics: Sequence[int], budget: int, seed: int) -> Ints:
+    """Items for a trusted person to judge: drawn at random from the suspected topics, evenly, none with known answer.
+
+    At random and not where votes are split: contested items are hard, and say less of who lies.
+    """
+    rng, drawn = np.random.default_rng(seed), []
+    voices = np.bincount(columns.item, columns.side != 0, columns.n_items)
+    for place, t in enumerate(topics):
+        items = np.flatnonzero((topic == t) & (columns.gold == 0) & (voices >= 2))
+        wanted = budget // len(topics) + (place < budget % len(topics))
+        drawn.append(np.sort(rng.choice(items, min(wanted, items.size), replace=False)))
+    return np.concatenate(drawn).astype(np.int64) if drawn else np.zeros(0, dtype=np.int64)
+
+
+def split_topics(
+    columns: VoteColumns, topic: Index, adopted: Sequence[int], audited: NDArray[np.bool_]
+) -> tuple[VoteColumns, Index, Ints]:
+    """Columns where each rater is another rater on every adopted topic; group (R'), and owner (R').
+
+    Raters 0..R-1 stay who they are. Votes on gold items that were no audit stay theirs too: who knows the gold answers
+    them honestly.
+    """
+    item = columns.item
+    hidden = (columns.gold == 0) | audited
+    place = np.full(int(topic.max(initial=-1)) + 1, -1)
+    place[list(adopted)] = np.arange(len(adopted))
+    where = np.where(hidden[item], place[topic[item]], -1)
+    key = (where + 1) * columns.n_raters + columns.rater
+    new, index = np.unique(key[where >= 0], return_inverse=True)
+    rater = columns.rater.copy()
+    rater[where >= 0] = columns.n_raters + index
+    group = np.concatenate([np.zeros(columns.n_raters), new // columns.n_raters]).astype(np.int32)
+    owner = np.concatenate([np.arange(columns.n_raters), new % columns.n_raters])
+    return columns._replace(rater=rater, n_raters=owner.size), group, owner
+
+
+def adopt_topics(
+    columns: VoteColumns,
+    topic: Index,
+    candidates: Sequence[int],
+    audited: NDArray[np.bool_],
+    settings: AggregateSettings,
+) -> list[int]:
+    """The candidates on which splitting predicts hidden audit answers better by more than a standard error.
+
+    In each of four folds a part of the audit's answers is hidden from both fits. A topic without an audit is not
+    adopted.
+    """
+    checked = np.flatnonzero(audited & (columns.gold != 0) & np.isin(topic, candidates))
+    if checked.size < FOLDS:
+        return []
+    fold = np.random.default_rng(settings.seed).permutation(checked.size) % FOLDS
+    better = np.zeros(checked.size)
+    for f in range(FOLDS):
+        hidden = checked[fold == f]
+        gold = columns.gold.copy()
+        gold[hidden] = 0
+        masked = columns._replace(gold=gold)
+        divided, group, _ = split_topics(masked, topic, candidates, audited)
+        answer = columns.gold[hidden]
+        better[fold == f] = _loss(fit_columns(masked, settings).log_odds[hidden], answer) - _loss(
+            fit_columns(divided, settings, group).log_odds[hidden], answer
+        )
+    return [t for t in candidates if _clearly_positive(better[topic[checked] == t])]
+
+
+def _loss(log_odds: Floats, answer: NDArray[np.int8]) -> Floats:
+    loss: Floats = np.logaddexp(0.0, -np.clip(log_odds, -LOSS_BOUND, LOSS_BOUND) * answer)
+    return loss
+
+
+def _clearly_positive(gain: Floats) -> bool:
+    return gain.size >= 2 and float(gain.mean()) > float(gain.std(ddof=1)) / np.sqrt(gain.size)
