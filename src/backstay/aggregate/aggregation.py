@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from backstay.aggregate.calibration import cooled, fit_temperature, held_out
 from backstay.aggregate.evidence import dispute, pair_weight, tie_share, voice
 from backstay.aggregate.fitted import Fitted, fit_votes, settled_gold
+from backstay.aggregate.flip_numbers import FlipNumbers, flip_numbers, flip_summary
 from backstay.aggregate.majority import majority_share
+from backstay.aggregate.plurality import find_plurality, judged_by_their_own, plurality_summary, rule
 from backstay.aggregate.rater_reports import rater_trust
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.summary import summarise
 from backstay.aggregate.votes import Floats, Votes, collect_votes, tally
-from backstay.records import Audit, Judgment, Pair, RaterTrust, Task, content_hash, content_id
+from backstay.records import Audit, Judgment, Pair, Rater, RaterTrust, Task, content_hash, content_id
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ def aggregate(
     *,
     topics: Mapping[str, str] | None = None,
     audits: Iterable[Audit] = (),
+    raters: Iterable[Rater] = (),
 ) -> Aggregation:
     """Aggregate judgments into one pair for each two responses that were compared or have a gold answer.
 
     `topics` names the topic of prompts, by id; `audits` are answers of trusted people to pairs that were drawn for
-    them. Deterministic in its arguments. Input that cannot be used is counted in `summary["dropped"]`, never an error.
+    them; `raters` say who is of which cohort. Deterministic in its arguments. Input that cannot be used is counted in
+    `summary["dropped"]`, never an error.
     """
     settings = settings or AggregateSettings()
     votes, audited = _collected(tasks, judgments, audits)
@@ -46,11 +50,19 @@ def aggregate(
     checked = held_out(votes, fitted)
     enough = checked.gold.size >= settings.min_calibration_items
     temperature = fit_temperature(checked.log_odds, checked.gold) if enough else 1.0
-    trust = rater_trust(votes, fitted)
+    plurality = find_plurality(votes, fitted, raters, temperature)
+    trust = rater_trust(votes, judged_by_their_own(plurality, fitted))
     reliability = reliability_p_a(votes, fitted, temperature)
-    chosen = reliability if settings.algorithm == "reliability" else majority_share(votes)
-    pairs = _pairs(votes, chosen, fitted)
-    return Aggregation(pairs, trust, summarise(votes, fitted, checked, temperature, reliability, trust))
+    chosen, factor = rule(plurality, reliability, fitted)
+    flips = flip_numbers(fitted.columns, fitted.fit)
+    pairs = _pairs(
+        votes, chosen if settings.algorithm == "reliability" else majority_share(votes), factor, flips, fitted
+    )
+    summary = summarise(votes, fitted, checked, temperature, reliability, trust) | {
+        "flip_numbers": flip_summary(fitted.columns, flips),
+        "cohorts": plurality_summary(plurality, fitted, np.array([row.trust for row in trust])),
+    }
+    return Aggregation(pairs, trust, summary)
 
 
 def _collected(
@@ -72,8 +84,8 @@ def reliability_p_a(votes: Votes, fitted: Fitted, temperature: float) -> Floats:
     return np.where(np.isnan(votes.gold), p_a, settled)
 
 
-def _pairs(votes: Votes, p_a: Floats, fitted: Fitted) -> list[Pair]:
-    weight = pair_weight(votes, fitted)
+def _pairs(votes: Votes, p_a: Floats, factor: Floats, flips: FlipNumbers, fitted: Fitted) -> list[Pair]:
+    weight = pair_weight(votes, fitted) * factor
     disputed = dispute(votes, voice(votes, fitted))
     count = np.bincount(votes.item, minlength=votes.n_items)
     both_bad = tally(votes.item, votes.both_bad, votes.n_items)
@@ -94,6 +106,7 @@ def _pairs(votes: Votes, p_a: Floats, fitted: Fitted) -> list[Pair]:
                 "judgments": int(count[i]),
                 "judgments_digest": content_hash(sorted(votes.judgment_digests[j] for j in rows[i])),
                 "both_bad": int(both_bad[i]),
+                "flip_number": int(flips.number[i]),
                 "gold": bool(~np.isnan(votes.gold[i])),
             },
         )

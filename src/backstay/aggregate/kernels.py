@@ -103,23 +103,51 @@ class State(NamedTuple):
 
 
 @compiled
-def sweep(low: int, high: int, votes: VoteColumns, state: State, rules: Rules, cells: Floats, counted: Floats) -> float:
+def sweep(  # one loop, measured twice as fast as one that calls parts
+    low: int, high: int, votes: VoteColumns, state: State, rules: Rules, cells: Floats, counted: Floats
+) -> float:
     """One pass over items low..high; the largest change of an item's probability.
 
     Reads `cells` (R, 6) of the pass before, of which a vote's own part is known from its belief; renews evidence,
     log-odds and beliefs, and adds to `counted` (R, 6), which are the cells of the next pass.
     """
+    # fields as locals and no call with all columns: handing these on, an item at a time, costs more than the sums do
+    start, rater, side, shown, share, gold = votes.start, votes.rater, votes.side, votes.shown, votes.share, votes.gold
+    belief, evidence, weight, log_odds = state.belief, state.evidence, state.weight, state.log_odds
     change = 0.0
     own = np.zeros(CELLS)
     for i in range(low, high):
-        total = state.prior[i] + weigh(i, votes, state, rules, cells, own)
-        if votes.gold[i] == 0:
-            change = max(change, abs(sigmoid(total) - sigmoid(state.log_odds[i])))
-        state.log_odds[i] = total
-        voices = directional(i, votes)
-        for j in range(votes.start[i], votes.start[i + 1]):
-            state.belief[j] = sigmoid(total - state.evidence[j])
-            count(i, j, voices, votes, state, rules, counted)
+        known = gold[i] != 0
+        factor = rules.gold_weight if known else 1.0
+        total = state.prior[i]
+        voices = 0
+        for j in range(start[i], start[i + 1]):
+            evidence[j] = 0.0
+            if side[j] == 0:
+                continue
+            voices += 1
+            r = rater[j]
+            own[:] = 0.0
+            if not math.isnan(belief[j]):
+                add_vote(own, side[j], shown[j], belief[j], share[j] * factor)
+            overall, first, second = accuracies(cells[r], own, state.population[state.group[r]], rules)
+            if rules.ignore_liars and overall < 0.5:
+                continue
+            told = evidence_of(side[j], shown[j], overall, first, second)
+            evidence[j] = weight[j] * share[j] * told
+            total += evidence[j]
+        if not known:
+            change = max(change, abs(sigmoid(total) - sigmoid(log_odds[i])))
+        log_odds[i] = total
+        for j in range(start[i], start[i + 1]):
+            belief[j] = math.nan
+            if side[j] == 0 or (voices < 2 and not known):
+                continue
+            if known:
+                belief[j] = rules.gold_confidence if gold[i] > 0 else 1.0 - rules.gold_confidence
+            else:
+                belief[j] = sigmoid(total - evidence[j])
+            add_vote(counted[rater[j]], side[j], shown[j], belief[j], share[j] * factor)
     return change
 
 
@@ -134,28 +162,6 @@ def begin(low: int, high: int, votes: VoteColumns, state: State, rules: Rules, p
         for j in range(votes.start[i], votes.start[i + 1]):
             state.belief[j] = sigmoid(pull * (total - votes.side[j] * votes.share[j]))
             count(i, j, voices, votes, state, rules, counted)
-
-
-@compiled
-def weigh(i: int, votes: VoteColumns, state: State, rules: Rules, cells: Floats, own: Floats) -> float:
-    """Renew the evidence of an item's votes, each rater known from its other votes; their sum. `own` is scratch."""
-    total = 0.0
-    factor = rules.gold_weight if votes.gold[i] != 0 else 1.0
-    for j in range(votes.start[i], votes.start[i + 1]):
-        state.evidence[j] = 0.0
-        if votes.side[j] == 0:
-            continue
-        r = votes.rater[j]
-        own[:] = 0.0
-        if not math.isnan(state.belief[j]):
-            add_vote(own, votes.side[j], votes.shown[j], state.belief[j], votes.share[j] * factor)
-        overall, first, second = accuracies(cells[r], own, state.population[state.group[r]], rules)
-        if rules.ignore_liars and overall < 0.5:
-            continue
-        told = evidence_of(votes.side[j], votes.shown[j], overall, first, second)
-        state.evidence[j] = state.weight[j] * votes.share[j] * told
-        total += state.evidence[j]
-    return total
 
 
 @compiled

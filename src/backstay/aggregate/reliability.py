@@ -14,7 +14,7 @@ import numpy as np
 
 from backstay.aggregate.blocs import Bloc, bloc_weights, find_blocs
 from backstay.aggregate.columns import Index, VoteColumns, columns_of
-from backstay.aggregate.compiled import over_slices
+from backstay.aggregate.compiled import compiled, over_slices
 from backstay.aggregate.coupling import Coupling, couple
 from backstay.aggregate.kernels import CELLS, Rules, State, begin, sweep
 from backstay.aggregate.population import START, BetaPrior, fit_prior
@@ -112,7 +112,8 @@ class Solver:
         self.sweeps += 1
         if self.settings.coupling and self.sweeps >= COUPLED_FROM:
             prior, columns = self.state.prior, self.columns
-            told = _told(columns, self.state.log_odds - prior)
+            told = np.empty(columns.n_items)
+            tell(columns, self.state.log_odds, prior, told)
             couple(self.coupling, columns.a, columns.b, told, prior, columns.n_responses)
             prior *= self.settings.coupling
         return max(changes)
@@ -169,11 +170,19 @@ def right_wrong(cells: Floats) -> tuple[Floats, Floats]:
     return cells[:, 0] + cells[:, 3] + cells[:, 4], cells[:, 1] + cells[:, 2] + cells[:, 5]
 
 
-def _told(columns: VoteColumns, log_odds: Floats) -> Floats:
+@compiled
+def tell(votes: VoteColumns, log_odds: Floats, prior: Floats, told: Floats) -> None:
     """What each item tells the others: its votes where two raters voted, gold where it is known, else nothing.
 
     One rater alone must not vouch for its own other votes.
     """
-    voices = np.bincount(columns.item, columns.side != 0, columns.n_items)
-    told = np.where(voices >= 2, np.clip(log_odds, -GOLD_LOG_ODDS, GOLD_LOG_ODDS), 0.0)
-    return np.where(columns.gold != 0, GOLD_TOLD * columns.gold, told)
+    start, side, gold = votes.start, votes.side, votes.gold
+    for i in range(told.size):
+        voices = 0
+        for j in range(start[i], start[i + 1]):
+            voices += side[j] != 0
+        told[i] = 0.0
+        if gold[i] != 0:
+            told[i] = GOLD_TOLD * gold[i]
+        elif voices >= 2:
+            told[i] = min(max(log_odds[i] - prior[i], -GOLD_LOG_ODDS), GOLD_LOG_ODDS)

@@ -65,6 +65,18 @@ class AggregateSettings(Settings):
     audit_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.015
     """Share of all pairs that is proposed for an audit when a topic is suspected."""
 
+    cohort_field: str = ""
+    """Field of a rater's cohort, such as `language`, by which honest disagreement is looked for; empty = off."""
+
+    cohort_rule: Literal["pooled", "per_cohort", "min_over_cohorts"] = "pooled"
+    """One answer from cohorts: all raters together, the mean over cohorts, or what holds for every cohort."""
+
+    cohort_population: dict[str, float] = Field(default_factory=dict)
+    """Share of each cohort in the population, for `per_cohort`; empty = every cohort counts the same."""
+
+    cohort_permutations: Annotated[int, Field(ge=19)] = 999
+    """Random relabellings of raters that differences between cohorts are tested against."""
+
     single_rater_accuracy: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.75
     """Accuracy assumed of a rater whom nothing can be compared with: no gold item and no second voice."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backstay.aggregate.agreement import alpha_interval, pairwise_agreement, value_counts
+from backstay.aggregate.agreement import agreement_interval, alpha_interval, kappa_interval, value_counts
 from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled, cross_cooled
 from backstay.aggregate.fitted import Fitted, Topics
 from backstay.aggregate.majority import majority_share
@@ -58,12 +58,19 @@ def _counts(votes: Votes, trust: list[RaterTrust]) -> dict[str, int]:
 
 def _agreement(votes: Votes, settings: AggregateSettings) -> dict[str, float | None]:
     counts = value_counts(votes)
-    alpha = alpha_interval(counts, seed=settings.seed)
+    alpha, kappa, pairwise = (
+        interval(counts, seed=settings.seed) for interval in (alpha_interval, kappa_interval, agreement_interval)
+    )
     return {
         "alpha": _number(alpha.value),
         "alpha_low": _number(alpha.low),
         "alpha_high": _number(alpha.high),
-        "pairwise": _number(pairwise_agreement(counts)),
+        "fleiss_kappa": _number(kappa.value),
+        "fleiss_kappa_low": _number(kappa.low),
+        "fleiss_kappa_high": _number(kappa.high),
+        "pairwise": _number(pairwise.value),
+        "pairwise_low": _number(pairwise.low),
+        "pairwise_high": _number(pairwise.high),
     }
 
 

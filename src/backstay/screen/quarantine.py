@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from backstay.records import Finding, Judgment, Pair, PairStatus, Prompt, RaterTrust, Response, Task
+from backstay.screen.associations import associations
 from backstay.screen.baseline import Baseline, load_baseline
 from backstay.screen.degenerate import degenerate_choice
 from backstay.screen.duplicates import duplicate_pairs, identical_answers
 from backstay.screen.hurried import Pace, hurried_evidence, rater_paces, words_shown
+from backstay.screen.label_noise import label_noise
+from backstay.screen.margins import cross_fitted_margins
 from backstay.screen.settings import ScreenSettings
 from backstay.screen.texts import PairTexts, join_texts
+from backstay.screen.triggers import find_triggers
 
 SCANNER = "quarantine"
 PairKey = tuple[str, str, frozenset[str]]
@@ -84,11 +88,13 @@ def screen(
     rows = join_texts(pairs, prompt_by_id.values(), response_by_id.values(), settings.min_margin)
     evidence = _evidence(tasks, judgments, trust, prompt_by_id, response_by_id, settings)
     repeats = duplicate_pairs(rows, settings.near_duplicate) if settings.duplicates else {}
+    content = _content_findings(rows, settings)
     latest = {review.item_id: review for review in reviews}
-    done = [
-        decide(row.pair, _findings(row, repeats, evidence, settings, baseline), latest.get(row.pair.id)) for row in rows
-    ]
-    return Screening(done, _summary(done, rows, evidence, latest))
+    done = []
+    for row in rows:
+        found = _findings(row, repeats, evidence, settings, baseline) + content.of(row)
+        done.append(decide(row.pair, found, latest.get(row.pair.id)))
+    return Screening(done, _summary(done, rows, evidence, latest) | content.summary)
 
 
 def decide(pair: Pair, findings: tuple[Finding, ...], review: ReviewLike | None) -> Pair:
@@ -99,6 +105,36 @@ def decide(pair: Pair, findings: tuple[Finding, ...], review: ReviewLike | None)
         said = f"{review.action} by {review.reviewer}: {review.reason}"
         findings = (*findings, Finding(scanner="review", kind=review.action, severity="info", evidence=said))
     return pair.model_copy(update={"status": status, "findings": findings})
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Findings by pair id of the checks that look at all texts together, and their summaries (JSON data)."""
+
+    findings: Sequence[Mapping[str, tuple[Finding, ...]]]
+    summary: dict[str, Any]
+
+    def of(self, row: PairTexts) -> tuple[Finding, ...]:
+        return tuple(finding for found in self.findings for finding in found.get(row.pair.id, ()))
+
+
+def _content_findings(rows: Sequence[PairTexts], settings: ScreenSettings) -> _Content:
+    findings, summary = [], {}
+    margins = cross_fitted_margins(rows) if rows and (settings.label_noise or settings.triggers) else None
+    if settings.label_noise and margins is not None:
+        found, summary["label_noise"] = label_noise(rows, margins=margins, false_share=settings.label_noise_false_share)
+        findings.append(found)
+    if settings.triggers and margins is not None:
+        found, _, summary["triggers"] = find_triggers(
+            rows,
+            margins=margins,
+            expected_false=settings.trigger_expected_false,
+            min_support=settings.trigger_min_support,
+        )
+        findings.append(found)
+    if settings.associations:
+        summary["associations"] = associations(rows)
+    return _Content(findings, summary)
 
 
 def _evidence(

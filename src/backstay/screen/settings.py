@@ -46,5 +46,23 @@ class ScreenSettings(Settings):
     straight_line_share: Annotated[float, Field(gt=0.5, le=1.0)] = 0.9
     """Share of choices for the same place on the screen from which on a rater is straight-lining."""
 
+    label_noise: bool = True
+    """Quarantine pairs whose label a cross-fitted reward holds to be flipped; false = off."""
+
+    label_noise_false_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.25
+    """Share of the pairs so quarantined whose label is expected to be right; 0 = none is flagged."""
+
+    triggers: bool = True
+    """Quarantine pairs that carry a phrase which decides preferences beyond chance; false = off."""
+
+    trigger_expected_false: Annotated[float, Field(ge=0.0)] = 0.5
+    """Phrases that may be found by chance in all; 0 = none is flagged."""
+
+    trigger_min_support: Annotated[int, Field(ge=5)] = 8
+    """Dialogues that must hold a phrase for it to be tested."""
+
+    associations: bool = True
+    """Report how far length, form, flattery and certainty go with being preferred; false = off."""
+
     trusted_voice: bool = True
     """Quarantine pairs that nobody judged whose trust is above one half, gold aside; false = off."""

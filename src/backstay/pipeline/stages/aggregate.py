@@ -8,7 +8,7 @@ from backstay.feedback import read_audits
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.records import Judgment, Prompt, Task, canonical_json, file_sha256
+from backstay.records import Judgment, Prompt, Rater, Task, canonical_json, file_sha256
 from backstay.storage import read_records, write_atomic, write_records
 
 
@@ -28,6 +28,7 @@ def run(context: StageContext) -> Summary:
         settings,
         topics=topics_of(read_records(rate / "prompts.jsonl", Prompt), settings.topic_tag),
         audits=() if path is None else read_audits(path),
+        raters=read_records(rate / "raters.jsonl", Rater),
     )
     folder = context.folder.path
     write_records(folder / "pairs.jsonl", found.pairs)

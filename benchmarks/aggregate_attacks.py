@@ -1,0 +1,139 @@
+"""Aggregation of real judgments with planted liars, against other methods in the same run; one JSON line.
+
+    python benchmarks/aggregate_attacks.py [--data DIR] [--seeds 5] [--sets ukp,sp_amt] [--peer-venv DIR]
+
+Real: UKPConvArg1 (41,750 judgments of pairs of arguments, 2,440 raters, 5,730 gold) and sp_amt. Simulated: the liars.
+A tenth of the gold answers is given as anchors to the methods that take gold; the rest scores. The methods besides
+`backstay` are ours (`backstay.aggregate.baselines`) and, with --peer-venv, crowd-kit's, evalica's and choix's own.
+Sleepers: `audited` may ask a simulated adjudicator, who errs in 5 %, about 1.5 % of the pairs; those are not scored.
+`coupling`, `position_votes` and `gold_weight` were chosen on this half of UKP with seeds 0 to 2; here seeds start at
+10.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from crowd_data import Attacked, Crowd, accuracy, attacked, auroc, read_crowd
+from seed_interval import interval
+
+from backstay.aggregate import AggregateSettings, fit_columns
+from backstay.aggregate.baselines import BASELINES
+from backstay.aggregate.contexts import adopt_topics, draw_audit, split_topics, suspected, suspicions
+from backstay.aggregate.trust import groups_of, known_of, own_voice
+
+SETTINGS = AggregateSettings()
+METHODS = ("majority", "dawid-skene", "one-coin", "mace", "bradley-terry", "noisy-bradley-terry")
+CASES = [("none", 0.0)] + [
+    (attack, share) for share in (0.2, 0.3, 0.4) for attack in ("flip", "spam", "collude", "bloc", "camouflage")
+]
+ADJUDICATOR_ERRS = 0.05
+FIRST_SEED = 10
+
+
+def ours(crowd: Crowd, planted: Attacked) -> dict[str, float]:
+    """Accuracy, trust and flags of the reliability model."""
+    started = time.process_time()
+    fit = fit_columns(planted.columns, SETTINGS)
+    seconds = time.process_time() - started
+    groups = groups_of(planted.columns, fit)
+    trust = known_of(planted.columns, fit, SETTINGS).accuracy * own_voice(groups, planted.columns.n_raters)
+    named = np.zeros(planted.bad.size, dtype=np.bool_)
+    for group in groups:
+        named |= (group.bloc.membership >= SETTINGS.bloc_membership) & (not group.preference)
+    result = {"backstay": accuracy(fit.log_odds, crowd, planted.scored), "cpu_s": seconds, "blocs": float(len(groups))}
+    if planted.bad.any():
+        result |= {"auroc": auroc(trust, planted.bad), "liars_named": float(named[planted.bad].mean())}
+    return result | {"honest_named": float(named[~planted.bad].mean())}
+
+
+def others(crowd: Crowd, planted: Attacked, seed: int, peers: Path | None) -> dict[str, float]:
+    """Accuracy of the other methods; a peer's NaN is a crash or a refusal."""
+    found = {name: accuracy(BASELINES[name](planted.columns, seed).log_odds, crowd, planted.scored) for name in METHODS}
+    if peers is None:
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        votes = Path(folder) / "votes.npz"
+        c = planted.columns
+        np.savez(votes, item=c.item, rater=c.rater, side=c.side, a=c.a, b=c.b, gold=c.gold)
+        script = Path(__file__).with_name("aggregate_peer.py")
+        subprocess.run([peers / "bin" / "python", script, votes, folder], check=True, capture_output=True)
+        for path in sorted(Path(folder).glob("*.npy")):
+            found[path.stem] = accuracy(np.load(path), crowd, planted.scored)
+    return found
+
+
+def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
+    """Sleepers: what an audit of 1.5 % of the pairs buys, scored on pairs that were not audited."""
+    columns, topic = planted.columns, crowd.topic
+    before = fit_columns(columns, SETTINGS)
+    suspects = suspected(suspicions(columns, before, known_of(columns, before, SETTINGS), topic), SETTINGS)
+    drawn = draw_audit(columns, topic, suspects, round(SETTINGS.audit_share * columns.n_items), seed)
+    rng = np.random.default_rng(seed)
+    known = np.where(
+        crowd.gold != 0, crowd.gold, np.sign(np.bincount(columns.item, columns.side, columns.n_items) + 0.1)
+    )
+    asked = np.zeros(columns.n_items, dtype=np.bool_)
+    asked[drawn] = crowd.gold[drawn] != 0  # without a gold answer nobody here can adjudicate
+    gold = columns.gold.copy()
+    gold[asked] = (crowd.gold * np.where(rng.random(columns.n_items) < ADJUDICATOR_ERRS, -1, 1))[asked]
+    answered = columns._replace(gold=gold)
+    adopted = adopt_topics(answered, topic, suspects, asked, SETTINGS)
+    divided, group, _ = split_topics(answered, topic, adopted, asked)
+    after = fit_columns(divided, SETTINGS, group)
+    scored = planted.scored & ~asked
+    baseline = BASELINES["dawid-skene"](answered, seed).log_odds
+    targets = np.unique(topic[planted.scored])
+    return {
+        "unaudited": accuracy(before.log_odds, crowd, scored),
+        "backstay": accuracy(after.log_odds, crowd, scored),
+        "dawid-skene with the same answers": accuracy(baseline, crowd, scored),
+        "pairs_audited_share": float(asked.mean()),
+        "false_topics": float(len(set(adopted) - set(targets.tolist()))) if planted.bad.any() else float(len(adopted)),
+    }
+
+
+def summarised(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Mean with interval over seeds, and the worst seed of the accuracy."""
+    table: dict[str, Any] = {key: interval([row[key] for row in rows]) for key in rows[0]}
+    return table | {"backstay_worst": round(min(row["backstay"] for row in rows), 4)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BACKSTAY_DATA", "../shared/data")))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sets", default="ukp,sp_amt")
+    parser.add_argument("--peer-venv", type=Path, help="an environment with crowd-kit, evalica and choix")
+    options = parser.parse_args()
+    folder = options.data / "crowd"
+    if not (folder / "ukp_judgments.csv.gz").exists():
+        print(json.dumps({"benchmark": "aggregate_attacks", "skipped": f"no ukp_judgments.csv.gz in {folder}"}))
+        return
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    results: dict[str, Any] = {}
+    for name in options.sets.split(","):
+        crowd, table = read_crowd(folder, name), {}
+        for anchors, cases in ((0.1, CASES), (0.0, [("none", 0.0), ("flip", 0.3), ("spam", 0.3), ("bloc", 0.3)])):
+            for attack, share in cases:
+                rows = []
+                for seed in seeds:
+                    planted = attacked(crowd, attack, share, anchors, np.random.default_rng(seed))
+                    rows.append(ours(crowd, planted) | others(crowd, planted, seed, options.peer_venv))
+                table[f"{attack}-{share:g}" + ("" if anchors else " without gold")] = summarised(rows)
+        for share in (0.0, 0.2, 0.3, 0.4):
+            planted_rows = [attacked(crowd, "sleeper", share, 0.1, np.random.default_rng(seed)) for seed in seeds]
+            rows = [audited(crowd, planted, seed) for planted, seed in zip(planted_rows, seeds, strict=True)]
+            table[f"sleeper-{share:g}"] = summarised(rows)
+        results[name] = table
+    print(json.dumps({"benchmark": "aggregate_attacks", "seeds": options.seeds, "anchors": 0.1, "results": results}))
+
+
+if __name__ == "__main__":
+    main()
