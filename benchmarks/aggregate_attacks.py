@@ -76,9 +76,6 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
     suspects = suspected(suspicions(columns, before, known_of(columns, before, SETTINGS), topic), SETTINGS)
     drawn = draw_audit(columns, topic, suspects, round(SETTINGS.audit_share * columns.n_items), seed)
     rng = np.random.default_rng(seed)
-    known = np.where(
-        crowd.gold != 0, crowd.gold, np.sign(np.bincount(columns.item, columns.side, columns.n_items) + 0.1)
-    )
     asked = np.zeros(columns.n_items, dtype=np.bool_)
     asked[drawn] = crowd.gold[drawn] != 0  # without a gold answer nobody here can adjudicate
     gold = columns.gold.copy()
@@ -101,8 +98,17 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
 
 def summarised(rows: list[dict[str, float]]) -> dict[str, Any]:
     """Mean with interval over seeds, and the worst seed of the accuracy."""
-    table: dict[str, Any] = {key: interval([row[key] for row in rows]) for key in rows[0]}
+    names = ("mean", "low", "high")
+    table: dict[str, Any] = {
+        key: dict(zip(names, interval([row[key] for row in rows]), strict=True)) for key in rows[0]
+    }
     return table | {"backstay_worst": round(min(row["backstay"] for row in rows), 4)}
+
+
+def list_of_others(results: dict[str, Any]) -> list[str]:
+    """Names of the other methods that ran."""
+    found = {key for table in results.values() for row in table.values() for key in row}
+    return sorted(key for key in found if key in METHODS or key.split()[0] in ("crowd-kit", "evalica", "choix"))
 
 
 def main() -> None:
@@ -132,7 +138,8 @@ def main() -> None:
             rows = [audited(crowd, planted, seed) for planted, seed in zip(planted_rows, seeds, strict=True)]
             table[f"sleeper-{share:g}"] = summarised(rows)
         results[name] = table
-    print(json.dumps({"benchmark": "aggregate_attacks", "seeds": options.seeds, "anchors": 0.1, "results": results}))
+    kept = {"seeds": options.seeds, "anchors": 0.1, "others": list_of_others(results), "results": results}
+    print(json.dumps({"benchmark": "aggregate_attacks"} | kept))
 
 
 if __name__ == "__main__":

@@ -24,10 +24,13 @@ PLAIN = {
     "lagrangian": ["lagrangian.py", "--seeds", "5"],
     "algorithms": ["algorithms.py", "--seeds", "3"],
     "trl-oracle": ["trl_oracle.py"],
+    "aggregate-speed": ["aggregate_speed.py"],
 }
 WITH_DATA = {
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
-    "aggregate-ukp": ["aggregate_ukp.py", "--data", "{data}"],
+    "aggregate-attacks": ["aggregate_attacks.py", "--data", "{data}"],
+    "rigged-source": ["rigged_source.py", "--data", "{data}"],
+    "screen-poison": ["screen_poison.py", "--data", "{data}"],
     "screen-hh": ["screen_hh.py", "--data", "{data}"],
 }
 

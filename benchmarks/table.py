@@ -207,6 +207,96 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
+def aggregate_attacks(found: Found) -> str:
+    """Accuracy under every attack, ours and the best of the others."""
+    head = (
+        f"Judgments are real (UKPConvArg1, sp_amt); the liars are **simulated**. {found['seeds']} seeds; a tenth of the"
+        " gold answers is given as anchors, the rest scores. `best other` is the best of the other methods in that row,"
+        " chosen with hindsight; `worst` is the worst of our seeds."
+    )
+    said = ["## Whom to believe: real judgments, planted liars", head]
+    for name, cases in found["results"].items():
+        lines = [
+            (
+                "attack, share of judgments",
+                "backstay",
+                "worst",
+                "best other",
+                "majority",
+                "liar trusted less",
+                "named: liars, honest",
+            )
+        ]
+        for case, row in cases.items():
+            if case.startswith("sleeper"):
+                continue
+            best = max((key for key in row if key in found["others"]), key=lambda key: row[key]["mean"])
+            lines.append(
+                (
+                    case,
+                    interval(row["backstay"]),
+                    f"{row['backstay_worst']:.3f}",
+                    f"{row[best]['mean']:.3f} ({best})",
+                    f"{row['majority']['mean']:.3f}",
+                    f"{row['auroc']['mean']:.3f}" if "auroc" in row else "",
+                    f"{row.get('liars_named', {'mean': 0.0})['mean']:.1%}, {row['honest_named']['mean']:.1%}",
+                )
+            )
+        said += [f"### {name}", rows(*lines), _worst(cases, found["others"]), _sleepers(cases)]
+    return "\n\n".join(said)
+
+
+def _worst(cases: Found, others: list[str]) -> str:
+    """The worst case over all attacks at 0.4, of every method."""
+    attacks = [row for case, row in cases.items() if case.endswith("-0.4") and not case.startswith("sleeper")]
+    worst = {name: min(row[name]["mean"] for row in attacks if name in row) for name in ["backstay", *others]}
+    lines = [(name, f"{value:.3f}") for name, value in sorted(worst.items(), key=lambda item: -item[1])]
+    return "Worst case over the five attacks at 0.4:\n\n" + rows(("method", "accuracy"), *lines)
+
+
+def _sleepers(cases: Found) -> str:
+    lines = [
+        (
+            "sleepers, share",
+            "no audit",
+            "backstay after the audit",
+            "worst",
+            "dawid-skene with the same answers",
+            "pairs audited",
+            "topics wrongly judged apart",
+        )
+    ]
+    for case, row in cases.items():
+        if case.startswith("sleeper"):
+            lines.append(
+                (
+                    case.removeprefix("sleeper-"),
+                    interval(row["unaudited"]),
+                    interval(row["backstay"]),
+                    f"{row['backstay_worst']:.3f}",
+                    interval(row["dawid-skene with the same answers"]),
+                    f"{row['pairs_audited_share']['mean']:.1%}",
+                    f"{row['false_topics']['mean']:.1f}",
+                )
+            )
+    return "Sleepers, accuracy on their topics; the (simulated) adjudicator errs in 5 %:\n\n" + rows(*lines)
+
+
+def rigged_source(found: Found) -> str:
+    """Ranks of a pushed source."""
+    lines = [("share of judges who push", "Bradley-Terry", "Elo", "robust", "named first")]
+    for share, row in found["planted_share"].items():
+        shown = [_triple(row[key]) for key in ("bt_rank", "elo_rank", "robust_rank")]
+        lines.append((share, *shown, f"{row['named_first'][0]:.0%} of seeds"))
+    return "\n\n".join(
+        ["## Rigging one source: its rank of 13, honestly 10", f"**Simulated**: {found['simulated']}.", rows(*lines)]
+    )
+
+
+def _triple(value: list[float]) -> str:
+    return f"{value[0]:.1f} ({value[1]:.1f} to {value[2]:.1f})"
+
+
 SECTIONS = {
     "demo": demo,
     "ppo-lexicon": lexicon,
@@ -215,6 +305,9 @@ SECTIONS = {
     "lagrangian": lagrangian,
     "trl-oracle": trl_oracle,
     "hh-rlhf": human_pairs,
-    "aggregate-ukp": flat("Rater reliability on 41,750 real judgments with planted liars"),
+    "aggregate-attacks": aggregate_attacks,
+    "rigged-source": rigged_source,
+    "aggregate-speed": flat("Speed of aggregation, simulated votes"),
+    "screen-poison": flat("Poison in real pairs: planted triggers and flipped labels"),
     "screen-hh": flat("Screening on real human pairs: false positives"),
 }

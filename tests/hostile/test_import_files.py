@@ -78,7 +78,7 @@ def test_byte_order_marks(tmp_path: Path) -> None:
     assert len(read_table(table, dataset="d").judgments) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_empty_files(tmp_path: Path, content: bytes) -> None:
     for name, read in (("x.jsonl", read_hh_rlhf), ("x.csv", read_table), ("y.jsonl", read_table)):
         (tmp_path / name).write_bytes(content)

@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "sft": ("stage:sft", "Teach the base model the form of a good answer."),
         "sample": ("stage:sample", "Let the model answer every prompt several times."),
         "rate": ("stage:rate", "Collect judgments: simulated raters, or an imported data set."),
-        "aggregate": ("stage:aggregate", "Turn judgments into pairs with a probability, and raters into trust."),
+        "aggregate": ("aggregate:aggregate", "Turn judgments into pairs with a probability, and raters into trust."),
         "screen": ("stage:screen", "Decide which pairs a model may learn from."),
         "reward": ("reward:reward", "Learn what people prefer, and how sure that is."),
         "ppo": ("stage:ppo", "Improve the policy against the reward without drifting."),

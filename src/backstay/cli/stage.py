@@ -37,7 +37,6 @@ def stage_command(name: str) -> click.Command:
 sft = stage_command("sft")
 sample = stage_command("sample")
 rate = stage_command("rate")
-aggregate = stage_command("aggregate")
 screen = stage_command("screen")
 ppo = stage_command("ppo")
 dpo = stage_command("dpo")

@@ -68,7 +68,7 @@ def test_the_run_is_a_policy_over_sft_learned_from_accepted_pairs(project: Path)
     accepted = json.loads((runs["screen"] / "screen.json").read_text())["accepted"]
     summary = predicate["summary"]
     assert summary["pairs"] + summary["pairs_with_empty_response"] == accepted
-    assert summary["steps"] == -(-summary["pairs"] // 32) and summary["reason"] == "completed"
+    assert summary["steps"] == -(-summary["pairs"] // 8) and summary["reason"] == "completed"
     assert set(predicate["inputs"]) == {"rate", "screen", "sft"}
     assert json.loads((runs["dpo"] / "model" / "backstay.json").read_text())["over"] == "sft"
     rows = [json.loads(line) for line in (runs["dpo"] / "metrics.jsonl").read_text().splitlines()]
