@@ -33,6 +33,8 @@ METHODS = ("majority", "dawid-skene", "one-coin", "mace", "bradley-terry", "nois
 CASES = [("none", 0.0)] + [
     (attack, share) for share in (0.2, 0.3, 0.4) for attack in ("flip", "spam", "collude", "bloc", "camouflage")
 ]
+ADAPTIVE = [(attack, share) for share in (0.3, 0.4) for attack in ("noisy", "push", "known")]
+WITHOUT_GOLD = [("none", 0.0), ("flip", 0.3), ("spam", 0.3), ("bloc", 0.3)]
 ADJUDICATOR_ERRS = 0.05
 FIRST_SEED = 10
 
@@ -126,7 +128,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     for name in options.sets.split(","):
         crowd, table = read_crowd(folder, name), {}
-        for anchors, cases in ((0.1, CASES), (0.0, [("none", 0.0), ("flip", 0.3), ("spam", 0.3), ("bloc", 0.3)])):
+        for anchors, cases in ((0.1, CASES + ADAPTIVE), (0.0, WITHOUT_GOLD)):
             for attack, share in cases:
                 rows = []
                 for seed in seeds:

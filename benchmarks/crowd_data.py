@@ -16,6 +16,8 @@ VALUES = {
     "sp_amt": {"0": 1, "1": -1},
 }
 SLEEPER_TOPICS = 2
+NOISY_COPIES = 0.7
+ATTACKS = ("none", "flip", "spam", "collude", "bloc", "camouflage", "sleeper", "noisy", "push", "known")
 
 
 @dataclass(frozen=True)
@@ -77,35 +79,60 @@ def attacked(crowd: Crowd, attack: str, share: float, anchors: float, rng: np.ra
     flip: they invert their own vote. spam: coins. collude: all name the wrong answer. bloc: all repeat one shared coin
     an item. camouflage: wrong together on half of the items, honest else; that half is scored. sleeper: wrong together
     on two topics (a tenth of the items where topics mean nothing), honest there too on the anchors, which they know;
-    those topics are scored. Wrong is against gold, or against the majority where there is none.
+    those topics are scored. Adaptive: noisy: a bloc whose members copy the shared coin in 70 % of their votes, to pass
+    under a search for copies. push: they prefer the responses of a secret half to the others, which is consistent over
+    pairs. known: as camouflage, but honest on the anchors, which they know. Wrong is against gold, or against the
+    majority where there is none.
     """
-    columns = crowd.columns
-    item, size = columns.item, columns.n_items
+    if attack not in ATTACKS:
+        raise ValueError(f"attack {attack!r} is not known; known are {', '.join(ATTACKS)}")
+    columns, size = crowd.columns, crowd.columns.n_items
     bad = _liars(columns, share, rng)
-    lies = bad[columns.rater]
-    head_count = np.sign(np.bincount(item, columns.side, size) + 0.1).astype(np.int8)
-    truth = np.where(crowd.gold != 0, crowd.gold, head_count)
-    shared, half = rng.choice(np.array([-1, 1], dtype=np.int8), size), rng.random(size) < 0.5
-    anchor = (crowd.gold != 0) & (rng.random(size) < anchors)
-    target = np.ones(size, dtype=np.bool_)
-    side = columns.side.copy()
-    if attack == "flip":
-        side[lies] *= -1
-    elif attack == "spam":
-        side[lies] = rng.choice(np.array([-1, 1], dtype=np.int8), int(lies.sum()))
-    elif attack == "bloc":
-        side[lies] = shared[item[lies]]
-    elif attack in ("collude", "camouflage", "sleeper"):
-        if attack == "camouflage":
-            target = half
-        elif attack == "sleeper":
-            target = _sleeper_items(crowd, rng)
-        where = lies & target[item] & ~(anchor[item] & (attack == "sleeper"))
-        side[where] = -truth[item[where]]
-    elif attack != "none":
-        raise ValueError(f"attack {attack!r} is not known")
-    gold = np.where(anchor, crowd.gold, 0).astype(np.int8)
-    return Attacked(columns._replace(side=side, gold=gold), bad, anchor, target & (crowd.gold != 0) & ~anchor)
+    plan = _Plan(
+        shared=rng.choice(np.array([-1, 1], dtype=np.int8), size),
+        half=rng.random(size) < 0.5,
+        anchor=(crowd.gold != 0) & (rng.random(size) < anchors),
+        topics=_sleeper_items(crowd, rng),
+        pushed=rng.random(columns.n_responses) < 0.5,
+    )
+    said = np.where(bad[columns.rater], _lies(crowd, attack, plan, rng), columns.side).astype(np.int8)
+    target = {"camouflage": plan.half, "known": plan.half, "sleeper": plan.topics}.get(attack, np.ones(size, np.bool_))
+    gold = np.where(plan.anchor, crowd.gold, 0).astype(np.int8)
+    scored = target & (crowd.gold != 0) & ~plan.anchor
+    return Attacked(columns._replace(side=said, gold=gold), bad, plan.anchor, scored)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the liars share: answers and half of the items (I), the anchors, a sleeper's items, pushed responses (S)."""
+
+    shared: NDArray[np.int8]
+    half: NDArray[np.bool_]
+    anchor: NDArray[np.bool_]
+    topics: NDArray[np.bool_]
+    pushed: NDArray[np.bool_]
+
+
+def _lies(crowd: Crowd, attack: str, plan: _Plan, rng: np.random.Generator) -> NDArray[np.int8]:
+    """What each vote (N) would be if its rater lied."""
+    columns, item = crowd.columns, crowd.columns.item
+    head_count = np.sign(np.bincount(item, columns.side, columns.n_items) + 0.1)
+    wrong = -np.where(crowd.gold != 0, crowd.gold, head_count).astype(np.int8)[item]
+    side, shared, half, anchor = columns.side, plan.shared[item], plan.half[item], plan.anchor[item]
+    push = plan.pushed[columns.a[item]].astype(np.int8) - plan.pushed[columns.b[item]].astype(np.int8)
+    lies = {
+        "none": side,
+        "flip": -side,
+        "spam": rng.choice(np.array([-1, 1], dtype=np.int8), side.size),
+        "collude": wrong,
+        "bloc": shared,
+        "camouflage": np.where(half, wrong, side),
+        "sleeper": np.where(plan.topics[item] & ~anchor, wrong, side),
+        "noisy": np.where(rng.random(side.size) < NOISY_COPIES, shared, side),
+        "push": np.where(push != 0, push, side),
+        "known": np.where(half & ~anchor, wrong, side),
+    }
+    return lies[attack].astype(np.int8)
 
 
 def _liars(columns: VoteColumns, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -248,7 +248,8 @@ def aggregate_attacks(found: Found) -> str:
 
 def _worst(cases: Found, others: list[str]) -> str:
     """The worst case over all attacks at 0.4, of every method."""
-    attacks = [row for case, row in cases.items() if case.endswith("-0.4") and not case.startswith("sleeper")]
+    adaptive = ("sleeper", "noisy", "push", "known")
+    attacks = [row for case, row in cases.items() if case.endswith("-0.4") and not case.startswith(adaptive)]
     worst = {name: min(row[name]["mean"] for row in attacks if name in row) for name in ["backstay", *others]}
     lines = [(name, f"{value:.3f}") for name, value in sorted(worst.items(), key=lambda item: -item[1])]
     return "Worst case over the five attacks at 0.4:\n\n" + rows(("method", "accuracy"), *lines)
@@ -306,6 +307,7 @@ SECTIONS = {
     "trl-oracle": trl_oracle,
     "hh-rlhf": human_pairs,
     "aggregate-attacks": aggregate_attacks,
+    "aggregate-reward": flat("What liars with 30 % of the judgments cost a reward model (planted in real judgments)"),
     "rigged-source": rigged_source,
     "aggregate-speed": flat("Speed of aggregation, simulated votes"),
     "screen-poison": flat("Poison in real pairs: planted triggers and flipped labels"),

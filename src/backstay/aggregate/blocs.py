@@ -30,7 +30,7 @@ from backstay.aggregate.votes import Floats, Ints, tally
 MAX_VOTERS = 50
 """Votes of one item beyond which no more are compared; bounds the quadratic cost."""
 
-GOOD = 0.85
+GOOD = 0.75
 """Accuracy that two raters are granted where it explains their votes better than their own."""
 
 SKILL_CAP = 0.9

@@ -18,9 +18,13 @@ LEAST_FOR_THREADS = 10_000
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile on first call and keep the result on disk; releases the interpreter lock, so that threads run at once.
 
-    The function takes arrays and numbers only. `.py_func` of the result is the function as written.
+    The function takes arrays and numbers only. `.py_func` of the result is the function as written. Where no folder
+    can be written, nothing is kept and every process compiles anew.
     """
-    result: Callable[P, R] = njit(cache=True, nogil=True)(function)
+    try:
+        result: Callable[P, R] = njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # numba found no place for its cache
+        result = njit(nogil=True)(function)
     return result
 
 

@@ -52,7 +52,7 @@ def test_joint_probability_of_two_votes_by_enumeration() -> None:
                         right = np.clip(three[columns.rater[j], 1 if first_is_better else 2], 0.1, 0.9)
                         p.append(right if columns.side[j] == z else 1 - right)
                     own += q * p[0] * p[1]
-                    good += q * np.prod([0.85 if columns.side[j] == z else 0.15 for j in (one, other)])
+                    good += q * np.prod([0.75 if columns.side[j] == z else 0.25 for j in (one, other)])
                     says_z = [x if columns.side[j] == z else 1 - x for x, j in zip(p, (one, other), strict=True)]
                     agree += q * (says_z[0] * says_z[1] + (1 - says_z[0]) * (1 - says_z[1]))
                 assert pairs.joint[k] == pytest.approx(min(max(own, good, 0.005), 0.995))
