@@ -179,10 +179,10 @@ def lagrangian(found: Found) -> str:
 def algorithms(found: Found) -> str:
     """Every algorithm from the demo's data."""
     lines = [
-        (name, *(spread(row[key]) for key in ("before", "after", "gain", "kl_nats")), f"{row['train_s'][0]:.0f}")
+        (name, *(spread(row[key]) for key in ("before", "after", "gain", "kl_nats", "reward_gain")))
         for name, row in found["table"].items()
     ]
-    head = ("algorithm", "gold before", "gold after", "gain", "KL, nats a response", "seconds to train, one thread")
+    head = ("algorithm", "gold before", "gold after", "gain", "KL, nats a response", "reward gained")
     told = (
         f"SmolLM2-135M-Instruct, {found['seeds']} training seeds, mean and 95 % interval over seeds, held-out prompts; "
         f"raters are simulated and gold is the author-written rule. KL budget {found['kl_budget']:g} nats for all."
