@@ -164,6 +164,29 @@ def test_raters_shows_the_least_trusted_first(call: Call) -> None:
     assert "(simulated)" in call("raters")
 
 
+def test_aggregate_compares_all_algorithms_on_hidden_gold(call: Call) -> None:
+    rows = as_json(call("aggregate", "--compare", "--json"))
+    assert [row["algorithm"] for row in rows][:2] == ["reliability", "majority"]
+    assert len({row["items"] for row in rows}) == 1
+    shown = call("aggregate", "--compare")
+    assert ("dawid-skene" in shown) == (rows[0]["items"] > 0)
+
+
+def test_audit_writes_questions_and_never_over_answers(call: Call, project: Project, tmp_path: Path) -> None:
+    run = next(path for path in project.runs.iterdir() if path.name.startswith("aggregate-"))
+    summary = json.loads((run / "aggregate.json").read_text())
+    pairs = [json.loads(line) for line in (run / "pairs.jsonl").read_text().splitlines()]
+    summary["audit"] = [pairs[0]["id"], pairs[1]["id"]]
+    (run / "aggregate.json").write_text(json.dumps(summary))
+    questions = tmp_path / "questions.jsonl"
+    assert "2 pairs" in call("audit", "-o", str(questions))
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    assert [row["prompt_id"] for row in rows] == [pair["prompt_id"] for pair in pairs[:2]]
+    assert all(row["text_a"] and row["better"] is None for row in rows)
+    with pytest.raises(UsageError, match="may hold answers"):
+        call("audit", "-o", str(questions))
+
+
 def test_quarantine_lists_shows_and_releases(call: Call, project: Project) -> None:
     pairs = as_json(call("quarantine", "ls", "--json"))
     assert pairs
