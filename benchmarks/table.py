@@ -250,7 +250,11 @@ def _worst(cases: Found, others: list[str]) -> str:
     """The worst case over all attacks at 0.4, of every method."""
     adaptive = ("sleeper", "noisy", "push", "known")
     attacks = [row for case, row in cases.items() if case.endswith("-0.4") and not case.startswith(adaptive)]
-    worst = {name: min(row[name]["mean"] for row in attacks if name in row) for name in ["backstay", *others]}
+    worst = {
+        name: min(row[name]["mean"] for row in attacks if name in row)
+        for name in ["backstay", *others]
+        if name in attacks[0]
+    }
     lines = [(name, f"{value:.3f}") for name, value in sorted(worst.items(), key=lambda item: -item[1])]
     return "Worst case over the five attacks at 0.4:\n\n" + rows(("method", "accuracy"), *lines)
 
