@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backstay.aggregate.blocs import Bloc, bloc_weights, co_vote_counts
+from backstay.aggregate.bloc_kernels import co_vote_counts
+from backstay.aggregate.blocs import Bloc, bloc_weights
 from backstay.aggregate.column_order import taken
 from backstay.aggregate.columns import Index, VoteColumns
 from backstay.aggregate.compiled import SLICES
