@@ -41,24 +41,9 @@ def fit_shards(
     executor = executor or ThreadExecutor()
     try:
         solver = ShardSolver(sources, settings, executor, group)
-        return solver.collected(_run(solver), save)
+        return solver.collected(solver.run(), save)
     finally:
         executor.close()
-
-
-def _run(solver: "ShardSolver") -> tuple[Bloc, ...]:
-    """The schedule of `fit_columns`."""
-    settings, blocs = solver.settings, tuple[Bloc, ...]()
-    if settings.collusion:
-        solver.sweep()
-        blocs = solver.discount()
-    solver.converge()
-    for _ in range(settings.bloc_rounds if settings.collusion else 0):
-        before, blocs = blocs, solver.discount()
-        if not before and not blocs:
-            break
-        solver.converge()
-    return blocs
 
 
 class ShardSolver(Solver):

@@ -64,17 +64,7 @@ def fit_reliability(votes: Votes, gold: Floats, settings: AggregateSettings) -> 
 def fit_columns(columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> Fit:
     """Fit the model to columns. Raters of one `group` (R, from 0) share a population; by default all do."""
     solver = Solver(columns, settings, group)
-    blocs: tuple[Bloc, ...] = ()
-    if settings.collusion:
-        solver.sweep()
-        blocs = solver.discount()
-    solver.converge()
-    for _ in range(settings.bloc_rounds if settings.collusion else 0):
-        before, blocs = blocs, solver.discount()
-        if not before and not blocs:
-            break
-        solver.converge()
-    return solver.fit(blocs)
+    return solver.fit(solver.run())
 
 
 class Solver:
@@ -93,6 +83,20 @@ class Solver:
         self.cells, _ = self._summed(
             lambda low, high, counted: begin(low, high, columns, self.state, self.rules, PULL, counted)
         )
+
+    def run(self) -> tuple[Bloc, ...]:
+        """Converge, looking for blocs before the first time and after each; the blocs found last."""
+        blocs: tuple[Bloc, ...] = ()
+        if self.settings.collusion:
+            self.sweep()
+            blocs = self.discount()
+        self.converge()
+        for _ in range(self.settings.bloc_rounds if self.settings.collusion else 0):
+            before, blocs = blocs, self.discount()
+            if not before and not blocs:
+                break
+            self.converge()
+        return blocs
 
     def converge(self) -> None:
         """Sweep until no item's probability moves by more than `tolerance`, or `max_iterations` times."""

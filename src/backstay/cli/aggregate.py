@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from backstay.cli.session import Session, recipe_options, shared_options
-from backstay.cli.stage import stage_command
+from backstay.cli.stage import run_stage, stage_command
 
 _stage = stage_command("aggregate")
 
@@ -27,13 +27,8 @@ def aggregate(
     """Turn judgments into pairs with a probability, and raters into trust."""
     if compare:
         _compare(session, config, overrides)
-        return
-    from backstay.cli.run import run_graph, show_preview
-    from backstay.pipeline.catalog import loop_graph
-
-    graph = loop_graph(session.recipe(config, overrides), "aggregate")
-    selected = graph.select(only="aggregate")
-    (show_preview if dry_run else run_graph)(session, graph, selected)
+    else:
+        run_stage(session, "aggregate", config, overrides, dry_run)
 
 
 def _compare(session: Session, config: Path | None, overrides: tuple[str, ...]) -> None:

@@ -21,17 +21,22 @@ def stage_command(name: str) -> click.Command:
     @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and what would run; run nothing.")
     @shared_options
     def command(session: Session, config: Path | None, overrides: tuple[str, ...], dry_run: bool) -> None:
-        recipe = session.recipe(config, overrides)
-        from backstay.pipeline.catalog import loop_graph
-
-        graph = loop_graph(recipe, name)
-        selected = graph.select(only=name)
-        if dry_run:
-            show_preview(session, graph, selected)
-        else:
-            run_graph(session, graph, selected)
+        run_stage(session, name, config, overrides, dry_run)
 
     return command
+
+
+def run_stage(session: Session, name: str, config: Path | None, overrides: tuple[str, ...], dry_run: bool) -> None:
+    """Run one stage, or show what it would do."""
+    recipe = session.recipe(config, overrides)
+    from backstay.pipeline.catalog import loop_graph
+
+    graph = loop_graph(recipe, name)
+    selected = graph.select(only=name)
+    if dry_run:
+        show_preview(session, graph, selected)
+    else:
+        run_graph(session, graph, selected)
 
 
 sft = stage_command("sft")
