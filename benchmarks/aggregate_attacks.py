@@ -27,6 +27,7 @@ from backstay.aggregate import AggregateSettings, fit_columns
 from backstay.aggregate.baselines import BASELINES
 from backstay.aggregate.contexts import adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.trust import groups_of, known_of, own_voice
+from backstay.aggregate.voices import Voices
 
 SETTINGS = AggregateSettings()
 METHODS = ("majority", "dawid-skene", "one-coin", "mace", "bradley-terry", "noisy-bradley-terry")
@@ -82,10 +83,10 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
     asked[drawn] = crowd.gold[drawn] != 0  # without a gold answer nobody here can adjudicate
     gold = columns.gold.copy()
     gold[asked] = (crowd.gold * np.where(rng.random(columns.n_items) < ADJUDICATOR_ERRS, -1, 1))[asked]
-    answered = columns._replace(gold=gold)
-    adopted = adopt_topics(answered, topic, suspects, asked, SETTINGS)
-    divided, group, _ = split_topics(answered, topic, adopted, asked)
-    after = fit_columns(divided, SETTINGS, group)
+    answered, everyone = columns._replace(gold=gold), Voices.one_each(columns.n_raters)
+    adopted = adopt_topics(answered, everyone, topic, suspects, asked, SETTINGS)
+    divided, voices = split_topics(answered, everyone, topic, {t: str(t) for t in adopted}, asked)
+    after = fit_columns(divided, SETTINGS, voices)
     scored = planted.scored & ~asked
     baseline = BASELINES["dawid-skene"](answered, seed).log_odds
     targets = np.unique(topic[planted.scored])

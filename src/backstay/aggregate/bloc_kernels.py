@@ -73,7 +73,7 @@ def write_co_votes(chosen: Ints, votes: VoteColumns, state: State, cells: Floats
             if votes.side[j] == 0 or voices == MAX_VOTERS:
                 continue
             r = votes.rater[j]
-            _, first, second = accuracies(cells[r], none, state.population[state.group[r]], rules)
+            _, first, second = accuracies(cells[r], none, state.population[state.row[r]], rules)
             first = min(max(first, 1.0 - SKILL_CAP), SKILL_CAP)
             second = min(max(second, 1.0 - SKILL_CAP), SKILL_CAP)
             place[voices] = j

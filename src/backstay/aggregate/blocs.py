@@ -11,7 +11,7 @@ does. mu and rho are found by mean-field variational inference from the leading 
 agreement. docs/aggregate/blocs.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
@@ -27,7 +27,7 @@ from backstay.aggregate.bloc_kernels import (
     mean_field,
     write_co_votes,
 )
-from backstay.aggregate.columns import VoteColumns
+from backstay.aggregate.columns import Index, VoteColumns
 from backstay.aggregate.kernels import Rules, State
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.votes import Floats, tally
@@ -43,7 +43,8 @@ class Bloc:
     """Raters who act as one.
 
     `membership` (R) within 0 and 1; `copying`, the share of their common votes that is copied; `gain`, the
-    log-likelihood ratio over independence; `agreement` and `expected`, observed and predicted, among members.
+    log-likelihood ratio over independence; `agreement` and `expected`, observed and predicted, among members; `size`,
+    the raters more likely in than out.
     """
 
     membership: Floats
@@ -51,26 +52,26 @@ class Bloc:
     gain: float
     agreement: float
     expected: float
-
-    @property
-    def size(self) -> int:
-        """Raters more likely in than out."""
-        return int(np.sum(self.membership > 0.5))
+    size: int
 
 
 def find_blocs(
-    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings
+    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings, owner: Index
 ) -> tuple[Bloc, ...]:
-    """The blocs that the votes show, strongest first, at most `max_blocs`."""
+    """The blocs that the votes show, strongest first, at most `max_blocs`; all voices of a rater have its membership.
+
+    `owner` (V) names the rater of each voice, so that what raters share in any context counts together.
+    """
     pairs = co_votes(columns, state, cells, rules, settings.max_co_votes)
+    pairs = pairs._replace(u=owner[pairs.u], v=owner[pairs.v])
     found: list[Bloc] = []
     while len(found) < settings.max_blocs and pairs.u.size:
-        bloc = strongest_bloc(pairs, columns.n_raters)
+        bloc = strongest_bloc(pairs, int(owner.max(initial=-1)) + 1)
         if bloc is None:
             break
         found.append(bloc)
         pairs = _without(pairs, bloc)
-    return tuple(found)
+    return tuple(replace(bloc, membership=bloc.membership[owner]) for bloc in found)
 
 
 def _without(pairs: CoVotes, bloc: Bloc) -> CoVotes:
@@ -119,7 +120,7 @@ def strongest_bloc(pairs: CoVotes, n_raters: int) -> Bloc | None:
     weight = membership[pairs.u] * membership[pairs.v]
     shared = max(float(weight.sum()), 1e-12)
     agreement, expected = float(weight @ pairs.same) / shared, float(weight @ pairs.expected) / shared
-    return Bloc(membership, copying, gain, agreement, expected)
+    return Bloc(membership, copying, gain, agreement, expected, int(np.sum(membership > 0.5)))
 
 
 def _membership_cost(membership: Floats) -> float:

@@ -100,7 +100,7 @@ def _record(columns: VoteColumns, fit: Fit, trust: Floats) -> _Record:
         right=tally(rater, known & (columns.side == gold), size),
         seen=tally(rater, known, size),
         counts=np.add(*right_wrong(fit.cells)),
-        prior=np.array([(p.right, p.wrong) for p in fit.populations])[fit.group],
+        prior=fit.population[fit.voices.row],
     )
 
 

@@ -7,7 +7,7 @@ topic is adopted only if that predicts the audit's answers better, judged by ans
 docs/aggregate/sleepers.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from backstay.aggregate.columns import Index, VoteColumns
 from backstay.aggregate.reliability import Fit, fit_columns
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.trust import Known
+from backstay.aggregate.voices import Voices, set_apart
 from backstay.aggregate.votes import Floats, Ints, tally
 
 FOLDS = 4
@@ -81,29 +82,22 @@ def draw_audit(columns: VoteColumns, topic: Index, topics: Sequence[int], budget
 
 
 def split_topics(
-    columns: VoteColumns, topic: Index, adopted: Sequence[int], audited: NDArray[np.bool_]
-) -> tuple[VoteColumns, Index, Ints]:
-    """Columns where each rater is another rater on every adopted topic; group (R'), and owner (R').
+    columns: VoteColumns, voices: Voices, topic: Index, adopted: Mapping[int, str], audited: NDArray[np.bool_]
+) -> tuple[VoteColumns, Voices]:
+    """Columns where each rater has another voice on every adopted topic, which is given with its name.
 
-    Raters 0..R-1 stay who they are. Votes on gold items that were no audit stay theirs too: who knows the gold answers
-    them honestly.
+    Votes on gold items that were no audit stay with the voices they had: who knows the gold answers them honestly.
     """
     item = columns.item
     hidden = (columns.gold == 0) | audited
     place = np.full(int(topic.max(initial=-1)) + 1, -1)
     place[list(adopted)] = np.arange(len(adopted))
-    where = np.where(hidden[item], place[topic[item]], -1)
-    key = (where + 1) * columns.n_raters + columns.rater
-    new, index = np.unique(key[where >= 0], return_inverse=True)
-    rater = columns.rater.copy()
-    rater[where >= 0] = columns.n_raters + index
-    group = np.concatenate([np.zeros(columns.n_raters), new // columns.n_raters]).astype(np.int32)
-    owner = np.concatenate([np.arange(columns.n_raters), new % columns.n_raters])
-    return columns._replace(rater=rater, n_raters=owner.size), group, owner
+    return set_apart(columns, voices, np.where(hidden[item], place[topic[item]], -1), tuple(adopted.values()))
 
 
 def adopt_topics(
     columns: VoteColumns,
+    voices: Voices,
     topic: Index,
     candidates: Sequence[int],
     audited: NDArray[np.bool_],
@@ -124,10 +118,10 @@ def adopt_topics(
         gold = columns.gold.copy()
         gold[hidden] = 0
         masked = columns._replace(gold=gold)
-        divided, group, _ = split_topics(masked, topic, candidates, audited)
+        divided, more = split_topics(masked, voices, topic, dict.fromkeys(candidates, ""), audited)
         answer = columns.gold[hidden]
-        better[fold == f] = _loss(fit_columns(masked, settings).log_odds[hidden], answer) - _loss(
-            fit_columns(divided, settings, group).log_odds[hidden], answer
+        better[fold == f] = _loss(fit_columns(masked, settings, voices).log_odds[hidden], answer) - _loss(
+            fit_columns(divided, settings, more).log_odds[hidden], answer
         )
     return [t for t in candidates if _clearly_positive(better[topic[checked] == t])]
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from backstay.aggregate.columns import Index, VoteColumns, columns_of
 from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
-from backstay.aggregate.reliability import Fit, fit_columns
+from backstay.aggregate.reliability import Fit, fit_columns, right_wrong
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.trust import Group, Known, groups_of, known_of
+from backstay.aggregate.voices import Voices, voices_by
 from backstay.aggregate.votes import Floats, Ints, Votes
 
 UNNAMED = ""
@@ -33,20 +34,19 @@ class Topics:
 class Fitted:
     """A fit with what is known of the raters in it.
 
-    `columns` may hold one rater several times, once for each adopted topic: `owner` (R') says who each is.
+    The raters of `columns` are voices: `fit.voices` says whose, and in which dimension or on which adopted topic.
     """
 
     columns: VoteColumns
     fit: Fit
     known: Known
     groups: tuple[Group, ...]
-    owner: Ints
     topics: Topics
     settings: AggregateSettings
 
     def refit(self, gold: NDArray[np.int8]) -> Fit:
         """The same model with other gold answers (I)."""
-        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.group)
+        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.voices)
 
 
 def fit_votes(
@@ -56,29 +56,63 @@ def fit_votes(
 
     `topic_of` names the topics of prompts, by id.
     """
-    columns = columns_of(votes, votes.gold)
-    fitted = _known(columns, fit_columns(columns, settings), np.arange(columns.n_raters), settings)
+    columns, voices = voices_of(votes)
+    fitted = _known(columns, fit_columns(columns, settings, voices), settings)
     topics = _topics(votes, topic_of)
     found = suspicions(columns, fitted.fit, fitted.known, topics.of_item) if settings.max_topics else []
     found = [s for s in found if topics.names[s.topic] != UNNAMED]
     suspects = suspected(found, settings)
     examined = sorted({*suspects, *(t for t in topics.of_item[audited].tolist() if topics.names[t] != UNNAMED)})
-    adopted = adopt_topics(columns, topics.of_item, examined, audited, settings) if audited.any() else []
+    adopted = adopt_topics(columns, voices, topics.of_item, examined, audited, settings) if audited.any() else []
     budget = round(settings.audit_share * votes.n_items)
     open_ = [t for t in suspects if t not in adopted]
     proposed = draw_audit(columns, topics.of_item, open_, budget, settings.seed) if open_ else topics.proposed
     if adopted:
-        divided, group, owner = split_topics(columns, topics.of_item, adopted, audited)
-        fitted = _known(divided, fit_columns(divided, settings, group), owner, settings)
+        divided, more = split_topics(columns, voices, topics.of_item, {t: topics.names[t] for t in adopted}, audited)
+        fitted = _known(divided, fit_columns(divided, settings, more), settings)
     topics = replace(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
     return replace(fitted, topics=topics)
 
 
-def _known(columns: VoteColumns, fit: Fit, owner: Ints, settings: AggregateSettings) -> Fitted:
+def voices_of(votes: Votes) -> tuple[VoteColumns, Voices]:
+    """Columns of all votes, with a voice for each rater in each dimension where there is more than one."""
+    columns = columns_of(votes, votes.gold)
+    names = tuple(sorted({item.dimension for item in votes.items}))
+    if len(names) < 2:
+        return columns, Voices.one_each(columns.n_raters)
+    number = {name: place for place, name in enumerate(names)}
+    return voices_by(columns, np.array([number[item.dimension] for item in votes.items], dtype=np.int32), names)
+
+
+def _known(columns: VoteColumns, fit: Fit, settings: AggregateSettings) -> Fitted:
     known, groups = known_of(columns, fit, settings), groups_of(columns, fit)
-    return Fitted(columns, fit, known, groups, owner, Topics((), np.zeros(0, dtype=np.int32)), settings)
+    return Fitted(columns, fit, known, groups, Topics((), np.zeros(0, dtype=np.int32)), settings)
+
+
+def in_general(fitted: Fitted) -> Fitted:
+    """The same fit with one voice a rater: what it is wherever it is not judged apart."""
+    columns, fit, voices = fitted.columns, fitted.fit, fitted.fit.voices
+    if voices.owner.size == voices.n_raters and not voices.hierarchical:
+        return fitted
+    mine, owner, raters = voices.of_their_rater, voices.owner, voices.n_raters
+    side = np.where(mine[columns.rater], columns.side, 0).astype(np.int8)
+    whole = columns._replace(rater=owner[columns.rater], side=side, n_raters=raters)
+    cells = np.zeros((raters, fit.cells.shape[1]))
+    np.add.at(cells, owner[mine], fit.cells[mine])
+    alone = Voices.one_each(raters)
+    blocs = tuple(replace(bloc, membership=_of_owners(bloc.membership, voices)) for bloc in fit.blocs)
+    fit = replace(fit, cells=cells, voices=alone, population=alone.priors(*right_wrong(cells)), blocs=blocs)
+    known = known_of(whole, fit, fitted.settings)
+    groups = tuple(replace(group, bloc=bloc) for group, bloc in zip(fitted.groups, blocs, strict=True))
+    return replace(fitted, columns=whole, fit=fit, known=known, groups=groups)
+
+
+def _of_owners(membership: Floats, voices: Voices) -> Floats:
+    of_raters = np.zeros(voices.n_raters)
+    of_raters[voices.owner] = membership
+    return of_raters
 
 
 def _topics(votes: Votes, topic_of: Mapping[str, str]) -> Topics:

@@ -24,10 +24,11 @@ from backstay.aggregate.column_order import taken
 from backstay.aggregate.columns import Index, Small, VoteColumns
 from backstay.aggregate.compiled import compiled
 from backstay.aggregate.kernels import CELLS, Rules, State, accuracies, add_vote, evidence_of, sigmoid, sweep
-from backstay.aggregate.population import BetaPrior, fit_prior
 from backstay.aggregate.reliability import GOLD_LOG_ODDS, Fit, right_wrong, rules_of
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.voices import Voices
 from backstay.aggregate.votes import Floats, Ints
+from backstay.errors import UsageError
 
 NOT_RENEWED = ("coupling", "collusion", "populations")
 """What an update leaves as the last full fit found it."""
@@ -56,9 +57,14 @@ class FitState:
 
     @classmethod
     def of(cls, columns: VoteColumns, fit: Fit, settings: AggregateSettings) -> "FitState":
-        """The state that a full fit leaves."""
+        """The state that a full fit leaves. Raises `UsageError` where voices have priors from their rater's others."""
+        if fit.voices.hierarchical:
+            raise UsageError(
+                f"a fit of {int(fit.voices.tied.sum())} dimensions together cannot be updated in part",
+                cure="fit it anew, or keep the columns of each dimension apart",
+            )
         raters = np.arange(columns.n_raters, dtype=np.int32)
-        told = evidences(raters, fit.cells, fit.group, _population(fit), rules_of(settings))
+        told = evidences(raters, fit.cells, fit.voices.row, fit.population, rules_of(settings))
         return cls(columns, fit, settings, rater_items(columns), told, np.zeros(columns.n_items))
 
 
@@ -96,7 +102,8 @@ def update(state: FitState, new: NewVotes) -> Update:
         active = moved_items(work.pending, work.state.log_odds, growth.columns.gold, state.settings.tolerance)
     fit = work.fit()
     after = FitState(growth.columns, fit, state.settings, work.of_rater, work.told, work.pending)
-    return Update(after, growth.touched, swept, passes, active.size == 0, _populations(fit) != fit.populations)
+    moved = not np.array_equal(_population(fit), fit.population)
+    return Update(after, growth.touched, swept, passes, active.size == 0, moved)
 
 
 class _Work:
@@ -118,9 +125,10 @@ class _Work:
             weight=inserted(fit.independence, growth.at, added + 1.0),
             prior=np.append(fit.prior, np.zeros(more)),
             log_odds=np.append(fit.log_odds, np.zeros(more)),
-            group=np.append(fit.group, new.group).astype(np.int32),
-            population=_population(fit),
+            row=np.append(fit.voices.row, new.group).astype(np.int32),
+            population=fit.population,
         )
+        self.voices = _grown_voices(fit.voices, new.group)
         self.pending = np.append(before.pending, np.zeros(more))
         newcomers = np.arange(before.columns.n_raters, columns.n_raters, dtype=np.int32)
         self.told = np.vstack([before.told, self._evidences(newcomers)])
@@ -140,7 +148,7 @@ class _Work:
         state = self.state
         own = State(
             state.belief[votes], state.evidence[votes], state.weight[votes], state.prior[active],
-            state.log_odds[active], state.group, state.population,
+            state.log_odds[active], state.row, state.population,
         )  # fmt: skip
         counted = np.zeros_like(self.cells)
         count(np.arange(active.size), part, own.belief, self.rules, -1.0, counted)
@@ -160,27 +168,27 @@ class _Work:
         self.told[raters[far]] = now[far]
 
     def _evidences(self, raters: Index) -> Floats:
-        return evidences(raters, self.cells, self.state.group, self.state.population, self.rules)
+        return evidences(raters, self.cells, self.state.row, self.state.population, self.rules)
 
     def fit(self) -> Fit:
         """What the update has come to."""
         state = self.state
         return replace(
-            self.before.fit, cells=self.cells, group=state.group, evidence=state.evidence, belief=state.belief,
+            self.before.fit, cells=self.cells, voices=self.voices, evidence=state.evidence, belief=state.belief,
             independence=state.weight, prior=state.prior, log_odds=state.log_odds, blocs=self.blocs,
         )  # fmt: skip
 
 
 def _population(fit: Fit) -> Floats:
-    return np.array([(p.right, p.wrong) for p in fit.populations])
+    """The priors that the cells speak for."""
+    return fit.voices.priors(*right_wrong(fit.cells))
 
 
-def _populations(fit: Fit) -> tuple[BetaPrior, ...]:
-    """The populations that the cells speak for."""
-    right, wrong = right_wrong(fit.cells)
-    known = right + wrong > 0.0
-    members = [known & (fit.group == g) for g in range(len(fit.populations))]
-    return tuple(fit_prior(right[mine], wrong[mine]) for mine in members)
+def _grown_voices(voices: Voices, context: Index) -> Voices:
+    newcomers = voices.n_raters + np.arange(context.size, dtype=np.int32)
+    return replace(
+        voices, owner=np.append(voices.owner, newcomers), context=np.append(voices.context, context).astype(np.int32)
+    )
 
 
 @compiled
@@ -195,13 +203,13 @@ def count(items: Ints, votes: VoteColumns, belief: Floats, rules: Rules, sign: f
 
 
 @compiled
-def evidences(raters: Index, cells: Floats, group: Index, population: Floats, rules: Rules) -> Floats:
+def evidences(raters: Index, cells: Floats, row: Index, population: Floats, rules: Rules) -> Floats:
     """Evidence (3 a rater) of a vote for a: order unknown, a shown first, a shown second."""
     result = np.empty((raters.size, 3))
     none = np.zeros(CELLS)
     for k in range(raters.size):
         r = raters[k]
-        overall, first, second = accuracies(cells[r], none, population[group[r]], rules)
+        overall, first, second = accuracies(cells[r], none, population[row[r]], rules)
         for shown in range(3):
             result[k, shown] = evidence_of(1, shown if shown < 2 else -1, overall, first, second)
     return result

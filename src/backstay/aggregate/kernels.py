@@ -90,7 +90,7 @@ class State(NamedTuple):
 
     Of N votes: `belief`, the probability that a is better, judged without the vote (NaN = cannot be compared with
     anything); `evidence`, log-odds for a, weighted; `weight`, 1 for an independent vote. Of I items: `prior` from
-    coupling, `log_odds`. Of R raters: `group`; `population` (G, 2) holds each group's Beta prior.
+    coupling, `log_odds`. Of R raters: `row`, which of the Beta priors `population` (rows, 2) is theirs.
     """
 
     belief: Floats
@@ -98,7 +98,7 @@ class State(NamedTuple):
     weight: Floats
     prior: Floats
     log_odds: Floats
-    group: Index
+    row: Index
     population: Floats
 
 
@@ -130,7 +130,7 @@ def sweep(  # one loop, measured twice as fast as one that calls parts
             own[:] = 0.0
             if not math.isnan(belief[j]):
                 add_vote(own, side[j], shown[j], belief[j], share[j] * factor)
-            overall, first, second = accuracies(cells[r], own, state.population[state.group[r]], rules)
+            overall, first, second = accuracies(cells[r], own, state.population[state.row[r]], rules)
             if rules.ignore_liars and overall < 0.5:
                 continue
             told = evidence_of(side[j], shown[j], overall, first, second)

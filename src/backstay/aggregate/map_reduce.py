@@ -12,14 +12,14 @@ from functools import partial
 import numpy as np
 
 from backstay.aggregate.blocs import Bloc, find_blocs
-from backstay.aggregate.columns import Index, VoteColumns
+from backstay.aggregate.columns import VoteColumns
 from backstay.aggregate.coupling import VARIANCES
 from backstay.aggregate.executors import Executor, ThreadExecutor
 from backstay.aggregate.kernels import CELLS, State
-from backstay.aggregate.population import START
 from backstay.aggregate.reliability import COUPLED_FROM, Fit, Solver, rules_of
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.shards import Place, Shard, Size, joined, with_parts
+from backstay.aggregate.voices import Voices
 from backstay.aggregate.votes import Floats, Ints
 from backstay.errors import UsageError
 
@@ -30,7 +30,7 @@ def fit_shards(
     sources: Sequence[Callable[[], VoteColumns]],
     settings: AggregateSettings,
     executor: Executor | None = None,
-    group: Index | None = None,
+    voices: Voices | None = None,
     save: Save | None = None,
 ) -> Fit:
     """Fit shards that `sources` read, each in its worker; all number raters and responses alike.
@@ -40,7 +40,7 @@ def fit_shards(
     """
     executor = executor or ThreadExecutor()
     try:
-        solver = ShardSolver(sources, settings, executor, group)
+        solver = ShardSolver(sources, settings, executor, voices)
         return solver.collected(solver.run(), save)
     finally:
         executor.close()
@@ -54,18 +54,16 @@ class ShardSolver(Solver):
         sources: Sequence[Callable[[], VoteColumns]],
         settings: AggregateSettings,
         executor: Executor,
-        group: Index | None,
+        voices: Voices | None,
     ) -> None:
         self.settings, self.executor = settings, executor
         self.rules = rules_of(settings)
-        executor.start([partial(Shard, k, source, settings, group) for k, source in enumerate(sources)])
+        executor.start([partial(Shard, k, source, settings, voices) for k, source in enumerate(sources)])
         self.sizes = executor.map(Shard.size)
         _check(self.sizes)
-        group = np.zeros(self.sizes[0].n_raters, dtype=np.int32) if group is None else group
-        self.populations = (START,) * (int(group.max(initial=0)) + 1)
+        self.voices = Voices.one_each(self.sizes[0].n_raters) if voices is None else voices
         none = np.empty(0)
-        self.state = State(none, none, none, none, none, group,
-                           np.array([(p.right, p.wrong) for p in self.populations]))  # fmt: skip
+        self.state = State(none, none, none, none, none, self.voices.row, self.voices.start)
         place = _place(self.sizes)
         executor.map(partial(Shard.stand, place=place))
         self.sums: Floats = np.zeros((2, place.shared.size))
@@ -98,9 +96,9 @@ class ShardSolver(Solver):
         columns = joined([part for part, _ in drawn])
         states = [state for _, state in drawn]
         belief, evidence, weight, prior, log_odds = (np.concatenate([state[k] for state in states]) for k in range(5))
-        state = State(belief, evidence, weight, prior, log_odds, self.state.group, self.state.population)
+        state = State(belief, evidence, weight, prior, log_odds, self.state.row, self.state.population)
         settings = self.settings.model_copy(update={"max_co_votes": 2**62})
-        blocs = find_blocs(columns, state, self.cells, self.rules, settings)
+        blocs = find_blocs(columns, state, self.cells, self.rules, settings, self.voices.owner)
         self.executor.map(partial(Shard.discount, blocs=blocs))
         return blocs
 
@@ -115,7 +113,7 @@ class ShardSolver(Solver):
     def collected(self, blocs: tuple[Bloc, ...], save: Save | None) -> Fit:
         """The fit, with all shards' votes and items unless `save` takes them."""
         none = np.empty(0)
-        common = Fit(self.cells, self.state.group, self.populations, none, none, none, none, none, blocs, self.sweeps,
+        common = Fit(self.cells, self.voices, self.state.population, none, none, none, none, none, blocs, self.sweeps,
                      self.converged)  # fmt: skip
         fits = [fit for fit in self.executor.map(partial(Shard.fit, common=common, save=save)) if fit is not None]
         if not fits:

@@ -46,7 +46,7 @@ def find_plurality(votes: Votes, fitted: Fitted, raters: Iterable[Rater], temper
     if not settings.cohort_field:
         return None
     labels = cohort_labels(votes.rater_ids, raters, settings.cohort_field)
-    cohorts = cohorts_of([labels[owner] for owner in fitted.owner])
+    cohorts = cohorts_of([labels[owner] for owner in fitted.fit.voices.owner])
     if not cohorts.size:
         return None
     answers = cohort_answers(fitted.columns, fitted.fit, cohorts)
@@ -82,7 +82,7 @@ def judged_by_their_own(found: Plurality | None, fitted: Fitted) -> Fitted:
     if not differing.any():
         return fitted
     columns = own_truths(fitted.columns, found.cohorts, differing)
-    fit = fit_columns(columns, fitted.settings, fitted.fit.group)
+    fit = fit_columns(columns, fitted.settings, fitted.fit.voices)
     known: Known = known_of(columns, fit, fitted.settings)
     return replace(fitted, columns=columns, fit=fit, known=known)
 
@@ -98,7 +98,7 @@ def plurality_summary(found: Plurality | None, fitted: Fitted, trust: Floats) ->
         return None
     columns, settings = fitted.columns, fitted.settings
     alpha = cohort_alpha(columns, found.cohorts, seed=settings.seed)
-    audit = bias_audit(columns, fitted.fit, found.cohorts, trust[fitted.owner], seed=settings.seed)
+    audit = bias_audit(columns, fitted.fit, found.cohorts, trust[fitted.fit.voices.owner], seed=settings.seed)
     return {
         "field": settings.cohort_field,
         "rule": settings.cohort_rule,

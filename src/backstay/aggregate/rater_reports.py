@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from backstay.aggregate.fitted import Fitted
+from backstay.aggregate.fitted import Fitted, in_general
+from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.trust import Group, TrustPosterior, own_voice, trust_posterior
 from backstay.aggregate.votes import Votes, tally
 from backstay.records import RaterTrust
@@ -17,9 +18,9 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     `trust` is the posterior mean accuracy times the share of the rater's votes that are its own. What it is on topics
     that are judged apart stands in the notes.
     """
-    columns = fitted.columns
-    posterior = trust_posterior(columns, fitted.fit, fitted.known, fitted.settings)
-    own = own_voice(fitted.groups, columns.n_raters)
+    columns, general = fitted.columns, in_general(fitted)
+    posterior = trust_posterior(general.columns, general.fit, general.known, fitted.settings)
+    own = own_voice(general.groups, votes.n_raters)
     gold = columns.gold[columns.item]
     count = np.bincount(votes.rater, minlength=votes.n_raters)
     seen = tally(votes.rater, gold != 0, votes.n_raters)
@@ -27,7 +28,8 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     _, first = np.unique(votes.judgment, return_index=True)
     judged = np.bincount(votes.rater[first], minlength=votes.n_raters)
     weight = tally(votes.rater, fitted.fit.evidence * votes.side, votes.n_raters) / np.maximum(count, 1)
-    notes = _notes(fitted, posterior)
+    notes = _notes(general, posterior)
+    _note_contexts(notes, fitted, posterior)
     return [
         RaterTrust(
             rater_id=rater_id,
@@ -44,28 +46,43 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     ]
 
 
-def _notes(fitted: Fitted, posterior: TrustPosterior) -> list[list[str]]:
-    known, settings = fitted.known, fitted.settings
-    reading = "read backwards" if settings.adversarial == "invert" else "ignored"
-    everyone = int(fitted.owner.max(initial=-1)) + 1
-    notes: list[list[str]] = [[] for _ in range(everyone)]
-    for r in range(everyone):
+def _notes(general: Fitted, posterior: TrustPosterior) -> list[list[str]]:
+    known, settings = general.known, general.settings
+    notes: list[list[str]] = [[] for _ in range(general.columns.n_raters)]
+    for r in range(len(notes)):
         said = notes[r]
-        said += [_in_group(group) for group in fitted.groups if group.bloc.membership[r] >= settings.bloc_membership]
+        said += [_in_group(group) for group in general.groups if group.bloc.membership[r] >= settings.bloc_membership]
         if not known.verified[r]:
             said.append("unverified: no gold item and no second voice to compare with")
         elif posterior.high[r] < 0.5:
-            said.append(f"more often wrong than right: {reading}")
+            said.append(f"more often wrong than right: {_reading(settings)}")
         elif posterior.low[r] < 0.5:
             said.append("not shown to be better than chance")
         if abs(known.bias[r]) >= NOTED_BIAS:
             said.append(f"leans to the {'first' if known.bias[r] > 0 else 'second'} response: {abs(known.bias[r]):.1f}")
-    for r in range(everyone, fitted.owner.size):
-        topic = fitted.topics.names[fitted.topics.adopted[fitted.fit.group[r] - 1]]
-        votes = int(known.begin[r + 1] - known.begin[r])
-        if posterior.high[r] < 0.5:
-            notes[fitted.owner[r]].append(f"on {topic} more often wrong than right in {votes} judgments: {reading}")
     return notes
+
+
+def _note_contexts(notes: list[list[str]], fitted: Fitted, general: TrustPosterior) -> None:
+    """Remarks on dimensions in which a rater is clearly not what it is in general, and on topics it lies about."""
+    voices, known = fitted.fit.voices, fitted.known
+    if voices.owner.size == voices.n_raters:
+        return
+    posterior = trust_posterior(fitted.columns, fitted.fit, known, fitted.settings)
+    for v in np.flatnonzero(known.verified):
+        r, name = voices.owner[v], voices.names[voices.context[v]]
+        judged = f"in {int(known.begin[v + 1] - known.begin[v])} judgments"
+        if posterior.high[v] < 0.5 <= general.high[r]:
+            said = f"on {name} more often wrong than right {judged}: {_reading(fitted.settings)}"
+        elif voices.tied[voices.context[v]] and not posterior.low[v] <= general.mean[r] <= posterior.high[v]:
+            said = f"on {name} right {posterior.mean[v]:.0%} {judged}, {general.mean[r]:.0%} in all"
+        else:
+            continue
+        notes[r].append(said)
+
+
+def _reading(settings: AggregateSettings) -> str:
+    return "read backwards" if settings.adversarial == "invert" else "ignored"
 
 
 def _in_group(group: Group) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from backstay.aggregate.blocs import Bloc, bloc_weights, find_blocs
-from backstay.aggregate.columns import Index, VoteColumns, columns_of
+from backstay.aggregate.columns import VoteColumns, columns_of
 from backstay.aggregate.compiled import compiled, over_slices
 from backstay.aggregate.coupling import Coupling, couple
 from backstay.aggregate.kernels import CELLS, Rules, State, begin, sweep
-from backstay.aggregate.population import START, BetaPrior, fit_prior
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.voices import Voices
 from backstay.aggregate.votes import Floats, Votes
 
 GOLD_LOG_ODDS = 30.0
@@ -38,14 +38,15 @@ COUPLED_FROM = 2
 class Fit:
     """The fitted model.
 
-    Of R raters: expected counts `cells` (R, 6) as in `kernels`, `group`, and `populations`, each group's prior. Of N
+    Of V voices (one a rater unless contexts divide them): expected counts `cells` (V, 6) as in `kernels`, and
+    `population`, the Beta(right, wrong) priors (rows, 2) at the rows that `voices` name. Of N
     votes: `evidence`, already weighted; `belief` of the truth without them (NaN = cannot be compared with anything);
     `independence`. Of I items: `prior` from coupling and `log_odds`. `blocs` are the raters found to act as one.
     """
 
     cells: Floats
-    group: Index
-    populations: tuple[BetaPrior, ...]
+    voices: Voices
+    population: Floats
     evidence: Floats
     belief: Floats
     independence: Floats
@@ -61,23 +62,22 @@ def fit_reliability(votes: Votes, gold: Floats, settings: AggregateSettings) -> 
     return fit_columns(columns_of(votes, gold), settings)
 
 
-def fit_columns(columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> Fit:
-    """Fit the model to columns. Raters of one `group` (R, from 0) share a population; by default all do."""
-    solver = Solver(columns, settings, group)
+def fit_columns(columns: VoteColumns, settings: AggregateSettings, voices: Voices | None = None) -> Fit:
+    """Fit the model to columns, whose raters are `voices`; by default each is a rater of its own."""
+    solver = Solver(columns, settings, voices)
     return solver.fit(solver.run())
 
 
 class Solver:
     """The state of a fit on `columns`, renewed in place by sweeps."""
 
-    def __init__(self, columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> None:
+    def __init__(self, columns: VoteColumns, settings: AggregateSettings, voices: Voices | None = None) -> None:
         self.columns, self.settings = columns, settings
         self.rules = rules_of(settings)
         n, i = columns.n_votes, columns.n_items
-        group = np.zeros(columns.n_raters, dtype=np.int32) if group is None else group
-        self.populations = (START,) * (int(group.max(initial=0)) + 1)
-        self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), group,
-                           np.array([(p.right, p.wrong) for p in self.populations]))  # fmt: skip
+        self.voices = Voices.one_each(columns.n_raters) if voices is None else voices
+        self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), self.voices.row,
+                           self.voices.start)  # fmt: skip
         self.coupling = Coupling.start(i)
         self.sweeps, self.converged = 0, False
         self.cells, _ = self._summed(
@@ -124,7 +124,7 @@ class Solver:
 
     def discount(self) -> tuple[Bloc, ...]:
         """Look for blocs by what is believed now, and count their votes as about one voice each."""
-        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings)
+        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings, self.voices.owner)
         self.state.weight[:] = bloc_weights(self.columns, found)
         return found
 
@@ -132,17 +132,11 @@ class Solver:
         """What has been found."""
         state, gold = self.state, self.columns.gold
         log_odds = np.where(gold == 0, state.log_odds, GOLD_LOG_ODDS * gold)
-        return Fit(self.cells, state.group, self.populations, state.evidence, state.belief, state.weight, state.prior,
+        return Fit(self.cells, self.voices, state.population, state.evidence, state.belief, state.weight, state.prior,
                    log_odds, blocs, self.sweeps, self.converged)  # fmt: skip
 
     def _fit_populations(self) -> None:
-        right, wrong = right_wrong(self.cells)
-        known = right + wrong > 0.0
-        self.populations = tuple(
-            fit_prior(right[known & (self.state.group == g)], wrong[known & (self.state.group == g)])
-            for g in range(len(self.populations))
-        )
-        self.state.population[:] = [(p.right, p.wrong) for p in self.populations]
+        self.state.population[:] = self.voices.priors(*right_wrong(self.cells))
 
     def _summed(self, count: Callable[[int, int, Floats], float | None]) -> tuple[Floats, list[float]]:
         """What `count(low, high, counted)` adds to zeroed cells (R, 6) in all slices of the items, and its results."""

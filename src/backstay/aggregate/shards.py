@@ -15,6 +15,7 @@ from backstay.aggregate.coupling import DAMPING, exchange, gather
 from backstay.aggregate.kernels import CELLS, State, begin, sweep
 from backstay.aggregate.reliability import GOLD_LOG_ODDS, PULL, Fit, rules_of, tell
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.voices import Voices
 from backstay.aggregate.votes import Floats, Ints
 
 
@@ -40,14 +41,14 @@ class Shard:
     """State of a shard. Strengths of responses are summed here, but for those that other shards have too."""
 
     def __init__(
-        self, number: int, source: Callable[[], VoteColumns], settings: AggregateSettings, group: Index | None
+        self, number: int, source: Callable[[], VoteColumns], settings: AggregateSettings, voices: Voices | None
     ) -> None:
         self.number, self.columns, self.settings = number, source(), settings
         self.rules = rules_of(settings)
-        n, i, n_raters = self.columns.n_votes, self.columns.n_items, self.columns.n_raters
-        group = np.zeros(n_raters, dtype=np.int32) if group is None else group
-        self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), group,
-                           np.empty((int(group.max(initial=0)) + 1, 2)))  # fmt: skip
+        n, i = self.columns.n_votes, self.columns.n_items
+        voices = Voices.one_each(self.columns.n_raters) if voices is None else voices
+        self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), voices.row,
+                           voices.start)  # fmt: skip
         ends = np.concatenate([self.columns.a, self.columns.b])
         self.responses, local = np.unique(ends, return_inverse=True)
         self.a, self.b = local.astype(np.int32).reshape(2, -1)
@@ -127,7 +128,7 @@ class Shard:
         state = self.state
         return part, State(
             state.belief[votes], state.evidence[votes], state.weight[votes], state.prior[here], state.log_odds[here],
-            state.group, state.population,
+            state.row, state.population,
         )  # fmt: skip
 
     def discount(self, blocs: tuple[Bloc, ...]) -> None:
@@ -149,7 +150,7 @@ def with_parts(
     fit: Fit, evidence: Floats, belief: Floats, independence: Floats, prior: Floats, log_odds: Floats
 ) -> Fit:
     """`fit` with these votes and items."""
-    return Fit(fit.cells, fit.group, fit.populations, evidence, belief, independence, prior, log_odds, fit.blocs,
+    return Fit(fit.cells, fit.voices, fit.population, evidence, belief, independence, prior, log_odds, fit.blocs,
                fit.iterations, fit.converged)  # fmt: skip
 
 

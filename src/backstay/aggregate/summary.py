@@ -7,7 +7,8 @@ import numpy as np
 
 from backstay.aggregate.agreement import agreement_interval, alpha_interval, kappa_interval, value_counts
 from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled, cross_cooled
-from backstay.aggregate.fitted import Fitted, Topics
+from backstay.aggregate.columns import Index
+from backstay.aggregate.fitted import Fitted, Topics, in_general
 from backstay.aggregate.majority import majority_share
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.trust import Group
@@ -27,8 +28,9 @@ def summarise(
         "agreement": _agreement(votes, settings),
         "held_out_gold": _held_out(checked, settings),
         "model": _model(fitted, temperature),
-        "blocs": [_bloc(group, settings) for group in fitted.groups],
+        "blocs": [_bloc(group, fitted.fit.voices.owner, settings) for group in fitted.groups],
         "algorithms_agree": _same_side(votes, p_a),
+        "dimensions": _dimensions(fitted),
         "topics": _topics(fitted.topics),
         "audit": [_pair_id(votes.items[i]) for i in fitted.topics.proposed],
         "warnings": _warnings(votes, fitted),
@@ -88,10 +90,11 @@ def _held_out(checked: HeldOut, settings: AggregateSettings) -> dict[str, float 
 
 
 def _model(fitted: Fitted, temperature: float) -> dict[str, float | int | bool]:
-    fit, known = fitted.fit, fitted.known
+    fit, general = fitted.fit, in_general(fitted)
+    known = general.known
     return {
-        "prior_right": fit.populations[0].right,
-        "prior_wrong": fit.populations[0].wrong,
+        "prior_right": float(general.fit.population[0, 0]),
+        "prior_wrong": float(general.fit.population[0, 1]),
         "temperature": temperature,
         "iterations": fit.iterations,
         "converged": fit.converged,
@@ -101,11 +104,11 @@ def _model(fitted: Fitted, temperature: float) -> dict[str, float | int | bool]:
     }
 
 
-def _bloc(group: Group, settings: AggregateSettings) -> dict[str, float | int | bool]:
+def _bloc(group: Group, owner: Index, settings: AggregateSettings) -> dict[str, float | int | bool]:
     bloc = group.bloc
     return {
         "raters": bloc.size,
-        "raters_named": int(np.sum(bloc.membership >= settings.bloc_membership)),
+        "raters_named": int(np.unique(owner[bloc.membership >= settings.bloc_membership]).size),
         "copying": bloc.copying,
         "agreement": bloc.agreement,
         "expected_agreement": bloc.expected,
@@ -114,6 +117,18 @@ def _bloc(group: Group, settings: AggregateSettings) -> dict[str, float | int | 
         "gold_wrong": group.gold_wrong,
         "preference_group": group.preference,
     }
+
+
+def _dimensions(fitted: Fitted) -> list[dict[str, float | int | str]]:
+    """What raters are in each dimension; nothing where there is only one."""
+    voices, votes = fitted.fit.voices, np.bincount(fitted.columns.rater, minlength=fitted.columns.n_raters)
+    found: list[dict[str, float | int | str]] = []
+    for context in np.flatnonzero(voices.tied) if voices.hierarchical else ():
+        mine = (voices.context == context) & (votes > 0)
+        accuracy = fitted.known.accuracy[mine]
+        found.append({"dimension": voices.names[context], "raters": int(mine.sum()), "votes": int(votes[mine].sum()),
+                      "mean_accuracy": float(accuracy.mean()) if accuracy.size else 0.5})  # fmt: skip
+    return found
 
 
 def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:

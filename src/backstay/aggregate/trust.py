@@ -47,8 +47,8 @@ def known_of(columns: VoteColumns, fit: Fit, settings: AggregateSettings) -> Kno
     """What the votes say of each rater, the truth of each judged without it."""
     order = np.argsort(columns.rater, kind="stable")
     begin = np.concatenate([[0], np.cumsum(np.bincount(columns.rater, minlength=columns.n_raters))]).astype(np.int64)
-    population = np.array([(p.right, p.wrong) for p in fit.populations])
-    found = rater_accuracies(order, begin, columns, fit.belief, fit.cells, fit.group, population, rules_of(settings))
+    row, population = fit.voices.row, fit.population
+    found = rater_accuracies(order, begin, columns, fit.belief, fit.cells, row, population, rules_of(settings))
     right, wrong = right_wrong(fit.cells)
     bias = (logit(found[:, 0]) - logit(found[:, 1])) / 2.0
     return Known(found.mean(axis=1), bias, right + wrong > 0.0, order, begin)
@@ -56,7 +56,7 @@ def known_of(columns: VoteColumns, fit: Fit, settings: AggregateSettings) -> Kno
 
 @compiled
 def rater_accuracies(
-    order: Ints, begin: Ints, votes: VoteColumns, belief: Floats, cells: Floats, group: Index, population: Floats,
+    order: Ints, begin: Ints, votes: VoteColumns, belief: Floats, cells: Floats, row: Index, population: Floats,
     rules: Rules,
 ) -> Floats:  # fmt: skip
     """Accuracies (R, 2) where the first response is better and where the second is.
@@ -69,7 +69,7 @@ def rater_accuracies(
     for r in range(cells.shape[0]):
         counts = cells[r].copy()
         for _ in range(OWN_STEPS):
-            overall, first, second = accuracies(counts, none, population[group[r]], rules)
+            overall, first, second = accuracies(counts, none, population[row[r]], rules)
             result[r, 0], result[r, 1] = first, second
             counts[:] = 0.0
             for k in range(begin[r], begin[r + 1]):
@@ -98,9 +98,8 @@ def trust_posterior(columns: VoteColumns, fit: Fit, known: Known, settings: Aggr
     L_r(x) = Beta(x; population) prod_j [q_j P(vote | x, right side) + (1 - q_j) P(vote | x, wrong side)] ** share,
     where q_j leaves vote j out. The position bias is held at its estimate; the other raters' accuracies too.
     """
-    population = np.array([(p.right, p.wrong) for p in fit.populations])
     result = np.empty((columns.n_raters, 3))
-    grid_posterior(known.order, known.begin, columns, fit.belief, known.bias, fit.group, population, result)
+    grid_posterior(known.order, known.begin, columns, fit.belief, known.bias, fit.voices.row, fit.population, result)
     a, b = UNVERIFIED_SIZE * settings.single_rater_accuracy, UNVERIFIED_SIZE * (1.0 - settings.single_rater_accuracy)
     assumed = (settings.single_rater_accuracy, float(beta.ppf(0.025, a, b)), float(beta.ppf(0.975, a, b)))
     mean, low, high = np.where(known.verified[:, None], result, assumed).T
@@ -109,14 +108,14 @@ def trust_posterior(columns: VoteColumns, fit: Fit, known: Known, settings: Aggr
 
 @compiled
 def grid_posterior(
-    order: Ints, begin: Ints, votes: VoteColumns, belief: Floats, bias: Floats, group: Index, population: Floats,
+    order: Ints, begin: Ints, votes: VoteColumns, belief: Floats, bias: Floats, row: Index, population: Floats,
     result: Floats,
 ) -> None:  # fmt: skip
     """Mean, 2.5 % and 97.5 % quantile (R, 3) of each rater's accuracy; `order[begin[r]:begin[r + 1]]` are its votes."""
     log_mass = np.empty(GRID)
     means = np.empty(GRID)
     for r in range(begin.size - 1):
-        prior = population[group[r]]
+        prior = population[row[r]]
         for g in range(GRID):
             x = (g + 0.5) / GRID
             log_mass[g] = (prior[0] - 1.0) * math.log(x) + (prior[1] - 1.0) * math.log(1.0 - x)

@@ -65,7 +65,7 @@ def test_joint_probability_of_two_votes_by_enumeration() -> None:
 def test_m_perfect_copies_count_as_one_vote_and_others_stay_whole() -> None:
     columns = crowd_columns(1, raters=9, items=40, per_item=9, bloc=5)
     member = np.where(np.arange(9) < 5, 1.0, 0.0)
-    weight = bloc_weights(columns, (Bloc(member, 1.0, 1.0, 1.0, 0.5),))
+    weight = bloc_weights(columns, (Bloc(member, 1.0, 1.0, 1.0, 0.5, 5),))
     for i in range(40):
         votes = columns.item == i
         assert weight[votes & (columns.rater < 5)].sum() == pytest.approx(1.0)
@@ -106,7 +106,7 @@ def test_no_bloc_is_seen_among_independent_raters_and_liars(kind: str, liars: fl
 
 def test_members_are_trusted_less_and_a_group_that_passes_gold_is_not() -> None:
     member = np.array([1.0, 1.0, 0.0])
-    bloc = Bloc(member, 0.9, 50.0, 0.95, 0.6)
+    bloc = Bloc(member, 0.9, 50.0, 0.95, 0.6, 5)
     np.testing.assert_allclose(own_voice((Group(bloc, 2.0, 8.0),), 3), [0.1, 0.1, 1.0])
     np.testing.assert_allclose(own_voice((Group(bloc, 30.0, 2.0),), 3), 1.0)
     columns = crowd_columns(6, raters=40, items=500, per_item=6, bloc=14)

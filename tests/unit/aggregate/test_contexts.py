@@ -4,6 +4,7 @@ import pytest
 from backstay.aggregate import AggregateSettings, VoteColumns, aggregate, fit_columns
 from backstay.aggregate.contexts import adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.trust import known_of
+from backstay.aggregate.voices import Voices
 from backstay.records import Audit, Choice, Judgment, Task
 
 SETTINGS = AggregateSettings(coupling=0.0)
@@ -76,11 +77,12 @@ def test_on_an_adopted_topic_a_rater_is_another_but_for_known_gold() -> None:
     columns, topic, _ = sleepers(4, 0.3, items=120)
     audited = np.zeros(120, dtype=np.bool_)
     audited[np.flatnonzero((topic == 0) & (columns.gold != 0))[:1]] = True
-    divided, group, owner = split_topics(columns, topic, [0, 3], audited)
+    everyone = Voices.one_each(columns.n_raters)
+    divided, voices = split_topics(columns, everyone, topic, {0: "zero", 3: "three"}, audited)
     for j, i in enumerate(columns.item):
         apart = topic[i] in (0, 3) and (columns.gold[i] == 0 or audited[i])
-        assert owner[divided.rater[j]] == columns.rater[j]
-        assert group[divided.rater[j]] == ((1 if topic[i] == 0 else 2) if apart else 0)
+        assert voices.owner[divided.rater[j]] == columns.rater[j]
+        assert voices.context[divided.rater[j]] == ((1 if topic[i] == 0 else 2) if apart else 0)
         assert (divided.rater[j] >= columns.n_raters) == apart
 
 
@@ -95,21 +97,22 @@ def test_an_audit_turns_a_topic_that_liars_had_won(wrong: float) -> None:
     gold, audited = columns.gold.copy(), np.zeros(topic.size, dtype=np.bool_)
     gold[drawn], audited[drawn] = truth[drawn] * np.where(rng.random(drawn.size) < wrong, -1, 1), True
     answered = columns._replace(gold=gold)
-    adopted = adopt_topics(answered, topic, [0, 1], audited, SETTINGS)
+    adopted = adopt_topics(answered, Voices.one_each(columns.n_raters), topic, [0, 1], audited, SETTINGS)
     assert adopted == [0]
-    divided, group, _ = split_topics(answered, topic, adopted, audited)
-    after = fit_columns(divided, SETTINGS, group)
+    divided, voices = split_topics(answered, Voices.one_each(columns.n_raters), topic, {0: "zero"}, audited)
+    after = fit_columns(divided, SETTINGS, voices)
     assert np.mean((after.log_odds > 0) == (truth > 0), where=target & ~audited) > 0.95
 
 
 def test_nothing_is_adopted_on_clean_votes_or_without_an_audit() -> None:
     columns, topic, truth = sleepers(6, 0.0)
     nobody = np.zeros(topic.size, dtype=np.bool_)
-    assert adopt_topics(columns, topic, [0, 1], nobody, SETTINGS) == []
+    everyone = Voices.one_each(columns.n_raters)
+    assert adopt_topics(columns, everyone, topic, [0, 1], nobody, SETTINGS) == []
     drawn = draw_audit(columns, topic, [0, 1], 40, seed=0)
     gold, audited = columns.gold.copy(), nobody.copy()
     gold[drawn], audited[drawn] = truth[drawn], True
-    assert adopt_topics(columns._replace(gold=gold), topic, [0, 1], audited, SETTINGS) == []
+    assert adopt_topics(columns._replace(gold=gold), everyone, topic, [0, 1], audited, SETTINGS) == []
 
 
 def test_from_judgments_to_audit_and_back() -> None:

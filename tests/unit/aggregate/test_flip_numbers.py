@@ -68,7 +68,7 @@ def test_conventions() -> None:
 
 def test_a_bloc_of_copies_falls_only_as_a_whole() -> None:
     """Three perfect copies weigh 1/3 each; as any two go, the third speaks for all of them again."""
-    bloc = Bloc(np.array([1.0, 1.0, 1.0, 0.0]), 1.0, 9.0, 1.0, 0.5)
+    bloc = Bloc(np.array([1.0, 1.0, 1.0, 0.0]), 1.0, 9.0, 1.0, 0.5, 3)
     columns, fit = one_item([2.0, 2.0, 2.0, -1.0], blocs=(bloc,))
     assert fit.log_odds[0] == pytest.approx(1.0)
     assert log_odds_without(columns, fit, 0, {0, 1}) == pytest.approx(1.0)
@@ -77,7 +77,7 @@ def test_a_bloc_of_copies_falls_only_as_a_whole() -> None:
 
 def test_removing_a_weak_copy_may_help_the_other_side() -> None:
     """Opponents 0.1 and 2.0 of one bloc speak as 1.05; without the weak one the strong one counts in full."""
-    bloc = Bloc(np.array([0.0, 1.0, 1.0]), 1.0, 9.0, 1.0, 0.5)
+    bloc = Bloc(np.array([0.0, 1.0, 1.0]), 1.0, 9.0, 1.0, 0.5, 3)
     columns, fit = one_item([1.5, -0.1, -2.0], blocs=(bloc,))
     assert fit.log_odds[0] == pytest.approx(0.45)
     flips = flip_numbers(columns, fit)
@@ -90,7 +90,7 @@ def test_against_brute_force_over_all_subsets(seed: int) -> None:
     rng = np.random.default_rng(seed)
     size = int(rng.integers(1, 9))
     blocs = tuple(
-        Bloc(np.where(rng.random(size) < 0.6, rng.random(size), 0.0), float(rng.random()), 1.0, 1.0, 0.5)
+        Bloc(np.where(rng.random(size) < 0.6, rng.random(size), 0.0), float(rng.random()), 1.0, 1.0, 0.5, 3)
         for _ in range(seed % 3)
     )
     evidence = list(rng.normal(0.4, 1.0, size))
@@ -108,7 +108,7 @@ def test_many_votes_of_a_bloc_give_a_bound_that_holds() -> None:
     rng = np.random.default_rng(1)
     for _ in range(40):
         size = MAX_ENUMERATED + 3
-        bloc = Bloc(rng.random(size), 0.6, 1.0, 1.0, 0.5)
+        bloc = Bloc(rng.random(size), 0.6, 1.0, 1.0, 0.5, 3)
         columns, fit = one_item(list(rng.normal(0.3, 1.0, size)), blocs=(bloc,))
         flips = flip_numbers(columns, fit)
         named = flip_raters(columns, flips, 0)
@@ -146,7 +146,7 @@ def test_a_million_votes_take_less_than_a_second() -> None:
     columns = columns_from([], n_items=1, n_raters=raters)._replace(
         start=np.arange(0, rater.size + 1, per_item), rater=rater, side=side, gold=np.zeros(items, dtype=np.int8)
     )
-    bloc = Bloc(np.where(np.arange(raters) < 2_000, 0.97, 0.001), 0.7, 1.0, 1.0, 0.5)
+    bloc = Bloc(np.where(np.arange(raters) < 2_000, 0.97, 0.001), 0.7, 1.0, 1.0, 0.5, 3)
     evidence = bloc_weights(columns, (bloc,)) * side * rng.uniform(0.2, 2.0, side.size)
     fit = fit_columns(columns_from([(0, 0, 1)], n_items=1, n_raters=1), SETTINGS)
     log_odds = evidence.reshape(-1, per_item).sum(axis=1)

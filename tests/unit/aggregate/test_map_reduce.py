@@ -12,6 +12,7 @@ from backstay.aggregate.column_files import columns_in, write_columns
 from backstay.aggregate.executors import Executor, ProcessExecutor, RayExecutor, ThreadExecutor
 from backstay.aggregate.map_reduce import fit_shards
 from backstay.aggregate.shards import joined, shards_of
+from backstay.aggregate.voices import Voices, set_apart, voices_by
 from backstay.errors import UsageError
 
 ARRAYS = ("cells", "evidence", "belief", "independence", "prior", "log_odds")
@@ -29,7 +30,8 @@ def fit_in(columns: VoteColumns, count: int, settings: AggregateSettings, execut
 def assert_equal(one: Fit, other: Fit) -> None:
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-    assert (one.populations, one.iterations, one.converged) == (other.populations, other.iterations, other.converged)
+    np.testing.assert_array_equal(one.population, other.population)
+    assert (one.iterations, one.converged) == (other.iterations, other.converged)
     assert len(one.blocs) == len(other.blocs)
     for mine, theirs in zip(one.blocs, other.blocs, strict=True):
         np.testing.assert_array_equal(mine.membership, theirs.membership)
@@ -66,12 +68,21 @@ def test_responses_that_several_shards_have_are_counted_once() -> None:
     np.testing.assert_allclose(one.log_odds, other.log_odds, atol=1e-9, rtol=0.0)
 
 
-def test_groups_have_populations_of_their_own() -> None:
+def test_contexts_set_apart_have_populations_of_their_own() -> None:
     columns, _ = simulate_columns(3)
-    settings, group = AggregateSettings(coupling=0.0), np.arange(20, dtype=np.int32) % 2
-    found = fit_shards([partial(VoteColumns, *part) for part in shards_of(columns)], settings, group=group)
-    assert_equal(fit_columns(columns, settings, group), found)
-    assert len(found.populations) == 2
+    settings = AggregateSettings(coupling=0.0)
+    apart, voices = set_apart(columns, Voices.one_each(20), columns.item % 3 - 1, ("second", "third"))
+    found = fit_shards([partial(VoteColumns, *part) for part in shards_of(apart)], settings, voices=voices)
+    assert_equal(fit_columns(apart, settings, voices), found)
+    assert len(found.population) == 3
+
+
+def test_dimensions_are_fitted_alike_in_shards() -> None:
+    columns, _ = simulate_columns(3)
+    settings = AggregateSettings(coupling=0.0)
+    parted, voices = voices_by(columns, (np.arange(columns.n_items) % 2).astype(np.int32), ("helpful", "honest"))
+    found = fit_shards([partial(VoteColumns, *part) for part in shards_of(parted)], settings, voices=voices)
+    assert_equal(fit_columns(parted, settings, voices), found)
 
 
 def test_shards_joined_again_are_the_columns() -> None:
