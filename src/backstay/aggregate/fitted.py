@@ -1,4 +1,4 @@
-"""The whole fit: raters, blocs, suspected topics and what audits of them prove."""
+"""The whole fit: raters, blocs, raters who changed, suspected topics and what audits of them prove."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,8 +10,9 @@ from backstay.aggregate.columns import Index, VoteColumns, columns_of
 from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.reliability import Fit, fit_columns, right_wrong
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.shifts import EARLIER, Shift, earlier_votes, find_shifts
 from backstay.aggregate.trust import Group, Known, groups_of, known_of
-from backstay.aggregate.voices import Voices, voices_by
+from backstay.aggregate.voices import Voices, set_apart, voices_by
 from backstay.aggregate.votes import Floats, Ints, Votes
 
 UNNAMED = ""
@@ -43,6 +44,7 @@ class Fitted:
     groups: tuple[Group, ...]
     topics: Topics
     settings: AggregateSettings
+    shifts: tuple[Shift, ...] = ()
 
     def refit(self, gold: NDArray[np.int8]) -> Fit:
         """The same model with other gold answers (I)."""
@@ -56,8 +58,8 @@ def fit_votes(
 
     `topic_of` names the topics of prompts, by id.
     """
-    columns, voices = voices_of(votes)
-    fitted = _known(columns, fit_columns(columns, settings, voices), settings)
+    fitted = _with_shifts(votes, settings)
+    columns, voices, shifts = fitted.columns, fitted.fit.voices, fitted.shifts
     topics = _topics(votes, topic_of)
     found = suspicions(columns, fitted.fit, fitted.known, topics.of_item) if settings.max_topics else []
     found = [s for s in found if topics.names[s.topic] != UNNAMED]
@@ -73,7 +75,19 @@ def fit_votes(
     topics = replace(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
-    return replace(fitted, topics=topics)
+    return replace(fitted, topics=topics, shifts=shifts)
+
+
+def _with_shifts(votes: Votes, settings: AggregateSettings) -> Fitted:
+    """A fit in which raters who changed are judged by what they have said since."""
+    columns, voices = voices_of(votes)
+    fitted = _known(columns, fit_columns(columns, settings, voices), settings)
+    shifts = find_shifts(columns, fitted.fit, fitted.known, votes.time, settings.shift_level)
+    if not shifts:
+        return fitted
+    earlier = np.where(earlier_votes(votes.rater, votes.time, shifts), 0, -1)
+    divided, more = set_apart(columns, voices, earlier, (EARLIER,))
+    return replace(_known(divided, fit_columns(divided, settings, more), settings), shifts=tuple(shifts))
 
 
 def voices_of(votes: Votes) -> tuple[VoteColumns, Voices]:

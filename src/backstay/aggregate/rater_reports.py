@@ -4,6 +4,7 @@ import numpy as np
 
 from backstay.aggregate.fitted import Fitted, in_general
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.shifts import EARLIER
 from backstay.aggregate.trust import Group, TrustPosterior, own_voice, trust_posterior
 from backstay.aggregate.votes import Votes, tally
 from backstay.records import RaterTrust
@@ -29,7 +30,7 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     judged = np.bincount(votes.rater[first], minlength=votes.n_raters)
     weight = tally(votes.rater, fitted.fit.evidence * votes.side, votes.n_raters) / np.maximum(count, 1)
     notes = _notes(general, posterior)
-    _note_contexts(notes, fitted, posterior)
+    _note_contexts(notes, votes, fitted, posterior)
     return [
         RaterTrust(
             rater_id=rater_id,
@@ -63,16 +64,20 @@ def _notes(general: Fitted, posterior: TrustPosterior) -> list[list[str]]:
     return notes
 
 
-def _note_contexts(notes: list[list[str]], fitted: Fitted, general: TrustPosterior) -> None:
-    """Remarks on dimensions in which a rater is clearly not what it is in general, and on topics it lies about."""
+def _note_contexts(notes: list[list[str]], votes: Votes, fitted: Fitted, general: TrustPosterior) -> None:
+    """Remarks on raters who changed, who differ in a dimension from what they are in general, who lie on a topic."""
     voices, known = fitted.fit.voices, fitted.known
     if voices.owner.size == voices.n_raters:
         return
     posterior = trust_posterior(fitted.columns, fitted.fit, known, fitted.settings)
+    moments = {shift.rater: votes.times[votes.time[shift.first]] for shift in fitted.shifts}
     for v in np.flatnonzero(known.verified):
         r, name = voices.owner[v], voices.names[voices.context[v]]
         judged = f"in {int(known.begin[v + 1] - known.begin[v])} judgments"
-        if posterior.high[v] < 0.5 <= general.high[r]:
+        if name == EARLIER and r in moments:
+            was = f"{posterior.mean[v]:.0%} {judged} before"
+            said = f"changed on {moments[r]}: right {general.mean[r]:.0%} since, {was}"
+        elif posterior.high[v] < 0.5 <= general.high[r]:
             said = f"on {name} more often wrong than right {judged}: {_reading(fitted.settings)}"
         elif voices.tied[voices.context[v]] and not posterior.low[v] <= general.mean[r] <= posterior.high[v]:
             said = f"on {name} right {posterior.mean[v]:.0%} {judged}, {general.mean[r]:.0%} in all"

@@ -50,6 +50,10 @@ class AggregateSettings(Settings):
     bloc_membership: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
     """Probability of being in a bloc from which on a rater is named."""
 
+    shift_level: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Share of false alarms tolerated among raters who are said to have changed; their earlier votes are judged apart.
+    0 = no change is looked for."""
+
     topic_tag: str = "family"
     """Tag of a prompt that names its topic; prompts without it are in none."""
 

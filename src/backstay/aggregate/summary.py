@@ -11,6 +11,7 @@ from backstay.aggregate.columns import Index
 from backstay.aggregate.fitted import Fitted, Topics, in_general
 from backstay.aggregate.majority import majority_share
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.shifts import earlier_votes
 from backstay.aggregate.trust import Group
 from backstay.aggregate.votes import Floats, Item, Votes
 from backstay.records import RaterTrust, content_id
@@ -31,6 +32,7 @@ def summarise(
         "blocs": [_bloc(group, fitted.fit.voices.owner, settings) for group in fitted.groups],
         "algorithms_agree": _same_side(votes, p_a),
         "dimensions": _dimensions(fitted),
+        "shifts": _shifts(votes, fitted),
         "topics": _topics(fitted.topics),
         "audit": [_pair_id(votes.items[i]) for i in fitted.topics.proposed],
         "warnings": _warnings(votes, fitted),
@@ -129,6 +131,23 @@ def _dimensions(fitted: Fitted) -> list[dict[str, float | int | str]]:
         found.append({"dimension": voices.names[context], "raters": int(mine.sum()), "votes": int(votes[mine].sum()),
                       "mean_accuracy": float(accuracy.mean()) if accuracy.size else 0.5})  # fmt: skip
     return found
+
+
+def _shifts(votes: Votes, fitted: Fitted) -> list[dict[str, float | int | str]]:
+    """Raters who changed, the clearest first."""
+    earlier = earlier_votes(votes.rater, votes.time, fitted.shifts)
+    before = np.bincount(votes.rater[earlier], minlength=votes.n_raters)
+    count = np.bincount(votes.rater, minlength=votes.n_raters)
+    return [
+        {
+            "rater": votes.rater_ids[shift.rater],
+            "since": votes.times[votes.time[shift.first]],
+            "votes_before": int(before[shift.rater]),
+            "votes_since": int(count[shift.rater] - before[shift.rater]),
+            "p_value": shift.p_value,
+        }
+        for shift in sorted(fitted.shifts, key=lambda shift: (shift.p_value, shift.rater))
+    ]
 
 
 def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:

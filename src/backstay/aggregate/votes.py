@@ -38,6 +38,7 @@ class Votes:
     `both_bad` marks ties that said so. `shown` is 1 where `a` stood first, -1 where it stood second, 0 where unknown.
     `share` is the part of an independent vote that the row carries: 2 / K in a ranking of K responses, which gives
     K (K - 1) / 2 rows but only K - 1 comparisons. `duration_ms` and `gold` (1 = a, 0 = b) are NaN where unknown.
+    `time` indexes into `times`, the moments of judging in order.
     """
 
     items: tuple[Item, ...]
@@ -51,6 +52,8 @@ class Votes:
     shown: Floats
     share: Floats
     duration_ms: Floats
+    time: Ints
+    times: tuple[str, ...]
     gold: Floats
     dropped: dict[str, int]
 
@@ -194,6 +197,8 @@ def _gold(tasks: Iterable[Task], index: dict[Key, int], items: Sequence[Item]) -
 def _columns(items: list[Item], rows: list[_Row], digests: list[str], gold: Floats, dropped: dict[str, int]) -> Votes:
     rater_ids = tuple(sorted({row.rater_id for row in rows}))
     number = {rater_id: place for place, rater_id in enumerate(rater_ids)}
+    times = tuple(sorted({row.created_at for row in rows}))
+    moment = {time: place for place, time in enumerate(times)}
     return Votes(
         items=tuple(items),
         rater_ids=rater_ids,
@@ -206,6 +211,8 @@ def _columns(items: list[Item], rows: list[_Row], digests: list[str], gold: Floa
         shown=np.array([row.shown for row in rows], dtype=np.float64),
         share=np.array([row.share for row in rows], dtype=np.float64),
         duration_ms=np.array([row.duration_ms for row in rows], dtype=np.float64),
+        time=np.array([moment[row.created_at] for row in rows], dtype=np.int64),
+        times=times,
         gold=gold,
         dropped=dropped,
     )
