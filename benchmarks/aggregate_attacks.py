@@ -77,10 +77,12 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
     columns, topic = planted.columns, crowd.topic
     before = fit_columns(columns, SETTINGS)
     suspects = suspected(suspicions(columns, before, known_of(columns, before, SETTINGS), topic), SETTINGS)
-    drawn = draw_audit(columns, topic, suspects, round(SETTINGS.audit_share * columns.n_items), seed)
+    # without a gold answer nobody here can adjudicate
+    open_ = columns._replace(side=np.where(crowd.gold[columns.item] != 0, columns.side, 0).astype(np.int8))
+    drawn = draw_audit(open_, topic, suspects, round(SETTINGS.audit_share * columns.n_items), seed)
     rng = np.random.default_rng(seed)
     asked = np.zeros(columns.n_items, dtype=np.bool_)
-    asked[drawn] = crowd.gold[drawn] != 0  # without a gold answer nobody here can adjudicate
+    asked[drawn] = True
     gold = columns.gold.copy()
     gold[asked] = (crowd.gold * np.where(rng.random(columns.n_items) < ADJUDICATOR_ERRS, -1, 1))[asked]
     answered, everyone = columns._replace(gold=gold), Voices.one_each(columns.n_raters)

@@ -56,22 +56,22 @@ class Bloc:
 
 
 def find_blocs(
-    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings, owner: Index
+    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings, actor: Index
 ) -> tuple[Bloc, ...]:
-    """The blocs that the votes show, strongest first, at most `max_blocs`; all voices of a rater have its membership.
+    """The blocs that the votes show, strongest first, at most `max_blocs`.
 
-    `owner` (V) names the rater of each voice, so that what raters share in any context counts together.
+    `actor` (V) names who acts in each voice, so that what raters share in all dimensions counts together.
     """
     pairs = co_votes(columns, state, cells, rules, settings.max_co_votes)
-    pairs = pairs._replace(u=owner[pairs.u], v=owner[pairs.v])
+    pairs = pairs._replace(u=actor[pairs.u], v=actor[pairs.v])
     found: list[Bloc] = []
     while len(found) < settings.max_blocs and pairs.u.size:
-        bloc = strongest_bloc(pairs, int(owner.max(initial=-1)) + 1)
+        bloc = strongest_bloc(pairs, int(actor.max(initial=-1)) + 1)
         if bloc is None:
             break
         found.append(bloc)
         pairs = _without(pairs, bloc)
-    return tuple(replace(bloc, membership=bloc.membership[owner]) for bloc in found)
+    return tuple(replace(bloc, membership=bloc.membership[actor]) for bloc in found)
 
 
 def _without(pairs: CoVotes, bloc: Bloc) -> CoVotes:

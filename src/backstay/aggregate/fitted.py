@@ -124,8 +124,8 @@ def in_general(fitted: Fitted) -> Fitted:
 
 
 def _of_owners(membership: Floats, voices: Voices) -> Floats:
-    of_raters = np.zeros(voices.n_raters)
-    of_raters[voices.owner] = membership
+    of_raters, mine = np.zeros(voices.n_raters), voices.of_their_rater
+    of_raters[voices.owner[mine]] = membership[mine]
     return of_raters
 
 

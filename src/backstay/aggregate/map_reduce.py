@@ -98,7 +98,7 @@ class ShardSolver(Solver):
         belief, evidence, weight, prior, log_odds = (np.concatenate([state[k] for state in states]) for k in range(5))
         state = State(belief, evidence, weight, prior, log_odds, self.state.row, self.state.population)
         settings = self.settings.model_copy(update={"max_co_votes": 2**62})
-        blocs = find_blocs(columns, state, self.cells, self.rules, settings, self.voices.owner)
+        blocs = find_blocs(columns, state, self.cells, self.rules, settings, self.voices.actor)
         self.executor.map(partial(Shard.discount, blocs=blocs))
         return blocs
 

@@ -124,7 +124,7 @@ class Solver:
 
     def discount(self) -> tuple[Bloc, ...]:
         """Look for blocs by what is believed now, and count their votes as about one voice each."""
-        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings, self.voices.owner)
+        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings, self.voices.actor)
         self.state.weight[:] = bloc_weights(self.columns, found)
         return found
 

@@ -59,6 +59,13 @@ class Voices:
         return mine
 
     @property
+    def actor(self) -> Index:
+        """Who acts in each voice (V): the rater in all its tied contexts; set apart, a voice may act with others."""
+        return np.where(self.of_their_rater, self.owner, np.cumsum(~self.of_their_rater) - 1 + self.n_raters).astype(
+            np.int32
+        )
+
+    @property
     def start(self) -> Floats:
         """Priors (rows, 2) before anything is fitted."""
         rows = self.owner.size if self.hierarchical else len(self.names)
