@@ -16,6 +16,7 @@ import os
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,15 @@ import numpy as np
 from crowd_data import Attacked, Crowd, accuracy, attacked, auroc, read_crowd
 from seed_interval import interval
 
-from backstay.aggregate import AggregateSettings, fit_columns
+from backstay.aggregate import AggregateSettings, Fit, VoteColumns, fit_columns
 from backstay.aggregate.baselines import BASELINES
-from backstay.aggregate.contexts import adopt_topics, draw_audit, split_topics, suspected, suspicions
+from backstay.aggregate.calibration import calibration_error, cooled, fit_temperature
+from backstay.aggregate.content import witnessed
+from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
+from backstay.aggregate.shifts import LEAST, earlier_votes, find_shifts
 from backstay.aggregate.trust import groups_of, known_of, own_voice
-from backstay.aggregate.voices import Voices
+from backstay.aggregate.voices import Voices, set_apart
+from backstay.aggregate.votes import Floats
 
 SETTINGS = AggregateSettings()
 METHODS = ("majority", "dawid-skene", "one-coin", "mace", "bradley-terry", "noisy-bradley-terry")
@@ -38,9 +43,11 @@ ADAPTIVE = [(attack, share) for share in (0.3, 0.4) for attack in ("noisy", "pus
 WITHOUT_GOLD = [("none", 0.0), ("flip", 0.3), ("spam", 0.3), ("bloc", 0.3)]
 ADJUDICATOR_ERRS = 0.05
 FIRST_SEED = 10
+MANY = 10
+"""Judgments from which on a rater is one of many judgments."""
 
 
-def ours(crowd: Crowd, planted: Attacked) -> dict[str, float]:
+def ours(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
     """Accuracy, trust and flags of the reliability model."""
     started = time.process_time()
     fit = fit_columns(planted.columns, SETTINGS)
@@ -52,7 +59,15 @@ def ours(crowd: Crowd, planted: Attacked) -> dict[str, float]:
         named |= (group.bloc.membership >= SETTINGS.bloc_membership) & (not group.preference)
     result = {"backstay": accuracy(fit.log_odds, crowd, planted.scored), "cpu_s": seconds, "blocs": float(len(groups))}
     if planted.bad.any():
-        result |= {"auroc": auroc(trust, planted.bad), "liars_named": float(named[planted.bad].mean())}
+        many = np.bincount(planted.columns.rater, minlength=trust.size) >= MANY
+        result |= {
+            "auroc": auroc(trust, planted.bad),
+            "auroc_many": auroc(trust[many], planted.bad[many]),
+            "auroc_known_answers": auroc(known_answers(crowd, planted.columns), planted.bad),
+            "liars_named": float(named[planted.bad].mean()),
+        }
+    if planted.anchors.any():
+        result["ece"] = calibration(crowd, fit, planted, seed)
     return result | {"honest_named": float(named[~planted.bad].mean())}
 
 
@@ -76,7 +91,8 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
     """Sleepers: what an audit of 1.5 % of the pairs buys, scored on pairs that were not audited."""
     columns, topic = planted.columns, crowd.topic
     before = fit_columns(columns, SETTINGS)
-    suspects = suspected(suspicions(columns, before, known_of(columns, before, SETTINGS), topic), SETTINGS)
+    found = suspicions(columns, before, known_of(columns, before, SETTINGS), topic)
+    suspects = suspected(_with_content(found, crowd, before), SETTINGS)
     # without a gold answer nobody here can adjudicate
     open_ = columns._replace(side=np.where(crowd.gold[columns.item] != 0, columns.side, 0).astype(np.int8))
     drawn = draw_audit(open_, topic, suspects, round(SETTINGS.audit_share * columns.n_items), seed)
@@ -99,6 +115,55 @@ def audited(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
         "pairs_audited_share": float(asked.mean()),
         "false_topics": float(len(set(adopted) - set(targets.tolist()))) if planted.bad.any() else float(len(adopted)),
     }
+
+
+def _with_content(found: list[Suspicion], crowd: Crowd, fit: Fit) -> list[Suspicion]:
+    if crowd.witness is None:
+        return found
+    voices, limit = np.diff(crowd.columns.start), SETTINGS.content_items
+    z = witnessed(crowd.items, fit.log_odds, voices, crowd.topic, crowd.witness, limit, SETTINGS.seed)
+    return [replace(suspicion, content_z=float(z[suspicion.topic])) for suspicion in found]
+
+
+def turned(crowd: Crowd, planted: Attacked) -> dict[str, float]:
+    """Raters who turn: accuracy without and with a look for changes, and who is found (of those with enough votes)."""
+    columns, time = planted.columns, crowd.time
+    before = fit_columns(columns, SETTINGS)
+    known = known_of(columns, before, SETTINGS)
+    shifts = find_shifts(columns, before, known, time, SETTINGS.shift_level)
+    earlier = np.where(earlier_votes(columns.rater.astype(np.int64), time, shifts), 0, -1)
+    divided, voices = set_apart(columns, before.voices, earlier, ("earlier",))
+    after = fit_columns(divided, SETTINGS, voices)
+    enough = np.bincount(columns.rater, minlength=columns.n_raters) >= 2 * LEAST
+    bad = np.array([planted.bad[shift.rater] for shift in shifts], dtype=np.bool_)
+    return {
+        "unsplit": accuracy(before.log_odds, crowd, planted.scored),
+        "backstay": accuracy(after.log_odds, crowd, planted.scored),
+        "dawid-skene": accuracy(BASELINES["dawid-skene"](columns, 0).log_odds, crowd, planted.scored),
+        "found": float(bad.sum() / max(np.sum(planted.bad & enough), 1)),
+        "honest_found": float((~bad).sum() / max(np.sum(~planted.bad & enough), 1)),
+    }
+
+
+def calibration(crowd: Crowd, fit: Fit, planted: Attacked, seed: int) -> float:
+    """ECE on scored items at a temperature that was fitted to held-out anchors, as `aggregate` fits it."""
+    anchors = np.random.default_rng(seed).permutation(np.flatnonzero(planted.anchors))
+    log_odds = np.empty(anchors.size)
+    for fold in np.array_split(np.arange(anchors.size), SETTINGS.folds):
+        gold = planted.columns.gold.copy()
+        gold[anchors[fold]] = 0
+        log_odds[fold] = fit_columns(planted.columns._replace(gold=gold), SETTINGS).log_odds[anchors[fold]]
+    temperature = fit_temperature(log_odds, (crowd.gold[anchors] > 0).astype(np.float64))
+    p_a = cooled(fit.log_odds[planted.scored], temperature, SETTINGS.max_log_odds)
+    return calibration_error(p_a, (crowd.gold[planted.scored] > 0).astype(np.float64))
+
+
+def known_answers(crowd: Crowd, columns: VoteColumns) -> Floats:
+    """Trust (R) of somebody who knows every gold answer: right + 3 over all + 4. What answers can tell at most."""
+    gold = crowd.gold[columns.item]
+    known = (gold != 0) & (columns.side != 0)
+    right = np.bincount(columns.rater, known & (columns.side == gold), columns.n_raters)
+    return (right + 3.0) / (np.bincount(columns.rater, known, columns.n_raters) + 4.0)
 
 
 def summarised(rows: list[dict[str, float]]) -> dict[str, Any]:
@@ -136,12 +201,15 @@ def main() -> None:
                 rows = []
                 for seed in seeds:
                     planted = attacked(crowd, attack, share, anchors, np.random.default_rng(seed))
-                    rows.append(ours(crowd, planted) | others(crowd, planted, seed, options.peer_venv))
+                    rows.append(ours(crowd, planted, seed) | others(crowd, planted, seed, options.peer_venv))
                 table[f"{attack}-{share:g}" + ("" if anchors else " without gold")] = summarised(rows)
-        for share in (0.0, 0.2, 0.3, 0.4):
+        for share in (0.0, 0.2, 0.3, 0.4, 0.6):
             planted_rows = [attacked(crowd, "sleeper", share, 0.1, np.random.default_rng(seed)) for seed in seeds]
             rows = [audited(crowd, planted, seed) for planted, seed in zip(planted_rows, seeds, strict=True)]
             table[f"sleeper-{share:g}"] = summarised(rows)
+        for share in (0.0, 0.2, 0.4):
+            planted_rows = [attacked(crowd, "turn", share, 0.1, np.random.default_rng(seed)) for seed in seeds]
+            table[f"turn-{share:g}"] = summarised([turned(crowd, planted) for planted in planted_rows])
         results[name] = table
     kept = {"seeds": options.seeds, "anchors": 0.1, "others": list_of_others(results), "results": results}
     print(json.dumps({"benchmark": "aggregate_attacks"} | kept))

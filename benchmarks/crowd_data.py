@@ -2,13 +2,18 @@
 
 import csv
 import gzip
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backstay.aggregate import VoteColumns
+from backstay.aggregate.content import Witness
+from backstay.aggregate.votes import Item
+from backstay.records import Message, Prompt, Response
+from backstay.screen import text_witness
 
 Floats = NDArray[np.float64]
 VALUES = {
@@ -17,16 +22,23 @@ VALUES = {
 }
 SLEEPER_TOPICS = 2
 NOISY_COPIES = 0.7
-ATTACKS = ("none", "flip", "spam", "collude", "bloc", "camouflage", "sleeper", "noisy", "push", "known")
+ATTACKS = ("none", "flip", "spam", "collude", "bloc", "camouflage", "sleeper", "noisy", "push", "known", "turn")
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Votes without gold; gold answers (I; 1, -1, 0 = none), which stand in for the truth; topics (I)."""
+    """Votes without gold; gold answers (I; 1, -1, 0 = none), which stand in for the truth; topics (I).
+
+    `time` (N) orders the votes, by chance where the data say nothing; `items` (I) and the `witness` of their texts, where
+    there are texts.
+    """
 
     columns: VoteColumns
     gold: NDArray[np.int8]
     topic: NDArray[np.int32]
+    time: NDArray[np.int64]
+    items: tuple[Item, ...] = ()
+    witness: Witness | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,23 @@ def read_crowd(folder: Path, name: str) -> Crowd:
         n_responses=len(responses),
     )
     gold = np.array([answers.get(task, 0) for task in items], dtype=np.int8)
-    return Crowd(columns, gold, topic)
+    moments = [row.get("t1") or "" for row in rows]
+    known = len(set(moments)) > 1
+    time = np.unique(moments, return_inverse=True)[1] if known else np.random.default_rng(0).permutation(len(rows))
+    crowd = Crowd(columns, gold, topic, time.astype(np.int64))
+    path = folder / f"{name}_items.jsonl.gz"
+    return crowd if not path.exists() else _with_texts(crowd, path, list(responses))
+
+
+def _with_texts(crowd: Crowd, path: Path, responses: list[str]) -> Crowd:
+    """The prompt is empty: items of one prompt are no unit here, and the witness judges by topics."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        texts = {row["item"]: row["text"] for row in map(json.loads, file)}
+    prompt = Prompt.make((Message(role="user", content="Which argument is more convincing?"),), source=path.name)
+    answers = [Response(id=name, prompt_id=prompt.id, text=texts[name], policy="people") for name in responses]
+    ends = zip(crowd.columns.a, crowd.columns.b, strict=True)
+    items = tuple(Item(prompt.id, responses[a], responses[b], "overall") for a, b in ends)
+    return replace(crowd, items=items, witness=text_witness([prompt], answers))
 
 
 def attacked(crowd: Crowd, attack: str, share: float, anchors: float, rng: np.random.Generator) -> Attacked:
@@ -81,8 +109,9 @@ def attacked(crowd: Crowd, attack: str, share: float, anchors: float, rng: np.ra
     on two topics (a tenth of the items where topics mean nothing), honest there too on the anchors, which they know;
     those topics are scored. Adaptive: noisy: a bloc whose members copy the shared coin in 70 % of their votes, to pass
     under a search for copies. push: they prefer the responses of a secret half to the others, which is consistent over
-    pairs. known: as camouflage, but honest on the anchors, which they know. Wrong is against gold, or against the
-    majority where there is none.
+    pairs. known: as camouflage, but honest on the anchors, which they know. turn: honest in the first half of a liar's
+    judgments in order of time, wrong together in the second. Wrong is against gold, or against the majority where there
+    is none.
     """
     if attack not in ATTACKS:
         raise ValueError(f"attack {attack!r} is not known; known are {', '.join(ATTACKS)}")
@@ -94,6 +123,7 @@ def attacked(crowd: Crowd, attack: str, share: float, anchors: float, rng: np.ra
         anchor=(crowd.gold != 0) & (rng.random(size) < anchors),
         topics=_sleeper_items(crowd, rng),
         pushed=rng.random(columns.n_responses) < 0.5,
+        late=_second_half(columns.rater, crowd.time),
     )
     said = np.where(bad[columns.rater], _lies(crowd, attack, plan, rng), columns.side).astype(np.int8)
     target = {"camouflage": plan.half, "known": plan.half, "sleeper": plan.topics}.get(attack, np.ones(size, np.bool_))
@@ -104,13 +134,17 @@ def attacked(crowd: Crowd, attack: str, share: float, anchors: float, rng: np.ra
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the liars share: answers and half of the items (I), the anchors, a sleeper's items, pushed responses (S)."""
+    """What the liars share: answers and half of the items (I), the anchors, a sleeper's items, pushed responses (S).
+
+    `late` (N): votes of the second half of each rater's.
+    """
 
     shared: NDArray[np.int8]
     half: NDArray[np.bool_]
     anchor: NDArray[np.bool_]
     topics: NDArray[np.bool_]
     pushed: NDArray[np.bool_]
+    late: NDArray[np.bool_]
 
 
 def _lies(crowd: Crowd, attack: str, plan: _Plan, rng: np.random.Generator) -> NDArray[np.int8]:
@@ -131,8 +165,17 @@ def _lies(crowd: Crowd, attack: str, plan: _Plan, rng: np.random.Generator) -> N
         "noisy": np.where(rng.random(side.size) < NOISY_COPIES, shared, side),
         "push": np.where(push != 0, push, side),
         "known": np.where(half & ~anchor, wrong, side),
+        "turn": np.where(plan.late, wrong, side),
     }
     return lies[attack].astype(np.int8)
+
+
+def _second_half(rater: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
+    order = np.lexsort((time, rater))
+    count = np.bincount(rater)
+    rank = np.empty(rater.size, dtype=np.int64)
+    rank[order] = np.arange(rater.size) - np.repeat(np.cumsum(count) - count, count)
+    return rank >= count[rater] / 2.0
 
 
 def _liars(columns: VoteColumns, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstay.aggregate.calibration import cooled, fit_temperature, held_out
+from backstay.aggregate.content import Witness
 from backstay.aggregate.evidence import dispute, pair_weight, tie_share, voice
 from backstay.aggregate.fitted import Fitted, fit_votes, settled_gold
 from backstay.aggregate.flip_numbers import FlipNumbers, flip_numbers, flip_summary
@@ -37,16 +38,17 @@ def aggregate(
     topics: Mapping[str, str] | None = None,
     audits: Iterable[Audit] = (),
     raters: Iterable[Rater] = (),
+    witness: Witness | None = None,
 ) -> Aggregation:
     """Aggregate judgments into one pair for each two responses that were compared or have a gold answer.
 
     `topics` names the topic of prompts, by id; `audits` are answers of trusted people to pairs that were drawn for
-    them; `raters` say who is of which cohort. Deterministic in its arguments. Input that cannot be used is counted in
-    `summary["dropped"]`, never an error.
+    them; `raters` say who is of which cohort; `witness` judges the content of responses. Deterministic.
+    Input that cannot be used is counted in `summary["dropped"]`, never an error.
     """
     settings = settings or AggregateSettings()
     votes, audited = _collected(tasks, judgments, audits)
-    fitted = fit_votes(votes, audited, topics or {}, settings)
+    fitted = fit_votes(votes, audited, topics or {}, settings, witness)
     checked = held_out(votes, fitted)
     enough = checked.gold.size >= settings.min_calibration_items
     temperature = fit_temperature(checked.log_odds, checked.gold) if enough else 1.0

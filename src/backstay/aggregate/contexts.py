@@ -29,12 +29,16 @@ MAD_TO_DEVIATION = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A topic's excess of contradicted votes: `rate` a vote, `z` robust deviations above the median topic."""
+    """A topic's excess of contradicted votes: `rate` a vote, `z` robust deviations above the median topic.
+
+    `content_z`: deviations by which its answers follow their content less than on the median topic.
+    """
 
     topic: int
     rate: float
     z: float
     votes: int
+    content_z: float = 0.0
 
 
 def suspicions(columns: VoteColumns, fit: Fit, known: Known, topic: Index) -> list[Suspicion]:
@@ -61,10 +65,18 @@ def suspicions(columns: VoteColumns, fit: Fit, known: Known, topic: Index) -> li
 
 
 def suspected(found: Sequence[Suspicion], settings: AggregateSettings) -> list[int]:
-    """The topics worth an audit: the first few above `topic_z`; none when there are fewer than three to compare."""
+    """The topics worth an audit, the most suspect first: `topic_z` is passed by votes or `content_z` by content.
+
+    None when there are fewer than three to compare.
+    """
+
+    def strength(suspicion: Suspicion) -> float:
+        return max(suspicion.z / max(settings.topic_z, 1e-9), suspicion.content_z / max(settings.content_z, 1e-9))
+
     if len(found) < 3:
         return []
-    return [s.topic for s in found[: settings.max_topics] if s.z > settings.topic_z]
+    most = sorted(found, key=lambda s: (-strength(s), s.topic))[: settings.max_topics]
+    return [s.topic for s in most if strength(s) > 1.0]
 
 
 def draw_audit(columns: VoteColumns, topic: Index, topics: Sequence[int], budget: int, seed: int) -> Ints:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstay.aggregate.columns import Index, VoteColumns, columns_of
+from backstay.aggregate.content import Witness, witnessed
 from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.reliability import Fit, fit_columns, right_wrong
 from backstay.aggregate.settings import AggregateSettings
@@ -52,17 +53,20 @@ class Fitted:
 
 
 def fit_votes(
-    votes: Votes, audited: NDArray[np.bool_], topic_of: Mapping[str, str], settings: AggregateSettings
+    votes: Votes,
+    audited: NDArray[np.bool_],
+    topic_of: Mapping[str, str],
+    settings: AggregateSettings,
+    witness: Witness | None = None,
 ) -> Fitted:
     """Fit `votes`; items whose gold answer was given in an `audited` (I) answer decide about suspected topics.
 
-    `topic_of` names the topics of prompts, by id.
+    `topic_of` names the topics of prompts, by id; `witness` judges the content of responses.
     """
     fitted = _with_shifts(votes, settings)
     columns, voices, shifts = fitted.columns, fitted.fit.voices, fitted.shifts
     topics = _topics(votes, topic_of)
-    found = suspicions(columns, fitted.fit, fitted.known, topics.of_item) if settings.max_topics else []
-    found = [s for s in found if topics.names[s.topic] != UNNAMED]
+    found = _suspicions(votes, fitted, topics, witness)
     suspects = suspected(found, settings)
     examined = sorted({*suspects, *(t for t in topics.of_item[audited].tolist() if topics.names[t] != UNNAMED)})
     adopted = adopt_topics(columns, voices, topics.of_item, examined, audited, settings) if audited.any() else []
@@ -76,6 +80,22 @@ def fit_votes(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
     return replace(fitted, topics=topics, shifts=shifts)
+
+
+def _suspicions(votes: Votes, fitted: Fitted, topics: Topics, witness: Witness | None) -> list[Suspicion]:
+    """What votes, and content where there is a witness, say against each named topic."""
+    settings = fitted.settings
+    if not settings.max_topics or len(topics.names) - (UNNAMED in topics.names) < 1:
+        return []
+    found = suspicions(fitted.columns, fitted.fit, fitted.known, topics.of_item)
+    found = [s for s in found if topics.names[s.topic] != UNNAMED]
+    if witness is None or not settings.content_items:
+        return found
+    voices = np.bincount(votes.item, votes.side != 0.0, votes.n_items).astype(np.int64)
+    z = witnessed(
+        votes.items, fitted.fit.log_odds, voices, topics.of_item, witness, settings.content_items, settings.seed
+    )  # fmt: skip
+    return [replace(s, content_z=float(z[s.topic])) for s in found]
 
 
 def _with_shifts(votes: Votes, settings: AggregateSettings) -> Fitted:

@@ -152,16 +152,24 @@ def sweep(  # one loop, measured twice as fast as one that calls parts
 
 
 @compiled
-def begin(low: int, high: int, votes: VoteColumns, state: State, rules: Rules, pull: float, counted: Floats) -> None:
-    """Beliefs to start from, gold or else a head count of the item's other votes, and their counts."""
+def begin(low: int, high: int, votes: VoteColumns, state: State, rules: Rules, counted: Floats) -> None:
+    """Beliefs to start from, gold or else the item's other votes as good as their population is, and their counts."""
     for i in range(low, high):
         total = 0.0
         for j in range(votes.start[i], votes.start[i + 1]):
-            total += votes.side[j] * votes.share[j]
+            total += votes.side[j] * votes.share[j] * _pull(votes.rater[j], state)
         voices = directional(i, votes)
         for j in range(votes.start[i], votes.start[i + 1]):
-            state.belief[j] = sigmoid(pull * (total - votes.side[j] * votes.share[j]))
+            own = votes.side[j] * votes.share[j] * _pull(votes.rater[j], state)
+            state.belief[j] = sigmoid(total - own)
             count(i, j, voices, votes, state, rules, counted)
+
+
+@compiled
+def _pull(rater: int, state: State) -> float:
+    """Log-odds that the population of a rater gives its vote."""
+    prior = state.population[state.row[rater]]
+    return math.log(prior[0] / prior[1])
 
 
 @compiled

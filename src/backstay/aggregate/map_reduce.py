@@ -63,13 +63,15 @@ class ShardSolver(Solver):
         _check(self.sizes)
         self.voices = Voices.one_each(self.sizes[0].n_raters) if voices is None else voices
         none = np.empty(0)
-        self.state = State(none, none, none, none, none, self.voices.row, self.voices.start)
+        right, wrong = (np.sum(part, axis=0) for part in zip(*executor.map(Shard.gold_votes), strict=True))
+        start = self.voices.start(right, wrong)
+        self.state = State(none, none, none, none, none, self.voices.row, start)
         place = _place(self.sizes)
         executor.map(partial(Shard.stand, place=place))
         self.sums: Floats = np.zeros((2, place.shared.size))
         self.variance = 1.0
         self.sweeps, self.converged = 0, False
-        self.cells = self._added(executor.map(Shard.begin))
+        self.cells = self._added(executor.map(partial(Shard.begin, population=start)))
 
     def sweep(self) -> float:
         """One pass over all shards, the populations, and the coupling; the largest change of a probability."""

@@ -34,14 +34,18 @@ START = BetaPrior(3.0, 1.0)
 """The prior before anything is fitted: mean 0.75, worth four judgments."""
 
 
-def fit_prior(right: Floats, wrong: Floats) -> BetaPrior:
-    """Maximise the beta-binomial marginal likelihood of R raters' right and wrong counts on a grid.
+ANY_MEANS = np.linspace(0.05, 0.95, 19)
+"""Prior means tried where gold tells whether most are honest: on a topic that was set apart they may not be."""
+
+
+def fit_prior(right: Floats, wrong: Floats, means: Floats = MEANS) -> BetaPrior:
+    """Maximise the beta-binomial marginal likelihood of R raters' right and wrong counts on a grid with these means.
 
     Two pseudo-raters at the start value keep a population of one or two from being taken as the whole world.
     """
     step = max(1, -(-right.size // MAX_RATERS))
     k, n = np.append(right[::step], [1.5, 1.5]), np.append(wrong[::step], [0.5, 0.5])
-    mean, size = (grid.ravel() for grid in np.meshgrid(MEANS, CONCENTRATIONS, indexing="ij"))
+    mean, size = (grid.ravel() for grid in np.meshgrid(means, CONCENTRATIONS, indexing="ij"))
     a, b = mean * size, (1.0 - mean) * size
     marginal = [float(np.sum(betaln(k + x, n + y)) - k.size * betaln(x, y)) for x, y in zip(a, b, strict=True)]
     best = int(np.argmax(marginal))

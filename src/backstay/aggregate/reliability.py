@@ -19,16 +19,13 @@ from backstay.aggregate.coupling import Coupling, couple
 from backstay.aggregate.kernels import CELLS, Rules, State, begin, sweep
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.voices import Voices
-from backstay.aggregate.votes import Floats, Votes
+from backstay.aggregate.votes import Floats, Votes, tally
 
 GOLD_LOG_ODDS = 30.0
 """Log-odds to which gold items are clamped at the end."""
 
 GOLD_TOLD = 4.0
 """Log-odds that a gold item tells the other comparisons of its responses."""
-
-PULL = 1.1
-"""Log-odds that a head count gives each other vote at the start: an accuracy of 0.75."""
 
 COUPLED_FROM = 2
 """Sweep from which the coupling is used: before it the evidence is a head count."""
@@ -77,11 +74,11 @@ class Solver:
         n, i = columns.n_votes, columns.n_items
         self.voices = Voices.one_each(columns.n_raters) if voices is None else voices
         self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), self.voices.row,
-                           self.voices.start)  # fmt: skip
+                           self.voices.start(*gold_votes(columns)))  # fmt: skip
         self.coupling = Coupling.start(i)
         self.sweeps, self.converged = 0, False
         self.cells, _ = self._summed(
-            lambda low, high, counted: begin(low, high, columns, self.state, self.rules, PULL, counted)
+            lambda low, high, counted: begin(low, high, columns, self.state, self.rules, counted)
         )
 
     def run(self) -> tuple[Bloc, ...]:
@@ -166,6 +163,14 @@ def rules_of(settings: AggregateSettings) -> Rules:
 def right_wrong(cells: Floats) -> tuple[Floats, Floats]:
     """Expected right and wrong votes (R) from cells (R, 6)."""
     return cells[:, 0] + cells[:, 3] + cells[:, 4], cells[:, 1] + cells[:, 2] + cells[:, 5]
+
+
+def gold_votes(columns: VoteColumns) -> tuple[Floats, Floats]:
+    """Right and wrong votes (V) on gold items."""
+    gold = columns.gold[columns.item]
+    known, rater = (gold != 0) & (columns.side != 0), columns.rater.astype(np.int64)
+    right = tally(rater, known & (columns.side == gold), columns.n_raters)
+    return right, tally(rater, known, columns.n_raters) - right
 
 
 @compiled

@@ -63,6 +63,13 @@ class AggregateSettings(Settings):
     topic_z: Annotated[float, Field(ge=0.0)] = 1.5
     """Robust deviations of contradicted votes above the median topic from which on a topic is worth an audit."""
 
+    content_z: Annotated[float, Field(ge=0.0)] = 3.5
+    """Robust deviations by which answers on a topic follow their content less than on the median topic, as judged by a
+    model of the other topics, from which on the topic is worth an audit."""
+
+    content_items: Annotated[int, Field(ge=0)] = 20_000
+    """Pairs whose content is read for that at most, drawn evenly from the topics; 0 = content is not read."""
+
     max_topics: Annotated[int, Field(ge=0)] = 3
     """Suspected topics looked at; 0 = no topic is suspected and no audit proposed."""
 

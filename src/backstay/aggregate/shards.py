@@ -13,7 +13,7 @@ from backstay.aggregate.columns import Index, VoteColumns
 from backstay.aggregate.compiled import SLICES
 from backstay.aggregate.coupling import DAMPING, exchange, gather
 from backstay.aggregate.kernels import CELLS, State, begin, sweep
-from backstay.aggregate.reliability import GOLD_LOG_ODDS, PULL, Fit, rules_of, tell
+from backstay.aggregate.reliability import GOLD_LOG_ODDS, Fit, gold_votes, rules_of, tell
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.voices import Voices
 from backstay.aggregate.votes import Floats, Ints
@@ -48,7 +48,7 @@ class Shard:
         n, i = self.columns.n_votes, self.columns.n_items
         voices = Voices.one_each(self.columns.n_raters) if voices is None else voices
         self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), voices.row,
-                           voices.start)  # fmt: skip
+                           np.empty((0, 2)))  # fmt: skip
         ends = np.concatenate([self.columns.a, self.columns.b])
         self.responses, local = np.unique(ends, return_inverse=True)
         self.a, self.b = local.astype(np.int32).reshape(2, -1)
@@ -70,10 +70,15 @@ class Shard:
         self.owned[self.shared_local] = place.owner[here] == self.number
         self.n_shared = place.shared.size
 
-    def begin(self) -> Floats:
-        """Cells (R, 6) to start from."""
+    def gold_votes(self) -> tuple[Floats, Floats]:
+        """Right and wrong votes (V) on gold items here."""
+        return gold_votes(self.columns)
+
+    def begin(self, population: Floats) -> Floats:
+        """Cells (V, 6) to start from."""
+        self.state = self.state._replace(population=population.copy())
         counted = np.zeros((self.columns.n_raters, CELLS))
-        begin(0, self.columns.n_items, self.columns, self.state, self.rules, PULL, counted)
+        begin(0, self.columns.n_items, self.columns, self.state, self.rules, counted)
         return counted
 
     def sweep(self, cells: Floats, population: Floats) -> tuple[Floats, float]:

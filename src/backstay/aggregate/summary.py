@@ -158,6 +158,7 @@ def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:
             "votes": s.votes,
             "excess_contradictions": s.rate,
             "z": s.z,
+            "content_z": s.content_z,
             "suspected": s.topic in topics.suspected,
             "judged_apart": s.topic in topics.adopted,
         }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, expit, logit
 
 from backstay.aggregate.columns import Index, VoteColumns
-from backstay.aggregate.population import MAX_RATERS, START, fit_prior
+from backstay.aggregate.population import ANY_MEANS, MAX_RATERS, MEANS, START, fit_prior
 from backstay.aggregate.votes import Floats, Ints, tally
 
 SAMENESS = np.geomspace(2.0, 256.0, 8)
@@ -65,27 +65,31 @@ class Voices:
             np.int32
         )
 
-    @property
-    def start(self) -> Floats:
-        """Priors (rows, 2) before anything is fitted."""
+    def start(self, right: Floats, wrong: Floats) -> Floats:
+        """Priors (rows, 2) before anything is fitted: what gold says of contexts set apart, START of the others.
+
+        `right` and `wrong` (V) are votes on gold items.
+        """
         rows = self.owner.size if self.hierarchical else len(self.names)
-        return np.tile([START.right, START.wrong], (rows, 1))
+        result = np.tile([START.right, START.wrong], (rows, 1))
+        for c in np.flatnonzero(~self.tied):
+            result[self.context == c if self.hierarchical else c] = self._own(int(c), right, wrong)
+        return result
 
     def priors(self, right: Floats, wrong: Floats) -> Floats:
         """Beta(right, wrong) of each row from the expected right and wrong votes (V) of the voices."""
-        known = right + wrong > 0.0
         if not self.hierarchical:
-            return np.array([self._own(c, right, wrong, known) for c in range(len(self.names))])
+            return np.array([self._own(c, right, wrong) for c in range(len(self.names))])
         result = np.empty((self.owner.size, 2))
         for c in np.flatnonzero(~self.tied):
-            result[self.context == c] = self._own(int(c), right, wrong, known)
+            result[self.context == c] = self._own(int(c), right, wrong)
         tied = np.flatnonzero(self.of_their_rater)
         result[tied] = tied_priors(self.owner[tied], self.context[tied], right[tied], wrong[tied])
         return result
 
-    def _own(self, context: int, right: Floats, wrong: Floats, known: NDArray[np.bool_]) -> tuple[float, float]:
-        chosen = known & (self.context == context)
-        prior = fit_prior(right[chosen], wrong[chosen])
+    def _own(self, context: int, right: Floats, wrong: Floats) -> tuple[float, float]:
+        chosen = (right + wrong > 0.0) & (self.context == context)
+        prior = fit_prior(right[chosen], wrong[chosen], MEANS if self.tied[context] else ANY_MEANS)
         return prior.right, prior.wrong
 
 

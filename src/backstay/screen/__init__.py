@@ -3,6 +3,7 @@
 from backstay.screen.baseline import Baseline, BaselineFile, describe, load_baseline, parse_baseline
 from backstay.screen.quarantine import ReviewLike, Screening, decide, screen
 from backstay.screen.settings import ScreenSettings
+from backstay.screen.witness import text_witness
 
 __all__ = [
     "Baseline",
@@ -15,4 +16,5 @@ __all__ = [
     "load_baseline",
     "parse_baseline",
     "screen",
+    "text_witness",
 ]

@@ -184,7 +184,7 @@ def _one_dimension(
         return Margins(np.zeros(len(rows)), half, half, 0.0, 0, 0)
     difference = pair_difference([r.request for r in rows], [r.a for r in rows], [r.b for r in rows])
     narrow = sparse.csr_array(difference[:, frequent_columns(difference, least)])
-    margin = _out_of_fold(narrow, p_a, weight, fold, ridge=ridges[0])
+    margin = out_of_fold(narrow, p_a, weight, fold, ridge=ridges[0])
     is_a = (p_a > 0.5).astype(np.float64)
     trusted = weight * teaches
     incidence, shared = _incidence(rows)
@@ -194,11 +194,11 @@ def _one_dimension(
         fold, _ = group_folds(
             [f"{min(r.pair.a, r.pair.b)}\t{max(r.pair.a, r.pair.b)}" for r in rows], ITEM_FOLDS, seed + 1
         )
-        margin = base + _out_of_fold(incidence, p_a, weight, fold, ridge=ridges[1], offset=base, noise=text.noise)
+        margin = base + out_of_fold(incidence, p_a, weight, fold, ridge=ridges[1], offset=base, noise=text.noise)
     return _calibrated(margin, is_a, trusted, fold, folds, shared if use_items else 0)
 
 
-def _out_of_fold(
+def out_of_fold(
     x: sparse.csr_array,
     p_a: Floats,
     weight: Floats,
@@ -208,6 +208,7 @@ def _out_of_fold(
     offset: Floats | None = None,
     noise: float = 0.0,
 ) -> Floats:
+    """Margins (N) of a linear reward on features `x` (N, F), each by a fit to the other folds."""
     margin = np.zeros(len(p_a))
     for own in np.unique(fold):
         rest, mine = np.flatnonzero(fold != own), np.flatnonzero(fold == own)

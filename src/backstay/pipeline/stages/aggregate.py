@@ -8,7 +8,8 @@ from backstay.feedback import read_audits
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.records import Judgment, Prompt, Rater, Task, canonical_json, file_sha256
+from backstay.records import Judgment, Prompt, Rater, Response, Task, canonical_json, file_sha256
+from backstay.screen import text_witness
 from backstay.storage import read_records, write_atomic, write_records
 
 
@@ -22,13 +23,15 @@ def run(context: StageContext) -> Summary:
     """Read tasks and judgments of the rate run; write pairs.jsonl, trust.jsonl and aggregate.json."""
     rate, settings = context.inputs["rate"], context.recipe.aggregate
     path = _audits_path(context.project, settings)
+    prompts = read_records(rate / "prompts.jsonl", Prompt)
     found = aggregate(
         read_records(rate / "tasks.jsonl", Task),
         read_records(rate / "judgments.jsonl", Judgment),
         settings,
-        topics=topics_of(read_records(rate / "prompts.jsonl", Prompt), settings.topic_tag),
+        topics=topics_of(prompts, settings.topic_tag),
         audits=() if path is None else read_audits(path),
         raters=read_records(rate / "raters.jsonl", Rater),
+        witness=text_witness(prompts, read_records(rate / "responses.jsonl", Response)),
     )
     folder = context.folder.path
     write_records(folder / "pairs.jsonl", found.pairs)
