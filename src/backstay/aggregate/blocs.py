@@ -59,13 +59,18 @@ class Bloc:
 
 
 def find_blocs(
-    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings
+    columns: VoteColumns,
+    state: State,
+    cells: Floats,
+    rules: Rules,
+    settings: AggregateSettings,
+    starts: tuple[Floats, ...] = (),
 ) -> tuple[Bloc, ...]:
-    """The blocs that the votes show, strongest first, at most `max_blocs`."""
+    """The blocs that the votes show, strongest first, at most `max_blocs`; `starts` as in `strongest_bloc`."""
     pairs = co_votes(columns, state, cells, rules, settings.max_co_votes)
     found: list[Bloc] = []
     while len(found) < settings.max_blocs and pairs.u.size:
-        bloc = strongest_bloc(pairs, columns.n_raters)
+        bloc = strongest_bloc(pairs, columns.n_raters, starts)
         if bloc is None:
             break
         found.append(bloc)
@@ -104,10 +109,13 @@ def co_votes(columns: VoteColumns, state: State, cells: Floats, rules: Rules, li
     return pairs
 
 
-def strongest_bloc(pairs: CoVotes, n_raters: int) -> Bloc | None:
-    """The bloc with the largest gain over the starts; None when none is worth its members."""
+def strongest_bloc(pairs: CoVotes, n_raters: int, starts: tuple[Floats, ...] = ()) -> Bloc | None:
+    """The bloc with the largest gain over the starts; None when none is worth its members.
+
+    `starts` are memberships (R) to begin from besides those that the votes suggest; the votes decide all the same.
+    """
     best: tuple[float, Floats, float] | None = None
-    for start in spectral_starts(pairs, n_raters):
+    for start in (*spectral_starts(pairs, n_raters), *starts):
         membership = start.copy()
         copying, gain = mean_field(pairs.u, pairs.v, pairs.same, pairs.joint, membership, STEPS)
         worth = gain + _membership_cost(membership)

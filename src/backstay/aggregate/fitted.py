@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backstay.aggregate.alarm_rate import with_false_alarms
 from backstay.aggregate.columns import Index, VoteColumns, columns_of
 from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.reliability import Fit, fit_columns
+from backstay.aggregate.same_source import SameSource, nothing_shared, same_source, starts_of
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.source_evidence import CopyGroup, bloc_evidence, copy_groups
 from backstay.aggregate.trust import Group, Known, groups_of, known_of
 from backstay.aggregate.votes import Floats, Ints, Votes
 
@@ -33,7 +36,9 @@ class Topics:
 class Fitted:
     """A fit with what is known of the raters in it.
 
-    `columns` may hold one rater several times, once for each adopted topic: `owner` (R') says who each is.
+    `columns` may hold one rater several times, once for each adopted topic: `owner` (R') says who each is. `starts`
+    are memberships (R') from which blocs were looked for besides those that the votes suggest; `copied`, raters who
+    give the same rationales and are in no bloc.
     """
 
     columns: VoteColumns
@@ -43,10 +48,12 @@ class Fitted:
     owner: Ints
     topics: Topics
     settings: AggregateSettings
+    starts: tuple[Floats, ...] = ()
+    copied: tuple[CopyGroup, ...] = ()
 
     def refit(self, gold: NDArray[np.int8]) -> Fit:
         """The same model with other gold answers (I)."""
-        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.group)
+        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.group, self.starts)
 
 
 def fit_votes(
@@ -57,7 +64,10 @@ def fit_votes(
     `topic_of` names the topics of prompts, by id.
     """
     columns = columns_of(votes, votes.gold)
-    fitted = _known(columns, fit_columns(columns, settings), np.arange(columns.n_raters), settings)
+    source = same_source(votes) if settings.collusion and settings.same_source else nothing_shared(votes.n_raters)
+    starts = starts_of(source)
+    fit = fit_columns(columns, settings, starts=starts)
+    fitted = _known(columns, fit, np.arange(columns.n_raters), settings, starts)
     topics = _topics(votes, topic_of)
     found = suspicions(columns, fitted.fit, fitted.known, topics.of_item) if settings.max_topics else []
     found = [s for s in found if topics.names[s.topic] != UNNAMED]
@@ -69,16 +79,31 @@ def fit_votes(
     proposed = draw_audit(columns, topics.of_item, open_, budget, settings.seed) if open_ else topics.proposed
     if adopted:
         divided, group, owner = split_topics(columns, topics.of_item, adopted, audited)
-        fitted = _known(divided, fit_columns(divided, settings, group), owner, settings)
+        starts = tuple(start[owner] for start in starts)
+        fitted = _known(divided, fit_columns(divided, settings, group, starts), owner, settings, starts)
     topics = replace(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
-    return replace(fitted, topics=topics)
+    return replace(_with_evidence(fitted, source), topics=topics)
 
 
-def _known(columns: VoteColumns, fit: Fit, owner: Ints, settings: AggregateSettings) -> Fitted:
+def _known(
+    columns: VoteColumns, fit: Fit, owner: Ints, settings: AggregateSettings, starts: tuple[Floats, ...]
+) -> Fitted:
     known, groups = known_of(columns, fit, settings), groups_of(columns, fit)
-    return Fitted(columns, fit, known, groups, owner, Topics((), np.zeros(0, dtype=np.int32)), settings)
+    return Fitted(columns, fit, known, groups, owner, Topics((), np.zeros(0, dtype=np.int32)), settings, starts)
+
+
+def _with_evidence(fitted: Fitted, source: SameSource) -> Fitted:
+    """The fit with what speaks for and against each bloc, and with raters who copy rationales without being in one."""
+    groups = with_false_alarms(fitted.groups, fitted.columns, fitted.fit, fitted.settings, fitted.starts)
+    members = [np.unique(fitted.owner[group.bloc.membership > 0.5]) for group in groups]
+    groups = tuple(
+        replace(group, evidence=bloc_evidence(source, who, fitted.settings.seed))
+        for group, who in zip(groups, members, strict=True)
+    )
+    explained = np.unique(np.concatenate([*members, np.zeros(0, dtype=np.int64)]))
+    return replace(fitted, groups=groups, copied=copy_groups(source, explained))
 
 
 def _topics(votes: Votes, topic_of: Mapping[str, str]) -> Topics:

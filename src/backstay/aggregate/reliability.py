@@ -61,17 +61,28 @@ def fit_reliability(votes: Votes, gold: Floats, settings: AggregateSettings) -> 
     return fit_columns(columns_of(votes, gold), settings)
 
 
-def fit_columns(columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> Fit:
-    """Fit the model to columns. Raters of one `group` (R, from 0) share a population; by default all do."""
-    solver = Solver(columns, settings, group)
+def fit_columns(
+    columns: VoteColumns, settings: AggregateSettings, group: Index | None = None, starts: tuple[Floats, ...] = ()
+) -> Fit:
+    """Fit the model to columns. Raters of one `group` (R, from 0) share a population; by default all do.
+
+    `starts` are memberships (R) that the search for blocs begins from too.
+    """
+    solver = Solver(columns, settings, group, starts)
     return solver.fit(solver.run())
 
 
 class Solver:
     """The state of a fit on `columns`, renewed in place by sweeps."""
 
-    def __init__(self, columns: VoteColumns, settings: AggregateSettings, group: Index | None = None) -> None:
-        self.columns, self.settings = columns, settings
+    def __init__(
+        self,
+        columns: VoteColumns,
+        settings: AggregateSettings,
+        group: Index | None = None,
+        starts: tuple[Floats, ...] = (),
+    ) -> None:
+        self.columns, self.settings, self.starts = columns, settings, starts
         self.rules = rules_of(settings)
         n, i = columns.n_votes, columns.n_items
         group = np.zeros(columns.n_raters, dtype=np.int32) if group is None else group
@@ -124,7 +135,7 @@ class Solver:
 
     def discount(self) -> tuple[Bloc, ...]:
         """Look for blocs by what is believed now, and count their votes as about one voice each."""
-        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings)
+        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings, self.starts)
         self.state.weight[:] = bloc_weights(self.columns, found)
         return found
 
