@@ -24,6 +24,9 @@ REPEATED = 2
 USUAL = 0.25
 """Share of the raters beyond which what they bear tells nothing: boilerplate, the common client."""
 
+ALWAYS_UNUSUAL = 5
+"""Raters up to whom a value is unusual in the smallest crowd."""
+
 NEAR_SHARE = 0.2
 """Share of all judgments of one pair that are given together beyond which times are those of batches, and left out."""
 
@@ -51,6 +54,10 @@ class Shared(NamedTuple):
     def bearers(self) -> Ints:
         """Raters of each value."""
         return np.bincount(self.value)
+
+    def unusual(self, n_raters: int) -> NDArray[np.bool_]:
+        """Which entries are of a value that few raters bear."""
+        return (self.bearers <= max(USUAL * n_raters, ALWAYS_UNUSUAL))[self.value]
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,7 @@ def starts_of(source: SameSource) -> tuple[Floats, ...]:
     """Memberships (R) to begin a search from: raters joined by texts or times, and those of one unusual client."""
     groups: dict[tuple[int, ...], None] = {}
     for name, shared in source.signals.items():
-        unusual = shared.bearers <= max(USUAL * source.n_raters, 2)
-        kept = unusual[shared.value]
+        kept = shared.unusual(source.n_raters)
         label = shared.value[kept] if name == "client" else joined(shared, kept, source.n_raters)
         groups |= dict.fromkeys(_largest(shared.rater[kept], label, source.n_raters))
     return tuple(np.where(np.isin(np.arange(source.n_raters), group), INSIDE, OUTSIDE) for group in groups)

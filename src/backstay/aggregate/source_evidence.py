@@ -4,6 +4,7 @@ docs/aggregate/blocs.md.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -11,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import poisson
 
 from backstay.aggregate.multiplicity import holm
-from backstay.aggregate.same_source import MOST_SHARERS, SameSource, Shared
+from backstay.aggregate.same_source import SameSource, Shared
 from backstay.aggregate.votes import Floats, Ints
 
 DRAWS = 199
@@ -19,6 +20,9 @@ DRAWS = 199
 
 STRATA, LEAST_IN_STRATUM = 5, 20
 """Classes of raters by how much they judged, within which is drawn, and raters of each at least."""
+
+MOST_COMPARED = 20
+"""Raters of one text, next in order, with whom each is compared; enough to join a group of any size."""
 
 LEAST_COPIES = 3
 """Copied rationales from which on two raters are linked."""
@@ -97,48 +101,58 @@ class CopyGroup:
 def copy_groups(source: SameSource, explained: Ints) -> tuple[CopyGroup, ...]:
     """Raters linked by copied rationales, largest group first, but for groups half of which are `explained`: in a bloc.
 
-    If texts went to judgments regardless of the rater, raters u and v, who gave shares f_u and f_v of the rationales,
-    would repeat each other in text t, used n_t times, at most f_u f_v n_t (n_t - 1) times in expectation. They are
-    linked where the Poisson chance of as many copies, times the number of pairs of raters, is at most `LEVEL`.
+    Two raters are linked who repeat each other `LEAST_COPIES` times and more than `LEVEL` allows by chance.
     """
     shared = source.signals.get("rationale")
-    if shared is None:
+    if shared is None or not shared.unusual(source.n_raters).any():
         return ()
-    u, v, copies = _copied(shared)
-    bound = _chance_of(shared, source, u, v, copies)
-    linked = (copies >= LEAST_COPIES) & (bound <= LEVEL)
-    graph = coo_array((copies[linked], (u[linked], v[linked])), shape=(source.n_raters, source.n_raters))
+    shared = Shared(*(column[shared.unusual(source.n_raters)] for column in shared))
+    pairs = _copied(shared, source)
+    linked = (pairs.copies >= LEAST_COPIES) & (pairs.bound <= LEVEL)
+    u, v, copies, bound = (column[linked] for column in pairs)
+    graph = coo_array((copies, (u, v)), shape=(source.n_raters, source.n_raters))
     component = connected_components(graph, directed=False)[1]
     groups = []
-    for label in np.unique(component[u[linked]]):
-        raters, inside = np.flatnonzero(component == label), linked & (component[u] == label)
+    for label in np.unique(component[u]):
+        raters, inside = np.flatnonzero(component == label), component[u] == label
         if np.isin(raters, explained).mean() < 0.5:
-            both = np.isin(shared.rater, raters)
-            n_texts = int(np.sum(np.bincount(shared.value[both]) > 1))
-            groups.append(CopyGroup(raters, n_texts, int(copies[inside].sum()), float(bound[inside].max())))
+            texts = int(np.sum(np.bincount(shared.value[np.isin(shared.rater, raters)]) > 1))
+            groups.append(CopyGroup(raters, texts, int(copies[inside].sum()), float(bound[inside].max())))
     return tuple(sorted(groups, key=lambda group: (-group.raters.size, group.raters[0])))
 
 
-def _copied(shared: Shared) -> tuple[Ints, Ints, Ints]:
-    """Pairs of raters with how often one repeats the other."""
+class _Copied(NamedTuple):
+    """Pairs of raters, how often one repeats the other, and the bound on the chance that any pair does as much."""
+
+    u: Ints
+    v: Ints
+    copies: Ints
+    bound: Floats
+
+
+def _copied(shared: Shared, source: SameSource) -> _Copied:
+    """Pairs of raters with a text in common, each rater compared with the next few of each text.
+
+    By chance: texts go to judgments regardless of the rater. Of raters u and v, who gave shares f_u and f_v of all
+    rationales, each has about Poisson(n_t f_u) of the n_t uses of text t, and the texts that both use are at most
+    f_u f_v sum n_t (n_t - 1) in expectation. Two tests: many common texts, or one text used much by both; Bonferroni
+    over both, all pairs, and texts.
+    """
     order = np.lexsort((shared.rater, shared.value))
     rater, value, uses = shared.rater[order], shared.value[order], shared.uses[order]
-    width, keys, counts = int(rater.max(initial=0)) + 1, [], []
-    for lag in range(1, min(MOST_SHARERS, rater.size)):
+    used, share = np.bincount(value, uses), source.reasoned / source.reasoned.sum()
+    tail = poisson.sf(uses - 1, used[value] * share[rater])
+    width, keys, counts, tails = source.n_raters, [], [], []
+    for lag in range(1, min(MOST_COMPARED, rater.size - 1) + 1):
         place = np.flatnonzero(value[lag:] == value[:-lag])
-        if not place.size:
-            break
         keys.append(rater[place] * width + rater[place + lag])
         counts.append(np.minimum(uses[place], uses[place + lag]))
-    pair, number = np.unique(np.concatenate(keys), return_inverse=True)
+        tails.append(tail[place] * tail[place + lag])
+    pair, number, texts = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
     copies = np.bincount(number, np.concatenate(counts)).astype(np.int64)
-    return pair // width, pair % width, copies
-
-
-def _chance_of(shared: Shared, source: SameSource, u: Ints, v: Ints, copies: Ints) -> Floats:
-    used = np.bincount(shared.value, shared.uses)
-    share = source.reasoned / source.reasoned.sum()
-    expected = share[u] * share[v] * float(np.sum(used * (used - 1.0)))
-    pairs = source.n_raters * (source.n_raters - 1) / 2.0
-    bound: Floats = np.minimum(pairs * poisson.sf(copies - 1, expected), 1.0)
-    return bound
+    u, v = np.divmod(pair, width)
+    one = np.ones(pair.size)
+    np.minimum.at(one, number, np.concatenate(tails))
+    many = poisson.sf(texts - 1, share[u] * share[v] * float(np.sum(used * (used - 1.0))))
+    tested = width * (width - 1.0)
+    return _Copied(u, v, copies, np.minimum(tested * np.minimum(many, one * np.unique(value).size), 1.0))

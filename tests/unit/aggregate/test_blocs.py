@@ -1,32 +1,15 @@
 import numpy as np
 import pytest
+from bloc_crowds import crowd_columns
 from crowd_simulator import simulate
 
-from backstay.aggregate import AggregateSettings, VoteColumns, collect_votes, columns_of, fit_columns, fit_reliability
+from backstay.aggregate import AggregateSettings, collect_votes, columns_of, fit_columns, fit_reliability
 from backstay.aggregate.blocs import Bloc, bloc_weights, co_votes, strongest_bloc
 from backstay.aggregate.kernels import accuracies
 from backstay.aggregate.reliability import Solver
 from backstay.aggregate.trust import Group, groups_of, own_voice
 
 SETTINGS = AggregateSettings()
-
-
-def crowd_columns(seed: int, *, raters: int, items: int, per_item: int, bloc: int, copies: float = 1.0) -> VoteColumns:
-    """The first `bloc` raters repeat a shared coin with probability `copies`; the others are right in 8 of 10."""
-    rng = np.random.default_rng(seed)
-    truth, shared = rng.choice([-1, 1], items), rng.choice([-1, 1], items)
-    rater = np.concatenate([np.sort(rng.choice(raters, per_item, replace=False)) for _ in range(items)])
-    item = np.repeat(np.arange(items), per_item)
-    own = np.where(rng.random(item.size) < 0.8, truth[item], -truth[item])
-    copied = (rater < bloc) & (rng.random(item.size) < copies)
-    side = np.where(copied, shared[item], own)
-    gold = np.where(rng.random(items) < 0.1, truth, 0)
-    return VoteColumns(
-        start=np.arange(0, item.size + 1, per_item), rater=rater.astype(np.int32), side=side.astype(np.int8),
-        shown=rng.choice([-1, 1], item.size).astype(np.int8), share=np.ones(item.size, dtype=np.float32),
-        a=2 * np.arange(items, dtype=np.int32), b=2 * np.arange(items, dtype=np.int32) + 1,
-        gold=gold.astype(np.int8), n_raters=raters, n_responses=2 * items,
-    )  # fmt: skip
 
 
 def test_joint_probability_of_two_votes_by_enumeration() -> None:
