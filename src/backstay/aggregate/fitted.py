@@ -12,7 +12,7 @@ from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, spl
 from backstay.aggregate.reliability import Fit, fit_columns
 from backstay.aggregate.same_source import SameSource, nothing_shared, same_source, starts_of
 from backstay.aggregate.settings import AggregateSettings
-from backstay.aggregate.source_evidence import CopyGroup, bloc_evidence, copy_groups
+from backstay.aggregate.source_evidence import CopyGroup, bloc_evidence, copy_groups, unexplained
 from backstay.aggregate.trust import Group, Known, groups_of, known_of
 from backstay.aggregate.votes import Floats, Ints, Votes
 
@@ -65,7 +65,8 @@ def fit_votes(
     """
     columns = columns_of(votes, votes.gold)
     source = same_source(votes) if settings.collusion and settings.same_source else nothing_shared(votes.n_raters)
-    starts = starts_of(source)
+    copied = copy_groups(source)
+    starts = starts_of(source, tuple(group.raters for group in copied))
     fit = fit_columns(columns, settings, starts=starts)
     fitted = _known(columns, fit, np.arange(columns.n_raters), settings, starts)
     topics = _topics(votes, topic_of)
@@ -84,7 +85,7 @@ def fit_votes(
     topics = replace(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
-    return replace(_with_evidence(fitted, source), topics=topics)
+    return replace(_with_evidence(fitted, source, copied), topics=topics)
 
 
 def _known(
@@ -94,7 +95,7 @@ def _known(
     return Fitted(columns, fit, known, groups, owner, Topics((), np.zeros(0, dtype=np.int32)), settings, starts)
 
 
-def _with_evidence(fitted: Fitted, source: SameSource) -> Fitted:
+def _with_evidence(fitted: Fitted, source: SameSource, copied: tuple[CopyGroup, ...]) -> Fitted:
     """The fit with what speaks for and against each bloc, and with raters who copy rationales without being in one."""
     groups = with_false_alarms(fitted.groups, fitted.columns, fitted.fit, fitted.settings, fitted.starts)
     members = [np.unique(fitted.owner[group.bloc.membership > 0.5]) for group in groups]
@@ -103,7 +104,7 @@ def _with_evidence(fitted: Fitted, source: SameSource) -> Fitted:
         for group, who in zip(groups, members, strict=True)
     )
     explained = np.unique(np.concatenate([*members, np.zeros(0, dtype=np.int64)]))
-    return replace(fitted, groups=groups, copied=copy_groups(source, explained))
+    return replace(fitted, groups=groups, copied=unexplained(copied, explained))
 
 
 def _topics(votes: Votes, topic_of: Mapping[str, str]) -> Topics:

@@ -148,9 +148,13 @@ def near_votes(votes: Votes) -> tuple[Ints, Ints]:
     return one, other
 
 
-def starts_of(source: SameSource) -> tuple[Floats, ...]:
-    """Memberships (R) to begin a search from: raters joined by texts or times, and those of one unusual client."""
-    groups: dict[tuple[int, ...], None] = {}
+def starts_of(source: SameSource, copiers: tuple[Ints, ...] = ()) -> tuple[Floats, ...]:
+    """Memberships (R) to begin a search from: raters joined by texts or times, and those of one unusual client.
+
+    `copiers` are groups known to copy rationales: where stock phrases join everybody, texts alone do not show them.
+    """
+    small = [group for group in copiers if group.size <= source.n_raters / 2]
+    groups = dict.fromkeys(tuple(group.tolist()) for group in small[:MOST_STARTS])
     for name, shared in source.signals.items():
         kept = shared.unusual(source.n_raters)
         label = shared.value[kept] if name == "client" else joined(shared, kept, source.n_raters)

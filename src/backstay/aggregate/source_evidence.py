@@ -98,8 +98,8 @@ class CopyGroup:
     false_alarms: float
 
 
-def copy_groups(source: SameSource, explained: Ints) -> tuple[CopyGroup, ...]:
-    """Raters linked by copied rationales, largest group first, but for groups half of which are `explained`: in a bloc.
+def copy_groups(source: SameSource) -> tuple[CopyGroup, ...]:
+    """Raters linked by copied rationales, largest group first.
 
     Two raters are linked who repeat each other `LEAST_COPIES` times and more than `LEVEL` allows by chance.
     """
@@ -115,10 +115,14 @@ def copy_groups(source: SameSource, explained: Ints) -> tuple[CopyGroup, ...]:
     groups = []
     for label in np.unique(component[u]):
         raters, inside = np.flatnonzero(component == label), component[u] == label
-        if np.isin(raters, explained).mean() < 0.5:
-            texts = int(np.sum(np.bincount(shared.value[np.isin(shared.rater, raters)]) > 1))
-            groups.append(CopyGroup(raters, texts, int(copies[inside].sum()), float(bound[inside].max())))
+        texts = int(np.sum(np.bincount(shared.value[np.isin(shared.rater, raters)]) > 1))
+        groups.append(CopyGroup(raters, texts, int(copies[inside].sum()), float(bound[inside].max())))
     return tuple(sorted(groups, key=lambda group: (-group.raters.size, group.raters[0])))
+
+
+def unexplained(groups: tuple[CopyGroup, ...], members: Ints) -> tuple[CopyGroup, ...]:
+    """The groups of which fewer than half are `members` of a bloc."""
+    return tuple(group for group in groups if np.isin(group.raters, members).mean() < 0.5)
 
 
 class _Copied(NamedTuple):

@@ -167,12 +167,11 @@ def test_copies_without_a_bloc_are_an_alarm_that_costs_nothing() -> None:
 def test_without_signals_and_with_broken_ones_nothing_changes() -> None:
     crowd = simulate(1, raters=20, items=150, bloc=0.3)
     off = AggregateSettings(same_source=False)
+    kinds = [("no time", "ok"), ("", ""), ("0T0", "\u2028 " * 99), ("9" * 99, "\x00" * 99)]
     broken = [
-        j.model_copy(update={"created_at": bad, "rationale": text, "client": ""})
-        for j, (bad, text) in zip(
-            crowd.judgments, [("no time", "ok"), ("", ""), ("0T0", "\u2028 " * 99), ("9" * 99, "\x00" * 99)] * 999, strict=False
-        )
-    ]  # fmt: skip
+        j.model_copy(update={"created_at": kinds[k % 4][0], "rationale": kinds[k % 4][1]})
+        for k, j in enumerate(crowd.judgments)
+    ]
     for judgments in (crowd.judgments, broken):
         votes = collect_votes(crowd.tasks, judgments)
         none = np.zeros(votes.n_items, dtype=np.bool_)

@@ -3,8 +3,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from backstay.aggregate.same_source import SameSource, Shared, nothing_shared, shared_values
-from backstay.aggregate.source_evidence import DRAWS, bloc_evidence, coincidences, copy_groups, random_sets
+from backstay.aggregate.same_source import SameSource, Shared, nothing_shared, shared_values, starts_of
+from backstay.aggregate.source_evidence import DRAWS, bloc_evidence, coincidences, copy_groups, random_sets, unexplained
 from backstay.aggregate.votes import Ints
 
 
@@ -68,26 +68,36 @@ def test_copiers_are_grouped_unless_a_bloc_explains_them() -> None:
     rater, mark = np.repeat(np.arange(40), 10), np.arange(1, 401)
     mark = np.where(rater < 5, mark % 10 + 1000, mark)
     source = source_of(rater, mark, 40)
-    (group,) = copy_groups(source, np.zeros(0, dtype=np.int64))
+    (group,) = copy_groups(source)
     assert group.raters.tolist() == [0, 1, 2, 3, 4]
     assert (group.texts, group.copies) == (10, 10 * 10)
     assert group.false_alarms <= 0.01
-    assert copy_groups(source, np.arange(3)) == ()
-    assert copy_groups(nothing_shared(40), np.arange(0)) == ()
+    assert unexplained((group,), np.arange(3)) == ()
+    assert unexplained((group,), np.arange(4, 12)) == (group,)
+    assert copy_groups(nothing_shared(40)) == ()
 
 
 def test_one_text_pasted_on_many_pairs_joins_a_large_group() -> None:
     rater, mark = np.repeat(np.arange(400), 10), np.arange(1, 4001)
     mark = np.where(rater < 60, 9999, mark)
-    (group,) = copy_groups(source_of(rater, mark, 400), np.zeros(0, dtype=np.int64))
+    (group,) = copy_groups(source_of(rater, mark, 400))
     assert group.raters.tolist() == list(range(60))
     assert group.texts == 1
 
 
 @pytest.mark.parametrize("kinds", [6, 60, 600])
 def test_stock_phrases_that_all_use_alike_raise_no_alarm(kinds: int) -> None:
-    alarms = sum(
-        bool(copy_groups(source_of(*texts(seed, raters=50, each=20, kinds=kinds), 50), np.zeros(0, dtype=np.int64)))
-        for seed in range(40)
-    )
+    alarms = sum(bool(copy_groups(source_of(*texts(seed, raters=50, each=20, kinds=kinds), 50))) for seed in range(40))
     assert alarms <= 1
+
+
+def test_copiers_are_a_start_also_where_stock_phrases_join_everybody() -> None:
+    rng = np.random.default_rng(0)
+    rater = np.repeat(np.arange(100), 20)
+    mark = rng.integers(1, 301, rater.size)
+    place = np.arange(rater.size) % 20
+    mark = np.where((rater < 5) & (place < 14), 1000 + place, mark)
+    source = source_of(rater, mark, 100)
+    assert starts_of(source) == ()
+    starts = starts_of(source, tuple(group.raters for group in copy_groups(source)))
+    assert [np.flatnonzero(start > 0.5).tolist() for start in starts] == [[0, 1, 2, 3, 4]]
