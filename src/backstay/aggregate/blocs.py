@@ -56,17 +56,22 @@ class Bloc:
 
 
 def find_blocs(
-    columns: VoteColumns, state: State, cells: Floats, rules: Rules, settings: AggregateSettings, actor: Index
+    columns: VoteColumns,
+    state: State,
+    cells: Floats,
+    rules: Rules,
+    settings: AggregateSettings,
+    actor: Index,
+    starts: tuple[Floats, ...] = (),
 ) -> tuple[Bloc, ...]:
-    """The blocs that the votes show, strongest first, at most `max_blocs`.
+    """The blocs that the votes show, strongest first, at most `max_blocs`; `starts` as in `strongest_bloc`.
 
     `actor` (V) names who acts in each voice, so that what raters share in all dimensions counts together.
     """
-    pairs = co_votes(columns, state, cells, rules, settings.max_co_votes)
-    pairs = pairs._replace(u=actor[pairs.u], v=actor[pairs.v])
+    pairs = co_votes(columns, state, cells, rules, settings.max_co_votes, actor)
     found: list[Bloc] = []
     while len(found) < settings.max_blocs and pairs.u.size:
-        bloc = strongest_bloc(pairs, int(actor.max(initial=-1)) + 1)
+        bloc = strongest_bloc(pairs, int(actor.max(initial=-1)) + 1, starts)
         if bloc is None:
             break
         found.append(bloc)
@@ -89,7 +94,7 @@ def bloc_weights(columns: VoteColumns, blocs: tuple[Bloc, ...]) -> Floats:
     return weight
 
 
-def co_votes(columns: VoteColumns, state: State, cells: Floats, rules: Rules, limit: int) -> CoVotes:
+def co_votes(columns: VoteColumns, state: State, cells: Floats, rules: Rules, limit: int, actor: Index) -> CoVotes:
     """Pairs of directional votes on an item with their probabilities; above `limit`, those of evenly drawn items."""
     per_item = co_vote_counts(columns)
     total = int(per_item.sum())
@@ -102,13 +107,16 @@ def co_votes(columns: VoteColumns, state: State, cells: Floats, rules: Rules, li
         np.empty(total), np.empty(total),
     )  # fmt: skip
     write_co_votes(chosen, columns, state, cells, rules, pairs)
-    return pairs
+    return pairs._replace(u=actor[pairs.u], v=actor[pairs.v])
 
 
-def strongest_bloc(pairs: CoVotes, n_raters: int) -> Bloc | None:
-    """The bloc with the largest gain over the starts; None when none is worth its members."""
+def strongest_bloc(pairs: CoVotes, n_raters: int, starts: tuple[Floats, ...] = ()) -> Bloc | None:
+    """The bloc with the largest gain over the starts; None when none is worth its members.
+
+    `starts` are memberships (R) to begin from besides those that the votes suggest; the votes decide all the same.
+    """
     best: tuple[float, Floats, float] | None = None
-    for start in spectral_starts(pairs, n_raters):
+    for start in (*spectral_starts(pairs, n_raters), *starts):
         membership = start.copy()
         copying, gain = mean_field(pairs.u, pairs.v, pairs.same, pairs.joint, membership, STEPS)
         worth = gain + _membership_cost(membership)

@@ -14,6 +14,7 @@ from scipy.special import expit, logsumexp
 from backstay.aggregate.cohorts import CohortAnswers, Cohorts, through
 from backstay.aggregate.columns import Small, VoteColumns
 from backstay.aggregate.compiled import compiled
+from backstay.aggregate.multiplicity import holm
 from backstay.aggregate.reliability import Fit
 from backstay.aggregate.votes import Floats, Ints
 
@@ -110,15 +111,6 @@ def shortfall(total: Floats, pairs: Floats) -> float:
     influence = part @ np.array([within_b, within_a, -2.0 * abs(across)])
     error = float(np.sqrt(np.sum(influence**2)))
     return float(within_a * within_b - across * abs(across)) / error if error > 0.0 else 0.0
-
-
-def holm(p_values: Floats) -> Floats:
-    """Holm's step-down correction (Holm 1979)."""
-    order = np.argsort(p_values)
-    scaled = p_values[order] * (p_values.size - np.arange(p_values.size))
-    result = np.empty(p_values.size)
-    result[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return result
 
 
 def chance_of_difference(rest: Floats, answers: CohortAnswers, a: int, b: int) -> Floats:

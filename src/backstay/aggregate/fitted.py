@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backstay.aggregate.alarm_rate import with_false_alarms
 from backstay.aggregate.columns import Index, VoteColumns, columns_of
 from backstay.aggregate.content import Witness, witnessed
 from backstay.aggregate.contexts import Suspicion, adopt_topics, draw_audit, split_topics, suspected, suspicions
 from backstay.aggregate.reliability import Fit, fit_columns, right_wrong
+from backstay.aggregate.same_source import SameSource, nothing_shared, same_source, starts_of
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.shifts import EARLIER, Shift, earlier_votes, find_shifts
+from backstay.aggregate.source_evidence import CopyGroup, bloc_evidence, copy_groups, unexplained
 from backstay.aggregate.trust import Group, Known, groups_of, known_of
 from backstay.aggregate.voices import Voices, set_apart, voices_by
 from backstay.aggregate.votes import Floats, Ints, Votes
@@ -37,6 +40,8 @@ class Fitted:
     """A fit with what is known of the raters in it.
 
     The raters of `columns` are voices: `fit.voices` says whose, and in which dimension or on which adopted topic.
+    `starts` are memberships (R) from which blocs were looked for besides those that the votes suggest; `copied`, raters
+    who give the same rationales and are in no bloc.
     """
 
     columns: VoteColumns
@@ -45,11 +50,13 @@ class Fitted:
     groups: tuple[Group, ...]
     topics: Topics
     settings: AggregateSettings
+    starts: tuple[Floats, ...] = ()
     shifts: tuple[Shift, ...] = ()
+    copied: tuple[CopyGroup, ...] = ()
 
     def refit(self, gold: NDArray[np.int8]) -> Fit:
         """The same model with other gold answers (I)."""
-        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.voices)
+        return fit_columns(self.columns._replace(gold=gold), self.settings, self.fit.voices, self.starts)
 
 
 def fit_votes(
@@ -63,7 +70,10 @@ def fit_votes(
 
     `topic_of` names the topics of prompts, by id; `witness` judges the content of responses.
     """
-    fitted = _with_shifts(votes, settings)
+    source = same_source(votes) if settings.collusion and settings.same_source else nothing_shared(votes.n_raters)
+    copied = copy_groups(source)
+    starts = starts_of(source, tuple(group.raters for group in copied))
+    fitted = _with_shifts(votes, settings, starts)
     columns, voices, shifts = fitted.columns, fitted.fit.voices, fitted.shifts
     topics = _topics(votes, topic_of)
     found = _suspicions(votes, fitted, topics, witness)
@@ -75,11 +85,11 @@ def fit_votes(
     proposed = draw_audit(columns, topics.of_item, open_, budget, settings.seed) if open_ else topics.proposed
     if adopted:
         divided, more = split_topics(columns, voices, topics.of_item, {t: topics.names[t] for t in adopted}, audited)
-        fitted = _known(divided, fit_columns(divided, settings, more), settings)
+        fitted = _known(divided, fit_columns(divided, settings, more, starts), settings, starts)
     topics = replace(
         topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
     )
-    return replace(fitted, topics=topics, shifts=shifts)
+    return replace(_with_evidence(fitted, source, copied), topics=topics, shifts=shifts)
 
 
 def _suspicions(votes: Votes, fitted: Fitted, topics: Topics, witness: Witness | None) -> list[Suspicion]:
@@ -98,16 +108,17 @@ def _suspicions(votes: Votes, fitted: Fitted, topics: Topics, witness: Witness |
     return [replace(s, content_z=float(z[s.topic])) for s in found]
 
 
-def _with_shifts(votes: Votes, settings: AggregateSettings) -> Fitted:
+def _with_shifts(votes: Votes, settings: AggregateSettings, starts: tuple[Floats, ...]) -> Fitted:
     """A fit in which raters who changed are judged by what they have said since."""
     columns, voices = voices_of(votes)
-    fitted = _known(columns, fit_columns(columns, settings, voices), settings)
+    fitted = _known(columns, fit_columns(columns, settings, voices, starts), settings, starts)
     shifts = find_shifts(columns, fitted.fit, fitted.known, votes.time, settings.shift_level)
     if not shifts:
         return fitted
     earlier = np.where(earlier_votes(votes.rater, votes.time, shifts), 0, -1)
     divided, more = set_apart(columns, voices, earlier, (EARLIER,))
-    return replace(_known(divided, fit_columns(divided, settings, more), settings), shifts=tuple(shifts))
+    fit = fit_columns(divided, settings, more, starts)
+    return replace(_known(divided, fit, settings, starts), shifts=tuple(shifts))
 
 
 def voices_of(votes: Votes) -> tuple[VoteColumns, Voices]:
@@ -120,9 +131,9 @@ def voices_of(votes: Votes) -> tuple[VoteColumns, Voices]:
     return voices_by(columns, np.array([number[item.dimension] for item in votes.items], dtype=np.int32), names)
 
 
-def _known(columns: VoteColumns, fit: Fit, settings: AggregateSettings) -> Fitted:
+def _known(columns: VoteColumns, fit: Fit, settings: AggregateSettings, starts: tuple[Floats, ...]) -> Fitted:
     known, groups = known_of(columns, fit, settings), groups_of(columns, fit)
-    return Fitted(columns, fit, known, groups, Topics((), np.zeros(0, dtype=np.int32)), settings)
+    return Fitted(columns, fit, known, groups, Topics((), np.zeros(0, dtype=np.int32)), settings, starts)
 
 
 def in_general(fitted: Fitted) -> Fitted:
@@ -147,6 +158,18 @@ def _of_owners(membership: Floats, voices: Voices) -> Floats:
     of_raters, mine = np.zeros(voices.n_raters), voices.of_their_rater
     of_raters[voices.owner[mine]] = membership[mine]
     return of_raters
+
+
+def _with_evidence(fitted: Fitted, source: SameSource, copied: tuple[CopyGroup, ...]) -> Fitted:
+    """The fit with what speaks for and against each bloc, and with raters who copy rationales without being in one."""
+    groups = with_false_alarms(fitted.groups, fitted.columns, fitted.fit, fitted.settings, fitted.starts)
+    members = [np.unique(fitted.fit.voices.owner[group.bloc.membership > 0.5]).astype(np.int64) for group in groups]
+    groups = tuple(
+        replace(group, evidence=bloc_evidence(source, who, fitted.settings.seed))
+        for group, who in zip(groups, members, strict=True)
+    )
+    explained = np.unique(np.concatenate([*members, np.zeros(0, dtype=np.int64)]))
+    return replace(fitted, groups=groups, copied=unexplained(copied, explained))
 
 
 def _topics(votes: Votes, topic_of: Mapping[str, str]) -> Topics:

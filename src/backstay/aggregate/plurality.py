@@ -82,7 +82,7 @@ def judged_by_their_own(found: Plurality | None, fitted: Fitted) -> Fitted:
     if not differing.any():
         return fitted
     columns = own_truths(fitted.columns, found.cohorts, differing)
-    fit = fit_columns(columns, fitted.settings, fitted.fit.voices)
+    fit = fit_columns(columns, fitted.settings, fitted.fit.voices, fitted.starts)
     known: Known = known_of(columns, fit, fitted.settings)
     return replace(fitted, columns=columns, fit=fit, known=known)
 

@@ -9,6 +9,9 @@ from backstay.aggregate.trust import Group, TrustPosterior, own_voice, trust_pos
 from backstay.aggregate.votes import Votes, tally
 from backstay.records import RaterTrust
 
+LEVEL = 0.05
+"""Corrected p-value up to which members are said to share something."""
+
 NOTED_BIAS = 1.0
 """Position bias in log-odds from which on it is remarked."""
 
@@ -52,7 +55,11 @@ def _notes(general: Fitted, posterior: TrustPosterior) -> list[list[str]]:
     notes: list[list[str]] = [[] for _ in range(general.columns.n_raters)]
     for r in range(len(notes)):
         said = notes[r]
-        said += [_in_group(group) for group in general.groups if group.bloc.membership[r] >= settings.bloc_membership]
+        said += [
+            _in_group(group, settings.bloc_simulations)
+            for group in general.groups
+            if group.bloc.membership[r] >= settings.bloc_membership
+        ]
         if not known.verified[r]:
             said.append("unverified: no gold item and no second voice to compare with")
         elif posterior.high[r] < 0.5:
@@ -90,9 +97,27 @@ def _reading(settings: AggregateSettings) -> str:
     return "read backwards" if settings.adversarial == "invert" else "ignored"
 
 
-def _in_group(group: Group) -> str:
+def _in_group(group: Group, draws: int) -> str:
     bloc = group.bloc
     figures = f"agree on {bloc.agreement:.0%} of common votes, {bloc.expected:.0%} expected"
+    figures += _by_chance(group.false_alarms, draws) + _also_shared(group)
     if group.preference:
         return f"shares a preference with {bloc.size - 1} others, who pass gold: they {figures}"
     return f"acts as one with {bloc.size - 1} others: they {figures}"
+
+
+def _by_chance(false_alarms: float | None, draws: int) -> str:
+    """How many crowds of independent raters show as much, no finer than the crowds that were drawn can tell."""
+    if false_alarms is None:
+        return ""
+    if false_alarms > 0.5:
+        return "; most crowds of independent raters show as much"
+    bound = "at most" if false_alarms * (1 + draws) < 1.5 else "about"
+    return f"; {bound} 1 in {1.0 / false_alarms:.0f} crowds of independent raters shows as much"
+
+
+def _also_shared(group: Group) -> str:
+    """What the members share beyond chance besides their votes."""
+    words = {"rationale": "rationales", "client": "clients", "timing": "the time of their judgments"}
+    told = [words[test.signal] for test in group.evidence if test.p_corrected <= LEVEL]
+    return f"; they share {' and '.join(told)} beyond chance" if told else ""

@@ -59,20 +59,32 @@ def fit_reliability(votes: Votes, gold: Floats, settings: AggregateSettings) -> 
     return fit_columns(columns_of(votes, gold), settings)
 
 
-def fit_columns(columns: VoteColumns, settings: AggregateSettings, voices: Voices | None = None) -> Fit:
-    """Fit the model to columns, whose raters are `voices`; by default each is a rater of its own."""
-    solver = Solver(columns, settings, voices)
+def fit_columns(
+    columns: VoteColumns, settings: AggregateSettings, voices: Voices | None = None, starts: tuple[Floats, ...] = ()
+) -> Fit:
+    """Fit the model to columns, whose raters are `voices`; by default each is a rater of its own.
+
+    `starts` are memberships of raters (R) that the search for blocs begins from too.
+    """
+    solver = Solver(columns, settings, voices, starts)
     return solver.fit(solver.run())
 
 
 class Solver:
     """The state of a fit on `columns`, renewed in place by sweeps."""
 
-    def __init__(self, columns: VoteColumns, settings: AggregateSettings, voices: Voices | None = None) -> None:
+    def __init__(
+        self,
+        columns: VoteColumns,
+        settings: AggregateSettings,
+        voices: Voices | None = None,
+        starts: tuple[Floats, ...] = (),
+    ) -> None:
         self.columns, self.settings = columns, settings
         self.rules = rules_of(settings)
         n, i = columns.n_votes, columns.n_items
         self.voices = Voices.one_each(columns.n_raters) if voices is None else voices
+        self.starts = tuple(self.voices.by_actor(start[self.voices.owner]) for start in starts)
         self.state = State(np.full(n, np.nan), np.zeros(n), np.ones(n), np.zeros(i), np.zeros(i), self.voices.row,
                            self.voices.start(*gold_votes(columns)))  # fmt: skip
         self.coupling = Coupling.start(i)
@@ -121,7 +133,9 @@ class Solver:
 
     def discount(self) -> tuple[Bloc, ...]:
         """Look for blocs by what is believed now, and count their votes as about one voice each."""
-        found = find_blocs(self.columns, self.state, self.cells, self.rules, self.settings, self.voices.actor)
+        found = find_blocs(
+            self.columns, self.state, self.cells, self.rules, self.settings, self.voices.actor, self.starts
+        )
         self.state.weight[:] = bloc_weights(self.columns, found)
         return found
 

@@ -50,6 +50,12 @@ class AggregateSettings(Settings):
     bloc_membership: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
     """Probability of being in a bloc from which on a rater is named."""
 
+    bloc_simulations: Annotated[int, Field(ge=0)] = 39
+    """Crowds of independent raters drawn, where a bloc was found, to say how often they show as much; 0 = not said."""
+
+    same_source: bool = True
+    """Begin the search for blocs from shared rationales, clients and times too, and report these; false = off."""
+
     shift_level: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     """Share of false alarms tolerated among raters who are said to have changed; their earlier votes are judged apart.
     0 = no change is looked for."""

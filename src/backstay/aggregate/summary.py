@@ -12,6 +12,7 @@ from backstay.aggregate.fitted import Fitted, Topics, in_general
 from backstay.aggregate.majority import majority_share
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.shifts import earlier_votes
+from backstay.aggregate.source_evidence import CopyGroup, SignalTest
 from backstay.aggregate.trust import Group
 from backstay.aggregate.votes import Floats, Item, Votes
 from backstay.records import RaterTrust, content_id
@@ -30,6 +31,7 @@ def summarise(
         "held_out_gold": _held_out(checked, settings),
         "model": _model(fitted, temperature),
         "blocs": [_bloc(group, fitted.fit.voices.owner, settings) for group in fitted.groups],
+        "same_source": [_copied(group, votes) for group in fitted.copied],
         "algorithms_agree": _same_side(votes, p_a),
         "dimensions": _dimensions(fitted),
         "shifts": _shifts(votes, fitted),
@@ -106,7 +108,7 @@ def _model(fitted: Fitted, temperature: float) -> dict[str, float | int | bool]:
     }
 
 
-def _bloc(group: Group, owner: Index, settings: AggregateSettings) -> dict[str, float | int | bool]:
+def _bloc(group: Group, owner: Index, settings: AggregateSettings) -> dict[str, Any]:
     bloc = group.bloc
     return {
         "raters": bloc.size,
@@ -118,6 +120,27 @@ def _bloc(group: Group, owner: Index, settings: AggregateSettings) -> dict[str, 
         "gold_right": group.gold_right,
         "gold_wrong": group.gold_wrong,
         "preference_group": group.preference,
+        "false_alarms": group.false_alarms,
+        "same_source": {test.signal: _signal(test) for test in group.evidence},
+    }
+
+
+def _signal(test: SignalTest) -> dict[str, float | int]:
+    return {
+        "shared": test.shared,
+        "expected": test.expected,
+        "p_value": test.p_value,
+        "p_corrected": test.p_corrected,
+    }
+
+
+def _copied(group: CopyGroup, votes: Votes) -> dict[str, Any]:
+    """Raters who give the same rationales and are in no bloc."""
+    return {
+        "raters": [votes.rater_ids[r] for r in group.raters],
+        "texts": group.texts,
+        "copies": group.copies,
+        "false_alarms": group.false_alarms,
     }
 
 

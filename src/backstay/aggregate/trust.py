@@ -14,6 +14,7 @@ from backstay.aggregate.compiled import compiled
 from backstay.aggregate.kernels import CELLS, Rules, accuracies, add_vote, evidence_of, sigmoid
 from backstay.aggregate.reliability import Fit, right_wrong, rules_of
 from backstay.aggregate.settings import AggregateSettings
+from backstay.aggregate.source_evidence import SignalTest
 from backstay.aggregate.votes import Floats, Ints
 
 GRID = 100
@@ -153,11 +154,17 @@ def _quantile(mass: Floats, level: float) -> float:
 
 @dataclass(frozen=True)
 class Group:
-    """A bloc with its record on gold: `preference` when its members pass gold, so that they differ and do not lie."""
+    """A bloc with its record on gold: `preference` when its members pass gold, so that they differ and do not lie.
+
+    `false_alarms` is how often crowds of independent raters show as strong a bloc (`alarm_rate`); None = not drawn.
+    `evidence`, what its members share beyond votes.
+    """
 
     bloc: Bloc
     gold_right: float
     gold_wrong: float
+    false_alarms: float | None = None
+    evidence: tuple[SignalTest, ...] = ()
 
     @property
     def preference(self) -> bool:

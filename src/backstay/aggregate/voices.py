@@ -65,6 +65,17 @@ class Voices:
             np.int32
         )
 
+    @property
+    def actors(self) -> int:
+        """How many act."""
+        return int(self.actor.max(initial=-1)) + 1
+
+    def by_actor(self, value: Floats) -> Floats:
+        """What all voices (V) of an actor have in common, by actor."""
+        result = np.zeros(self.actors)
+        result[self.actor] = value
+        return result
+
     def start(self, right: Floats, wrong: Floats) -> Floats:
         """Priors (rows, 2) before anything is fitted: what gold says of contexts set apart, START of the others.
 

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from backstay.aggregate.judgment_marks import MarkCollector, Marks
 from backstay.records import Choice, Judgment, Task
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,8 @@ class Votes:
     `both_bad` marks ties that said so. `shown` is 1 where `a` stood first, -1 where it stood second, 0 where unknown.
     `share` is the part of an independent vote that the row carries: 2 / K in a ranking of K responses, which gives
     K (K - 1) / 2 rows but only K - 1 comparisons. `duration_ms` and `gold` (1 = a, 0 = b) are NaN where unknown.
-    `time` indexes into `times`, the moments of judging in order.
+    `time` indexes into `times`, the moments of judging in order. `marks` say where each judgment of `judgment_digests`
+    came from.
     """
 
     items: tuple[Item, ...]
@@ -56,6 +58,7 @@ class Votes:
     times: tuple[str, ...]
     gold: Floats
     dropped: dict[str, int]
+    marks: Marks
 
     @property
     def vote(self) -> Floats:
@@ -98,6 +101,7 @@ def collect_votes(tasks: Iterable[Task], judgments: Iterable[Judgment]) -> Votes
     dropped: Counter[str] = Counter()
     kept: dict[tuple[int, str], _Row] = {}
     digests: list[str] = []
+    marks = MarkCollector()
     for judgment in judgments:
         task = by_id.get(judgment.task_id)
         if task is None:
@@ -107,13 +111,13 @@ def collect_votes(tasks: Iterable[Task], judgments: Iterable[Judgment]) -> Votes
             dropped["ranking_does_not_fit_task"] += 1
             continue
         digests.append(judgment.hash or judgment.digest())
+        marks.add(judgment)
         for row in _rows(task, judgment, index, items, len(digests) - 1):
             dropped["superseded_vote"] += _keep_latest(kept, row)
     gold, dropped["gold_conflict"] = _gold(asked, index, items)
     dropped["gold_out_of_range"] = sum(t.gold is not None and not 0 <= t.gold < len(t.response_ids) for t in asked)
-    return _columns(
-        items, sorted(kept.values(), key=_row_order), digests, gold, {k: v for k, v in dropped.items() if v}
-    )
+    rows = sorted(kept.values(), key=_row_order)
+    return _columns(items, rows, digests, gold, {k: v for k, v in dropped.items() if v}, marks.marks())
 
 
 def _row_order(row: _Row) -> tuple[int, str]:
@@ -194,7 +198,9 @@ def _gold(tasks: Iterable[Task], index: dict[Key, int], items: Sequence[Item]) -
     return gold, sum(len(found) > 1 for found in answers.values())
 
 
-def _columns(items: list[Item], rows: list[_Row], digests: list[str], gold: Floats, dropped: dict[str, int]) -> Votes:
+def _columns(
+    items: list[Item], rows: list[_Row], digests: list[str], gold: Floats, dropped: dict[str, int], marks: Marks
+) -> Votes:
     rater_ids = tuple(sorted({row.rater_id for row in rows}))
     number = {rater_id: place for place, rater_id in enumerate(rater_ids)}
     times = tuple(sorted({row.created_at for row in rows}))
@@ -215,4 +221,5 @@ def _columns(items: list[Item], rows: list[_Row], digests: list[str], gold: Floa
         times=times,
         gold=gold,
         dropped=dropped,
+        marks=marks,
     )

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from bloc_crowds import crowd_columns
 from crowd_simulator import simulate
 
-from backstay.aggregate import AggregateSettings, VoteColumns, collect_votes, columns_of, fit_columns, fit_reliability
+from backstay.aggregate import AggregateSettings, collect_votes, columns_of, fit_columns, fit_reliability
 from backstay.aggregate.blocs import Bloc, bloc_weights, co_votes, strongest_bloc
 from backstay.aggregate.kernels import accuracies
 from backstay.aggregate.reliability import Solver
@@ -11,29 +12,11 @@ from backstay.aggregate.trust import Group, groups_of, own_voice
 SETTINGS = AggregateSettings()
 
 
-def crowd_columns(seed: int, *, raters: int, items: int, per_item: int, bloc: int, copies: float = 1.0) -> VoteColumns:
-    """The first `bloc` raters repeat a shared coin with probability `copies`; the others are right in 8 of 10."""
-    rng = np.random.default_rng(seed)
-    truth, shared = rng.choice([-1, 1], items), rng.choice([-1, 1], items)
-    rater = np.concatenate([np.sort(rng.choice(raters, per_item, replace=False)) for _ in range(items)])
-    item = np.repeat(np.arange(items), per_item)
-    own = np.where(rng.random(item.size) < 0.8, truth[item], -truth[item])
-    copied = (rater < bloc) & (rng.random(item.size) < copies)
-    side = np.where(copied, shared[item], own)
-    gold = np.where(rng.random(items) < 0.1, truth, 0)
-    return VoteColumns(
-        start=np.arange(0, item.size + 1, per_item), rater=rater.astype(np.int32), side=side.astype(np.int8),
-        shown=rng.choice([-1, 1], item.size).astype(np.int8), share=np.ones(item.size, dtype=np.float32),
-        a=2 * np.arange(items, dtype=np.int32), b=2 * np.arange(items, dtype=np.int32) + 1,
-        gold=gold.astype(np.int8), n_raters=raters, n_responses=2 * items,
-    )  # fmt: skip
-
-
 def test_joint_probability_of_two_votes_by_enumeration() -> None:
     columns = crowd_columns(0, raters=8, items=30, per_item=4, bloc=0)
     solver = Solver(columns, SETTINGS)
     solver.converge()
-    pairs = co_votes(columns, solver.state, solver.cells, solver.rules, 10**6)
+    pairs = co_votes(columns, solver.state, solver.cells, solver.rules, 10**6, solver.voices.actor)
     population, none = solver.state.population[0], np.zeros(6)
     three = np.array([accuracies(cells, none, population, solver.rules) for cells in solver.cells])
     item, k = columns.item, 0
@@ -117,7 +100,7 @@ def test_fewer_co_votes_than_there_are_still_show_the_bloc() -> None:
     columns = crowd_columns(7, raters=50, items=2000, per_item=6, bloc=15)
     solver = Solver(columns, SETTINGS)
     solver.converge()
-    pairs = co_votes(columns, solver.state, solver.cells, solver.rules, 6000)
+    pairs = co_votes(columns, solver.state, solver.cells, solver.rules, 6000, solver.voices.actor)
     assert 5000 < pairs.u.size <= 6100
     found = strongest_bloc(pairs, 50)
     assert found is not None

@@ -15,7 +15,6 @@ from backstay.aggregate.cohort_differences import (
     cohort_differences,
     differences_summary,
     expected_false,
-    holm,
     shortfall,
 )
 from backstay.aggregate.cohorts import (
@@ -31,6 +30,7 @@ from backstay.aggregate.cohorts import (
     ruled,
     through,
 )
+from backstay.aggregate.multiplicity import holm
 from backstay.aggregate.reliability import right_wrong
 from backstay.aggregate.trust import known_of
 from backstay.errors import UsageError
