@@ -53,7 +53,8 @@ def _judged_apart(row: Json, trust: Sequence[Json], names: Mapping[str, str]) ->
         tone="alarm",
         title=f"On {row['topic']} raters are judged by their record there",
         seen=f"The audit's answers call for it: {len(who)} {rater_noun(who)} more often wrong than right there.",
-        strength=f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes contradicted unexpectedly.",
+        strength=f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes contradicted "
+        "beyond what the raters' accuracies explain.",
         act="Their votes elsewhere keep their weight. Ask them about this topic before giving them more of it.",
         who=who,
     )

@@ -9,7 +9,7 @@ from backstay.records import Finding, Judgment, Pair, PairStatus, Prompt, RaterT
 from backstay.screen.associations import associations
 from backstay.screen.baseline import Baseline, load_baseline
 from backstay.screen.degenerate import degenerate_choice
-from backstay.screen.duplicates import duplicate_pairs, identical_answers
+from backstay.screen.duplicates import Duplicates, find_duplicates, identical_answers
 from backstay.screen.hurried import Pace, hurried_evidence, rater_paces, words_shown
 from backstay.screen.label_noise import label_noise
 from backstay.screen.margins import cross_fitted_margins
@@ -87,14 +87,15 @@ def screen(
     response_by_id = {response.id: response for response in responses}
     rows = join_texts(pairs, prompt_by_id.values(), response_by_id.values(), settings.min_margin)
     evidence = _evidence(tasks, judgments, trust, prompt_by_id, response_by_id, settings)
-    repeats = duplicate_pairs(rows, settings.near_duplicate) if settings.duplicates else {}
+    repeats = find_duplicates(rows, settings.near_duplicate) if settings.duplicates else Duplicates({}, 0, 0)
     content = _content_findings(rows, settings)
     latest = {review.item_id: review for review in reviews}
     done = []
     for row in rows:
-        found = _findings(row, repeats, evidence, settings, baseline) + content.of(row)
+        found = _findings(row, repeats.findings, evidence, settings, baseline) + content.of(row)
         done.append(decide(row.pair, found, latest.get(row.pair.id)))
-    return Screening(done, _summary(done, rows, evidence, latest) | content.summary)
+    compared = {"compared": repeats.compared, "left_out": repeats.left_out}
+    return Screening(done, _summary(done, rows, evidence, latest) | {"duplicates": compared} | content.summary)
 
 
 def decide(pair: Pair, findings: tuple[Finding, ...], review: ReviewLike | None) -> Pair:
