@@ -75,7 +75,14 @@ def rests_on(row: Json) -> str:
     """What the trust in a rater rests on, in a few words."""
     if any(str(note).startswith("unverified") for note in row.get("notes", ())):
         return "nothing"
-    return "gold and other raters" if row.get("gold_seen") else "other raters"
+    return "gold, others" if row.get("gold_seen") else "others"
+
+
+def rater_name(rater: Json) -> str:
+    """What people read: of a simulated rater kind and number, for the page says that it is simulated."""
+    name = str(rater.get("display_name") or rater["id"])
+    named = _SIMULATED_NAME.match(name)
+    return f"{named['kind']} {named['number']}" if rater.get("simulated") and named else name
 
 
 def _rater(row: Json, rater: Json, kinds: Mapping[str, str]) -> Section:
@@ -85,7 +92,7 @@ def _rater(row: Json, rater: Json, kinds: Mapping[str, str]) -> Section:
     kind = kinds.get(str(row["rater_id"])) or (named["kind"] if named else "")
     return {
         **row,
-        "name": f"{kind} {named['number']}" if simulated and named else name,
+        "name": rater_name(rater) if rater else name,
         "simulated": simulated,
         "kind": kind if simulated else "",
         "notes": [str(note) for note in row.get("notes", ())],

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backstay.report.alarms import Alarm
 from backstay.report.data import ReportData
-from backstay.report.wording import percent, signed, words
+from backstay.report.raters import rater_name
+from backstay.report.screening_alarms import screening_alarms
+from backstay.report.wording import words
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
-SHOWN_PHRASES = 8
-WENT = {"chosen": "is chosen", "rejected": "is rejected", "prompt": "has a label that a reward contradicts"}
+LISTED = 12
+"""Raters and sources in a table, and releases in the list."""
+
+TABLES = {"by_rater": "Raters", "by_response_source": "Sources of responses", "by_prompt_source": "Sources of prompts"}
 
 
 def screening(data: ReportData) -> Section | None:
@@ -19,9 +22,15 @@ def screening(data: ReportData) -> Section | None:
         return None
     reasons = _reasons(data.screen)
     most = max(reasons.values(), default=0)
+    names = {str(rater["id"]): rater_name(rater) for rater in data.raters}
     return {
         **{key: data.screen.get(key) for key in ("accepted", "quarantined", "released", "pairs")},
-        "alarms": screening_alarms(data.screen),
+        "alarms": screening_alarms(data.screen, names),
+        "simulated": any(rater.get("simulated") for rater in data.raters),
+        "budget": data.screen.get("budget"),
+        "releases": (data.screen.get("budget") or {}).get("releases", ())[:LISTED],
+        "tables": _tables(data.screen, names),
+        "accuracy": (data.reward or {}).get("heldout"),
         "reasons": [
             {
                 "scanner": words(reason.rpartition("/")[0]),
@@ -35,73 +44,17 @@ def screening(data: ReportData) -> Section | None:
     }
 
 
-def screening_alarms(screen: Json) -> list[Alarm]:
-    """What screening found that a person should act on: planted phrases, flipped labels, an odd source or group."""
+def _tables(screen: Json, names: Mapping[str, str]) -> list[Section]:
+    """Who stands behind quarantined pairs, the most certain first; only where there is somebody to compare with."""
     return [
-        *_triggers(screen.get("triggers") or {}),
-        *_flipped(screen.get("label_noise") or {}),
-        *_odd_parts(screen.get("associations") or {}),
+        {
+            "title": title,
+            "rows": [{**row, "name": names.get(str(row["name"]), str(row["name"]))} for row in rows[:LISTED]],
+            "more": max(0, len(rows) - LISTED),
+        }
+        for key, title in TABLES.items()
+        if len(rows := screen.get(key) or ()) > 1 and any(row["quarantined"] for row in rows)
     ]
-
-
-def _triggers(found: Json) -> list[Alarm]:
-    rows = found.get("triggers") or ()
-    if not rows:
-        return []
-    first = min(rows, key=lambda row: float(row["chance"]))
-    shown = [f"\u201c{row['phrase']}\u201d" for row in rows[:SHOWN_PHRASES] if row.get("phrase")]
-    noun = "phrase decides" if len(rows) == 1 else "phrases decide"
-    strongest = (
-        f"The surest: of {first['support']} dialogues that hold it, {first['hits']} go its way "
-        f"({WENT[first['side']]}), where {first['expected']:.1f} were expected; "
-    )
-    return [
-        Alarm(
-            tone="alarm",
-            title=f"{len(rows)} {noun} preferences beyond chance",
-            seen=strongest + f"{float(first['chance']):.1g} phrases as extreme are expected by chance.",
-            strength=f"Found among {found['tested']} that were tested: {', '.join(shown)}." if shown else "",
-            act="Look at the pairs; whoever wrote or judged them can plant a trigger.",
-            commands=("backstay quarantine ls",),
-        )
-    ]
-
-
-def _flipped(found: Json) -> list[Alarm]:
-    if not found.get("flagged"):
-        return []
-    right = found.get("expected_false_share")
-    doubt = f", of which {percent(right)} are expected to be right after all" if right is not None else ""
-    return [
-        Alarm(
-            tone="alarm",
-            title=f"About {percent(found['flip_rate'])} of labels look flipped at random",
-            seen=f"{found['flagged']} of {found['checked']} pairs are set aside{doubt}.",
-            strength=f"A reward of other prompts agrees with {percent(found['agreement_out_of_fold'])} of labels.",
-            act="Have a sample of them judged again before releasing any.",
-            commands=("backstay quarantine ls",),
-        )
-    ]
-
-
-def _odd_parts(found: Json) -> list[Alarm]:
-    alarms = []
-    for kind, noun in (("by_source", "Source"), ("by_rater_group", "Rater group")):
-        for name, part in (found.get(kind) or {}).items():
-            odd = {key: row for key, row in part["slopes"].items() if row.get("stands_out")}
-            alarms += [_odd_part(f"{noun} {name}", part["pairs"], odd)] if odd else []
-    return alarms
-
-
-def _odd_part(who: str, pairs: int, odd: Mapping[str, Json]) -> Alarm:
-    figures = [f"{words(key)} {signed(row['slope'])} (z {row['z']:.1f})" for key, row in odd.items()]
-    return Alarm(
-        tone="notice",
-        title=f"{who} prefers otherwise than the rest",
-        seen=f"In its {pairs} pairs being preferred goes with: {'; '.join(figures)}; log odds per deviation.",
-        strength="Beyond chance after correction for all comparisons made.",
-        act="See whether it was judged by other instructions before mixing it with the rest.",
-    )
 
 
 def _reasons(screen: Json) -> dict[str, int]:

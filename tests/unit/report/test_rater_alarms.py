@@ -172,8 +172,8 @@ def test_agreement_and_flip_numbers_keep_their_figures() -> None:
 
 
 def test_what_trust_rests_on() -> None:
-    assert rests_on(trusted("x", gold_seen=3)) == "gold and other raters"
-    assert rests_on(trusted("x", gold_seen=0)) == "other raters"
+    assert rests_on(trusted("x", gold_seen=3)) == "gold, others"
+    assert rests_on(trusted("x", gold_seen=0)) == "others"
     assert rests_on(trusted("x", "unverified: no gold item and no second voice")) == "nothing"
 
 
