@@ -55,7 +55,7 @@ def _worst(rows: Sequence[Json]) -> str:
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
     told = ", ".join(f"{words(reason.rpartition('/')[2])} {times}" for reason, times in most)
     largest = max(float(row["p_corrected"]) for row in rows)
-    return f"By chance with {chance(largest)} at most, corrected for all compared. Most often: {told}."
+    return f"Chance of as much, for the least certain: {chance(largest)}, corrected for all. Most often: {told}."
 
 
 def _shift(row: Json) -> Alarm:

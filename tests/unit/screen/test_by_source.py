@@ -44,7 +44,8 @@ def judgment(rater: str, number: int) -> Judgment:
 
 def rates(hits: dict[str, tuple[int, int]]) -> list[dict[str, object]]:
     """Members with (quarantined, pairs), every pair of its own prompt."""
-    pairs, who = [], []
+    pairs: list[Pair] = []
+    who: list[str] = []
     for name, (some, every) in hits.items():
         who += [name] * every
         pairs += [pair(len(pairs) + k, aside=k < some) for k in range(every)]

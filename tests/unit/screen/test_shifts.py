@@ -30,7 +30,8 @@ def test_the_p_value_is_that_of_all_dealings() -> None:
 
     def spread(some: tuple[int, ...]) -> float:
         chosen = np.isin(np.arange(7), some)
-        return 3 * (value[chosen].mean() - value.mean()) ** 2 + 4 * (value[~chosen].mean() - value.mean()) ** 2
+        few, many = (float(value[part].mean() - value.mean()) for part in (chosen, ~chosen))
+        return 3 * few**2 + 4 * many**2
 
     dealings = [spread(some) for some in combinations(range(7), 3)]
     exact = np.mean([other >= spread((0, 1, 2)) - 1e-12 for other in dealings])
