@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from backstay.records import Rater, RaterTrust
     from backstay.report.alarms import Alarm
 
+THIN_SPACE = "\u202f"
+"""Stands between thousands in the report; terminals want a plain space."""
+
 NAMED = 6
 """Raters that an alarm names on the terminal; the report names more."""
 
@@ -67,7 +70,11 @@ def _lines(alarm: "Alarm", width: int) -> list[str]:
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(
-        visible(text), max(width, 20), initial_indent=indent, subsequent_indent=indent or "  ", break_on_hyphens=False
+        visible(text.replace(THIN_SPACE, " ")),
+        max(width, 20),
+        initial_indent=indent,
+        subsequent_indent=indent or "  ",
+        break_on_hyphens=False,
     )
 
 

@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backstay.report.alarms import Alarm, raters_with
-from backstay.report.wording import chance, percent, words
+from backstay.report.wording import chance, number, percent, words
 
 Json = Mapping[str, Any]
 FEW_GOLD = 10
 """Answers of a bloc to gold items below which its record says little."""
+
+LEVEL = 0.05
+"""Corrected p-value up to which something is shared beyond chance."""
+
+SIGNALS = {"rationale": "rationales", "client": "clients", "timing": "times of judging"}
 
 
 def bloc_alarm(row: Json, trust: Sequence[Json], names: Mapping[str, str]) -> Alarm:
@@ -27,6 +32,18 @@ def bloc_alarm(row: Json, trust: Sequence[Json], names: Mapping[str, str]) -> Al
     )
 
 
+def copy_alarm(row: Json, names: Mapping[str, str]) -> Alarm:
+    """The alarm of raters outside blocs who give the same rationales."""
+    return Alarm(
+        tone="alarm",
+        title=f"{len(row['raters'])} raters give the same rationales",
+        seen=f"They repeat each other's words {row['copies']} times, with {row['texts']} different texts.",
+        strength=f"Chance of such a link if texts did not depend on raters: {chance(row['false_alarms'])} at most.",
+        act="Read the texts: a form letter is harmless, one person behind several names is not.",
+        who=tuple(names.get(str(rater), str(rater)) for rater in row["raters"]),
+    )
+
+
 def _is_member(note: str, row: Json) -> bool:
     """Whether the note of a rater speaks of this bloc: it gives the bloc's kind, size and figures."""
     kind = "shares a preference" if row["preference_group"] else "acts as one"
@@ -37,22 +54,21 @@ def _is_member(note: str, row: Json) -> bool:
 def _strength(row: Json) -> str:
     said = [f"{percent(row['copying'])} of their common votes look copied ({row['gain_nats']:.0f} nats of evidence)."]
     if row.get("false_alarms") is not None:
-        said.append(f"An honest crowd raises such an alarm with a chance of {chance(row['false_alarms'])}.")
-    signals = [text for signal in row.get("signals") or () if (text := _signal(signal))]
-    return " ".join([*said, *([f"Also shared: {'; '.join(signals)}."] if signals else [])])
+        said.append(f"A crowd of independent raters shows as strong a bloc in {_at_most(row)}.")
+    shared = row.get("signals") or row.get("same_source") or {}
+    told = [_signal(str(name), test) for name, test in shared.items() if test["p_corrected"] <= LEVEL]
+    return " ".join([*said, *([f"Shared beyond chance: {'; '.join(told)}."] if told else [])])
 
 
-def _signal(signal: Any) -> str:
-    """A shared trait in words, whether it is recorded as a sentence or as named figures."""
-    if not isinstance(signal, Mapping):
-        return words(str(signal))
-    return ", ".join(
-        f"{words(str(key))} {_figure(value)}".strip() for key, value in signal.items() if value is not None
-    )
+def _at_most(row: Json) -> str:
+    return "most cases" if row["false_alarms"] > 0.5 else f"{chance(row['false_alarms'])} of cases"
 
 
-def _figure(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _signal(name: str, test: Json) -> str:
+    """What members share besides their votes: how often, against as many raters drawn at random."""
+    noun = SIGNALS.get(name, words(name))
+    figures = f"{test['shared']} times, {number(test['expected'], 1)} expected"
+    return f"{noun} ({figures}, chance {chance(test['p_corrected'])})"
 
 
 def _act(gold_seen: int, *, preference: bool) -> str:

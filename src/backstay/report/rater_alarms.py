@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backstay.report.alarms import Alarm, rater_noun, raters_with
-from backstay.report.bloc_alarms import bloc_alarm
+from backstay.report.bloc_alarms import bloc_alarm, copy_alarm
 from backstay.report.wording import chance, count, percent
 
 Json = Mapping[str, Any]
@@ -16,6 +16,7 @@ def rater_alarms(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str
     """Every alarm of an aggregation, what needs a decision first; `names` maps rater ids to what people read."""
     found = [
         *(bloc_alarm(row, trust, names) for row in aggregate.get("blocs") or ()),
+        *(copy_alarm(row, names) for row in aggregate.get("same_source") or ()),
         *_topics(aggregate, trust, names),
         *_below_chance(trust, names),
         *_cohorts(aggregate.get("cohorts") or {}),

@@ -166,12 +166,13 @@ def test_raters_shows_the_least_trusted_first(call: Call) -> None:
 
 def test_raters_prints_alarms_above_the_table_within_the_width(call: Call, project: Project) -> None:
     path = latest_run(project, "aggregate").path / "aggregate.json"
-    topic = {"topic": "tea\x1b[2J", "votes": 900, "excess_contradictions": 0.08, "z": 3.1, "suspected": True}
+    topic = {"topic": "tea\x1b[2J", "votes": 1900, "excess_contradictions": 0.08, "z": 3.1, "suspected": True}
     found = json.loads(path.read_text()) | {"topics": [topic | {"judged_apart": False}], "audit": ["pair-1"]}
     path.write_text(json.dumps(found))
     printed = call("raters", env={"COLUMNS": "80"})
     assert printed.index("ALARM Votes contradict each other on tea\\x1b[2J") < printed.index("rater  ")
     assert "    backstay audit -o audit.jsonl\n" in printed
+    assert "1 900 votes" in " ".join(printed.split())
     assert "\x1b" not in printed
     assert max(len(line) for line in printed.splitlines()) <= 80
     assert isinstance(as_json(call("raters", "--json")), list)

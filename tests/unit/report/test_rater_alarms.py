@@ -42,16 +42,29 @@ def test_a_bloc_names_its_members_and_its_figures() -> None:
     assert (alarm.tone, alarm.title, alarm.who) == ("alarm", "3 raters act as one", ("Xenia", "y"))
     assert "98 % of the votes they share; 52 % would be expected; on gold 12 of 24 right" in alarm.seen
     assert "90 % of their common votes look copied (40 nats" in alarm.strength
-    assert "honest crowd" not in alarm.strength
+    assert "crowd" not in alarm.strength
 
 
-def test_the_false_alarm_rate_and_shared_signals_are_told_when_they_are_known() -> None:
-    rate = only({"blocs": [BLOC | {"false_alarms": 0.0125, "signals": ["same_client"]}]}).strength
-    assert "with a chance of 1.2 %" in rate
-    assert "Also shared: same client." in rate
-    named = only({"blocs": [BLOC | {"false_alarms": 0.0, "signals": [{"client": "app", "p_value": 0.00123}]}]})
-    assert "less than 0.1 %" in named.strength
-    assert "client app, p value 0.00123" in named.strength
+def shared(p_corrected: float) -> Json:
+    return {"shared": 14, "expected": 3.12, "p_value": p_corrected / 2, "p_corrected": p_corrected}
+
+
+@pytest.mark.parametrize("key", ["signals", "same_source"])
+def test_the_false_alarm_rate_and_what_is_shared_are_told_when_they_are_known(key: str) -> None:
+    found = {"client": shared(0.0125), "rationale": shared(0.2)}
+    told = only({"blocs": [BLOC | {"false_alarms": 0.0125, key: found}]}).strength
+    assert "in 1.2 % of cases." in told
+    assert told.endswith("Shared beyond chance: clients (14 times, 3.1 expected, chance 1.2 %).")
+    assert "Shared" not in only({"blocs": [BLOC | {"false_alarms": None, key: {"client": shared(0.06)}}]}).strength
+    assert "in most cases." in only({"blocs": [BLOC | {"false_alarms": 0.8}]}).strength
+
+
+def test_raters_outside_blocs_who_give_the_same_rationales_are_named() -> None:
+    row = {"raters": ["x", "y"], "texts": 4, "copies": 9, "false_alarms": 0.0001}
+    (alarm,) = rater_alarms({"same_source": [row]}, [], {"x": "Xenia"})
+    assert (alarm.title, alarm.who) == ("2 raters give the same rationales", ("Xenia", "y"))
+    assert "9 times, with 4 different texts" in alarm.seen
+    assert "less than 0.1 %" in alarm.strength
 
 
 def test_a_group_that_passes_gold_is_a_notice_and_stands_last() -> None:
