@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backstay.report.alarms import Alarm
 
 THIN_SPACE = "\u202f"
-"""Stands between thousands in the report; terminals want a plain space."""
+"""Stands between thousands in the report; terminals show a comma."""
 
 NAMED = 6
 """Raters that an alarm names on the terminal; the report names more."""
@@ -70,7 +70,7 @@ def _lines(alarm: "Alarm", width: int) -> list[str]:
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(
-        visible(text.replace(THIN_SPACE, " ")),
+        visible(text.replace(THIN_SPACE, ",")),
         max(width, 20),
         initial_indent=indent,
         subsequent_indent=indent or "  ",

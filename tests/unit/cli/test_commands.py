@@ -172,7 +172,7 @@ def test_raters_prints_alarms_above_the_table_within_the_width(call: Call, proje
     printed = call("raters", env={"COLUMNS": "80"})
     assert printed.index("ALARM Votes contradict each other on tea\\x1b[2J") < printed.index("rater  ")
     assert "    backstay audit -o audit.jsonl\n" in printed
-    assert "1 900 votes" in " ".join(printed.split())
+    assert "1,900 votes" in " ".join(printed.split())
     assert "\x1b" not in printed
     assert max(len(line) for line in printed.splitlines()) <= 80
     assert isinstance(as_json(call("raters", "--json")), list)
