@@ -25,6 +25,7 @@ PLAIN = {
     "algorithms": ["algorithms.py", "--seeds", "3"],
     "trl-oracle": ["trl_oracle.py"],
     "aggregate-speed": ["aggregate_speed.py"],
+    "screen-duplicates": ["screen_duplicates.py"],
 }
 WITH_DATA = {
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],

@@ -302,6 +302,33 @@ def _triple(value: list[float]) -> str:
     return f"{value[0]:.1f} ({value[1]:.1f} to {value[2]:.1f})"
 
 
+def screen_duplicates(found: Found) -> str:
+    """Recall of edited copies by threshold."""
+    thresholds = ("0.9", "0.7", "0.5")
+    head = ("words changed", "mean similarity", *[f"found at {t}" for t in thresholds])
+    lines = [
+        (
+            f"{float(edit):.0%}",
+            f"{row['similarity_mean']:.2f}",
+            *[f"{row[t]['recall']:.1%}, {_of_true(row[t])} of similar ones" for t in thresholds],
+        )
+        for edit, row in found["edits"].items()
+    ]
+    false = sum(row[t]["false"] for row in found["edits"].values() for t in thresholds)
+    speed = found["speed"]
+    told = (
+        f"**Synthetic** texts: {found['background_pairs']:,} pairs of 60 words and {found['copies']:,} edited copies, "
+        f"half of them with swapped answers; {false} findings on other pairs or copies below the threshold, over all "
+        f"cells. Copies as similar as the threshold demands are told by brute force. At "
+        f"{speed['pairs']:,} pairs: {speed['cpu_s']:.1f} CPU-seconds, {speed['mb_above_the_texts']} MB more."
+    )
+    return f"## Near-duplicate pairs\n\n{rows(head, *lines)}\n\n{told}"
+
+
+def _of_true(row: Found) -> str:
+    return "none" if row["recall_of_true"] is None else f"{row['recall_of_true']:.1%}"
+
+
 SECTIONS = {
     "demo": demo,
     "ppo-lexicon": lexicon,
@@ -315,5 +342,6 @@ SECTIONS = {
     "rigged-source": rigged_source,
     "aggregate-speed": flat("Speed of aggregation, simulated votes"),
     "screen-poison": flat("Poison in real pairs: planted triggers and flipped labels"),
+    "screen-duplicates": screen_duplicates,
     "screen-hh": flat("Screening on real human pairs: false positives"),
 }

@@ -9,6 +9,8 @@ from markupsafe import Markup
 from backstay.report import sections, wording
 from backstay.report.data import ReportData, without_texts
 from backstay.report.limits import not_tested
+from backstay.report.raters import raters
+from backstay.report.screening import screening
 from backstay.report.tiles import tiles
 from backstay.report.verdict import verdict, what_went_in
 
@@ -33,8 +35,8 @@ def _context(data: ReportData) -> dict[str, Any]:
         "tiles": tiles(data),
         "learning": sections.learning(data),
         "reward": sections.reward(data),
-        "raters": sections.raters(data),
-        "screening": sections.screening(data),
+        "raters": raters(data),
+        "screening": screening(data),
         "attack": sections.attack(data),
         "families": sections.families(data),
         "samples": sections.samples(data),

@@ -113,12 +113,17 @@ def load_report_data(runs: Mapping[str, Path], meta: ReportMeta, settings: Repor
 
 
 def without_texts(data: ReportData) -> ReportData:
-    """The same data with every sampled prompt and answer removed; scores and families stay."""
-    if data.evaluation is None:
-        return data
-    kept = ("prompt_id", "family", "gold_before", "gold_after")
-    samples = [{key: row.get(key) for key in kept} for row in data.evaluation.get("samples", ())]
-    return data.model_copy(update={"evaluation": {**data.evaluation, "samples": samples}})
+    """The same data with every sampled prompt and answer and every found phrase removed; figures stay."""
+    changed: dict[str, Any] = {}
+    if data.evaluation is not None:
+        kept = ("prompt_id", "family", "gold_before", "gold_after")
+        samples = [{key: row.get(key) for key in kept} for row in data.evaluation.get("samples", ())]
+        changed["evaluation"] = {**data.evaluation, "samples": samples}
+    triggers = (data.screen or {}).get("triggers")
+    if data.screen is not None and isinstance(triggers, dict):
+        silent = [{key: row[key] for key in row if key != "phrase"} for row in triggers.get("triggers", ())]
+        changed["screen"] = {**data.screen, "triggers": {**triggers, "triggers": silent}}
+    return data.model_copy(update=changed) if changed else data
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,5 @@
 """What each section of the page shows, worked out before any template sees it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,10 @@ from markupsafe import Markup
 
 from backstay.report import charts
 from backstay.report.data import ReportData
-from backstay.report.svg import page_colour
 from backstay.report.wording import words
 
 Json = Mapping[str, Any]
 Section = dict[str, Any]
-_SIMULATED_NAME = re.compile(r"sim-(?P<kind>[a-z-]+)-(?P<number>\d+) \(simulated\)")
 
 
 def learning(data: ReportData) -> Section | None:
@@ -145,50 +142,6 @@ def _accuracy_slices(found: Json) -> list[Section]:
     return [{**row, "name": name} for name, row in named]
 
 
-def raters(data: ReportData) -> Section | None:
-    """Trust, least first; true kinds only of simulated raters. None when nothing was aggregated."""
-    if not data.trust:
-        return None
-    known = {str(rater["id"]): rater for rater in data.raters}
-    rows = sorted(
-        (_rater(row, known.get(str(row["rater_id"]), {}), data.meta.rater_kinds) for row in data.trust), key=_by_trust
-    )
-    shown = rows[: data.settings.raters]
-    colours = charts.kind_colours([row["kind"] for row in shown])
-    return {
-        "chart": charts.trust_chart(shown),
-        "legend": [(words(kind), page_colour(colour)) for kind, colour in colours.items() if kind],
-        "rows": shown,
-        "hidden": len(rows) - len(shown),
-        "simulated": any(row["simulated"] for row in rows),
-        "checked": _checked(data.aggregate or {}),
-    }
-
-
-def screening(data: ReportData) -> Section | None:
-    """How many pairs were kept and why the others were not; None when nothing was screened."""
-    if data.screen is None:
-        return None
-    reasons = _reasons(data.screen)
-    most = max(reasons.values(), default=0)
-    return {
-        "accepted": data.screen.get("accepted"),
-        "quarantined": data.screen.get("quarantined"),
-        "released": data.screen.get("released"),
-        "pairs": data.screen.get("pairs"),
-        "reasons": [
-            {
-                "scanner": words(reason.rpartition("/")[0]),
-                "reason": words(reason.rpartition("/")[2]),
-                "count": number,
-                "width": round(100.0 * number / most, 1),
-            }
-            for reason, number in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
-            if number
-        ],
-    }
-
-
 def attack(data: ReportData) -> Section | None:
     """The label-flip table; None when the red team was not run."""
     matrix = (data.redteam or {}).get("label_flip")
@@ -239,38 +192,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value)
     return str(value) if isinstance(value, int) else f"{value:.4g}"
-
-
-def _rater(row: Json, rater: Json, kinds: Mapping[str, str]) -> Section:
-    simulated = bool(rater.get("simulated"))
-    name = str(rater.get("display_name") or row["rater_id"])
-    named = _SIMULATED_NAME.match(name)
-    kind = kinds.get(str(row["rater_id"])) or (named["kind"] if named else "")
-    return {
-        **row,
-        "name": f"{kind} {named['number']}" if simulated and named else name,
-        "simulated": simulated,
-        "kind": kind if simulated else "",
-        "notes": [str(note) for note in row.get("notes", ())],
-    }
-
-
-def _checked(aggregate: Json) -> Json | None:
-    """Accuracy of both algorithms on held-out gold items, where there were any."""
-    checked = aggregate.get("held_out_gold")
-    wanted = ("items", "majority_accuracy", "reliability_accuracy")
-    if not isinstance(checked, dict) or any(checked.get(key) is None for key in wanted):
-        return None
-    return checked
-
-
-def _by_trust(row: Json) -> tuple[float, str]:
-    return float(row["trust"]), str(row["rater_id"])
-
-
-def _reasons(screen: Json) -> dict[str, int]:
-    found = screen.get("by_reason") or {}
-    return {str(reason): int(number) for reason, number in found.items() if isinstance(number, int)}
 
 
 def _sample(row: Json) -> Section:

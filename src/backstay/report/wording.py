@@ -27,6 +27,11 @@ def percent(value: float | None, digits: int = 0) -> str:
     return DASH if value is None else f"{number(100.0 * value, digits)} %"
 
 
+def chance(value: float) -> str:
+    """A probability as per cent, with as many digits as a small one needs."""
+    return "less than 0.1 %" if value < 0.001 else percent(value, 1 if value < 0.1 else 0)
+
+
 def span(low: float | None, high: float | None, digits: int = 2) -> str:
     """An interval's bounds, or that there is none."""
     return "no interval" if low is None or high is None else f"{number(low, digits)}{TO}{number(high, digits)}"

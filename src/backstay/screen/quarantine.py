@@ -8,12 +8,15 @@ from typing import Any, Literal, Protocol
 from backstay.records import Finding, Judgment, Pair, PairStatus, Prompt, RaterTrust, Response, Task
 from backstay.screen.associations import associations
 from backstay.screen.baseline import Baseline, load_baseline
+from backstay.screen.budget import budget
+from backstay.screen.by_source import Membership, answered_by, judged_by, quarantine_rates, reasons_of
 from backstay.screen.degenerate import degenerate_choice
-from backstay.screen.duplicates import duplicate_pairs, identical_answers
+from backstay.screen.duplicates import Duplicates, find_duplicates, identical_answers
 from backstay.screen.hurried import Pace, hurried_evidence, rater_paces, words_shown
 from backstay.screen.label_noise import label_noise
 from backstay.screen.margins import cross_fitted_margins
 from backstay.screen.settings import ScreenSettings
+from backstay.screen.shifts import find_shifts
 from backstay.screen.texts import PairTexts, join_texts
 from backstay.screen.triggers import find_triggers
 
@@ -87,14 +90,17 @@ def screen(
     response_by_id = {response.id: response for response in responses}
     rows = join_texts(pairs, prompt_by_id.values(), response_by_id.values(), settings.min_margin)
     evidence = _evidence(tasks, judgments, trust, prompt_by_id, response_by_id, settings)
-    repeats = duplicate_pairs(rows, settings.near_duplicate) if settings.duplicates else {}
+    repeats = find_duplicates(rows, settings.near_duplicate) if settings.duplicates else Duplicates({}, 0, 0)
     content = _content_findings(rows, settings)
     latest = {review.item_id: review for review in reviews}
     done = []
     for row in rows:
-        found = _findings(row, repeats, evidence, settings, baseline) + content.of(row)
+        found = _findings(row, repeats.findings, evidence, settings, baseline) + content.of(row)
         done.append(decide(row.pair, found, latest.get(row.pair.id)))
-    return Screening(done, _summary(done, rows, evidence, latest) | content.summary)
+    compared = {"compared": repeats.compared, "left_out": repeats.left_out}
+    policy = {response.id: response.policy for response in response_by_id.values()}
+    reports = {"duplicates": compared} | _reports(done, rows, [evidence.of(pair) for pair in done], policy)
+    return Screening(done, _summary(done, rows, evidence, latest) | reports | content.summary)
 
 
 def decide(pair: Pair, findings: tuple[Finding, ...], review: ReviewLike | None) -> Pair:
@@ -187,6 +193,20 @@ def _untrusted(pair: Pair, judged: list[Judgment], trust: Mapping[str, float]) -
     return (Finding(scanner=SCANNER, kind="no_trusted_voice", severity="medium", evidence=evidence),)
 
 
+def _reports(
+    done: Sequence[Pair], rows: Sequence[PairTexts], judged: Sequence[list[Judgment]], policy: Mapping[str, str]
+) -> dict[str, Any]:
+    """What was set aside by rater, by source of responses and of prompts, and over time; and what it costs."""
+    prompts = Membership([row.prompt.source for row in rows], range(len(rows)))
+    return {
+        "budget": budget(done),
+        "by_rater": quarantine_rates(done, judged_by(judged)),
+        "by_response_source": quarantine_rates(done, answered_by(done, policy)),
+        "by_prompt_source": quarantine_rates(done, prompts),
+        "shifts": find_shifts(rows, [pair.status == "quarantined" for pair in done], judged),
+    }
+
+
 def _summary(
     done: Sequence[Pair], rows: Sequence[PairTexts], evidence: _Evidence, reviews: Mapping[str, ReviewLike]
 ) -> dict[str, Any]:
@@ -194,7 +214,7 @@ def _summary(
     reasons: Counter[str] = Counter()
     raters: Counter[str] = Counter()
     for pair in done:
-        reasons.update({f"{f.scanner}/{f.kind}" for f in pair.findings if f.scanner != "review"})
+        reasons.update(reasons_of(pair))
         if pair.status == "quarantined":
             raters.update({judgment.rater_id for judgment in evidence.of(pair)})
     known = {pair.id for pair in done}

@@ -164,6 +164,20 @@ def test_raters_shows_the_least_trusted_first(call: Call) -> None:
     assert "(simulated)" in call("raters")
 
 
+def test_raters_prints_alarms_above_the_table_within_the_width(call: Call, project: Project) -> None:
+    path = latest_run(project, "aggregate").path / "aggregate.json"
+    topic = {"topic": "tea\x1b[2J", "votes": 1900, "excess_contradictions": 0.08, "z": 3.1, "suspected": True}
+    found = json.loads(path.read_text()) | {"topics": [topic | {"judged_apart": False}], "audit": ["pair-1"]}
+    path.write_text(json.dumps(found))
+    printed = call("raters", env={"COLUMNS": "80"})
+    assert printed.index("ALARM Votes contradict each other on tea\\x1b[2J") < printed.index("rater  ")
+    assert "    backstay audit -o audit.jsonl\n" in printed
+    assert "1,900 votes" in " ".join(printed.split())
+    assert "\x1b" not in printed
+    assert max(len(line) for line in printed.splitlines()) <= 80
+    assert isinstance(as_json(call("raters", "--json")), list)
+
+
 def test_aggregate_compares_all_algorithms_on_hidden_gold(call: Call) -> None:
     rows = as_json(call("aggregate", "--compare", "--json"))
     assert [row["algorithm"] for row in rows][:2] == ["reliability", "majority"]
