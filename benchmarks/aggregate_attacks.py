@@ -43,6 +43,9 @@ ADAPTIVE = [(attack, share) for share in (0.3, 0.4) for attack in ("noisy", "pus
 WITHOUT_GOLD = [("none", 0.0), ("flip", 0.3), ("spam", 0.3), ("bloc", 0.3)]
 ADJUDICATOR_ERRS = 0.05
 FIRST_SEED = 10
+CALIBRATED = 0.25
+"""Share of liars below which calibration is measured; it takes five more fits."""
+
 MANY = 10
 """Judgments from which on a rater is one of many judgments."""
 
@@ -66,7 +69,7 @@ def ours(crowd: Crowd, planted: Attacked, seed: int) -> dict[str, float]:
             "auroc_known_answers": auroc(known_answers(crowd, planted.columns), planted.bad),
             "liars_named": float(named[planted.bad].mean()),
         }
-    if planted.anchors.any():
+    if planted.anchors.any() and planted.bad.mean() < CALIBRATED:
         result["ece"] = calibration(crowd, fit, planted, seed)
     return result | {"honest_named": float(named[~planted.bad].mean())}
 
