@@ -29,8 +29,8 @@ ATTACKS = ("none", "flip", "spam", "collude", "bloc", "camouflage", "sleeper", "
 class Crowd:
     """Votes without gold; gold answers (I; 1, -1, 0 = none), which stand in for the truth; topics (I).
 
-    `time` (N) orders the votes, by chance where the data say nothing; `items` (I) and the `witness` of their texts, where
-    there are texts.
+    `time` (N) orders the votes, by chance where the data say nothing; `items` (I) and the `witness` of their texts are
+    there where texts are.
     """
 
     columns: VoteColumns

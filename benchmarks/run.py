@@ -24,6 +24,7 @@ PLAIN = {
     "lagrangian": ["lagrangian.py", "--seeds", "5"],
     "algorithms": ["algorithms.py", "--seeds", "3"],
     "trl-oracle": ["trl_oracle.py"],
+    "bloc-false-alarms": ["bloc_false_alarms.py"],
     "aggregate-speed": ["aggregate_speed.py"],
     "screen-duplicates": ["screen_duplicates.py"],
 }

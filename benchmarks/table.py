@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from crowd_tables import aggregate_attacks, bloc_false_alarms
+from markdown_rows import Found, interval, rows
+
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEAD = """\
@@ -12,7 +15,6 @@ HEAD = """\
 Made by `python benchmarks/run.py` from what the scripts printed; the command below each table makes it again.
 Raters and the gold rule of the demo are **simulated**: programs that stand in for people.
 """
-Found = dict[str, Any]
 
 
 def table() -> str:
@@ -26,17 +28,6 @@ def table() -> str:
                 f"{section(found)}\n\n`python benchmarks/{found['command']}`, {found['date']}, {found['measured_on']}\n"
             )
     return "\n".join(parts)
-
-
-def rows(*lines: tuple[str, ...]) -> str:
-    """A Markdown table; the first line is its head."""
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
-
-
-def interval(row: Found, digits: int = 3) -> str:
-    """0.123 (0.1 to 0.2)."""
-    return f"{row['mean']:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
 
 
 def share(row: Found) -> str:
@@ -207,86 +198,6 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def aggregate_attacks(found: Found) -> str:
-    """Accuracy under every attack, ours and the best of the others."""
-    head = (
-        f"Judgments are real (UKPConvArg1, sp_amt); the liars are **simulated**. {found['seeds']} seeds; a tenth of the"
-        " gold answers is given as anchors, the rest scores. `best other` is the best of the other methods in that row,"
-        " chosen with hindsight; `worst` is the worst of our seeds."
-    )
-    said = ["## Whom to believe: real judgments, planted liars", head]
-    for name, cases in found["results"].items():
-        lines = [
-            (
-                "attack, share of judgments",
-                "backstay",
-                "worst",
-                "best other",
-                "majority",
-                "liar trusted less",
-                "named: liars, honest",
-            )
-        ]
-        for case, row in cases.items():
-            if case.startswith("sleeper"):
-                continue
-            best = max((key for key in row if key in found["others"]), key=lambda key: row[key]["mean"])
-            lines.append(
-                (
-                    case,
-                    interval(row["backstay"]),
-                    f"{row['backstay_worst']:.3f}",
-                    f"{row[best]['mean']:.3f} ({best})",
-                    f"{row['majority']['mean']:.3f}",
-                    f"{row['auroc']['mean']:.3f}" if "auroc" in row else "",
-                    f"{row.get('liars_named', {'mean': 0.0})['mean']:.1%}, {row['honest_named']['mean']:.1%}",
-                )
-            )
-        said += [f"### {name}", rows(*lines), _worst(cases, found["others"]), _sleepers(cases)]
-    return "\n\n".join(said)
-
-
-def _worst(cases: Found, others: list[str]) -> str:
-    """The worst case over all attacks at 0.4, of every method."""
-    adaptive = ("sleeper", "noisy", "push", "known")
-    attacks = [row for case, row in cases.items() if case.endswith("-0.4") and not case.startswith(adaptive)]
-    worst = {
-        name: min(row[name]["mean"] for row in attacks if name in row)
-        for name in ["backstay", *others]
-        if name in attacks[0]
-    }
-    lines = [(name, f"{value:.3f}") for name, value in sorted(worst.items(), key=lambda item: -item[1])]
-    return "Worst case over the five attacks at 0.4:\n\n" + rows(("method", "accuracy"), *lines)
-
-
-def _sleepers(cases: Found) -> str:
-    lines = [
-        (
-            "sleepers, share",
-            "no audit",
-            "backstay after the audit",
-            "worst",
-            "dawid-skene with the same answers",
-            "pairs audited",
-            "topics wrongly judged apart",
-        )
-    ]
-    for case, row in cases.items():
-        if case.startswith("sleeper"):
-            lines.append(
-                (
-                    case.removeprefix("sleeper-"),
-                    interval(row["unaudited"]),
-                    interval(row["backstay"]),
-                    f"{row['backstay_worst']:.3f}",
-                    interval(row["dawid-skene with the same answers"]),
-                    f"{row['pairs_audited_share']['mean']:.1%}",
-                    f"{row['false_topics']['mean']:.1f}",
-                )
-            )
-    return "Sleepers, accuracy on their topics; the (simulated) adjudicator errs in 5 %:\n\n" + rows(*lines)
-
-
 def rigged_source(found: Found) -> str:
     """Ranks of a pushed source."""
     lines = [("share of judges who push", "Bradley-Terry", "Elo", "robust", "named first")]
@@ -338,6 +249,7 @@ SECTIONS = {
     "trl-oracle": trl_oracle,
     "hh-rlhf": human_pairs,
     "aggregate-attacks": aggregate_attacks,
+    "bloc-false-alarms": bloc_false_alarms,
     "aggregate-reward": flat("What liars with 30 % of the judgments cost a reward model (planted in real judgments)"),
     "rigged-source": rigged_source,
     "aggregate-speed": flat("Speed of aggregation, simulated votes"),

@@ -79,6 +79,12 @@ def suspected(found: Sequence[Suspicion], settings: AggregateSettings) -> list[i
     return [s.topic for s in most if strength(s) > 1.0]
 
 
+def suspected_by(suspicion: Suspicion, settings: AggregateSettings) -> list[str]:
+    """What speaks against a topic: `votes`, `content`, both or nothing."""
+    by_votes, by_content = suspicion.z > settings.topic_z, suspicion.content_z > settings.content_z
+    return ["votes"] * by_votes + ["content"] * by_content
+
+
 def draw_audit(columns: VoteColumns, topic: Index, topics: Sequence[int], budget: int, seed: int) -> Ints:
     """Items for a trusted person to judge: drawn at random from the suspected topics, evenly, none with known answer.
 

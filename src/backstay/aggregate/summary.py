@@ -8,6 +8,7 @@ import numpy as np
 from backstay.aggregate.agreement import agreement_interval, alpha_interval, kappa_interval, value_counts
 from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled, cross_cooled
 from backstay.aggregate.columns import Index
+from backstay.aggregate.contexts import suspected_by
 from backstay.aggregate.fitted import Fitted, Topics, in_general
 from backstay.aggregate.majority import majority_share
 from backstay.aggregate.settings import AggregateSettings
@@ -35,7 +36,7 @@ def summarise(
         "algorithms_agree": _same_side(votes, p_a),
         "dimensions": _dimensions(fitted),
         "shifts": _shifts(votes, fitted),
-        "topics": _topics(fitted.topics),
+        "topics": _topics(fitted.topics, settings),
         "audit": [_pair_id(votes.items[i]) for i in fitted.topics.proposed],
         "warnings": _warnings(votes, fitted),
         "anchored": bool(np.any(~np.isnan(votes.gold))),
@@ -173,7 +174,7 @@ def _shifts(votes: Votes, fitted: Fitted) -> list[dict[str, float | int | str]]:
     ]
 
 
-def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:
+def _topics(topics: Topics, settings: AggregateSettings) -> list[dict[str, Any]]:
     """What was found of each topic, most suspect first."""
     return [
         {
@@ -182,6 +183,7 @@ def _topics(topics: Topics) -> list[dict[str, float | int | str | bool]]:
             "excess_contradictions": s.rate,
             "z": s.z,
             "content_z": s.content_z,
+            "suspected_by": suspected_by(s, settings),
             "suspected": s.topic in topics.suspected,
             "judged_apart": s.topic in topics.adopted,
         }
@@ -196,12 +198,20 @@ def _warnings(votes: Votes, fitted: Fitted) -> list[str]:
         said.append("no gold item: if most raters collude, the answer cannot be told from the opposite; add gold items")
     if fitted.groups and not np.any(~np.isnan(votes.gold)):
         said.append("raters act as one and no gold item says whether they or the others are right")
-    names = [fitted.topics.names[t] for t in fitted.topics.suspected if t not in fitted.topics.adopted]
-    if names:
-        said.append(f"votes contradict each other on {', '.join(names)}: audit the pairs listed under `audit`")
+    for sign, words in (("votes", "votes contradict each other"), ("content", "answers do not follow their content")):
+        names = _suspected_names(fitted, sign)
+        if names:
+            said.append(f"{words} on {', '.join(names)}: audit the pairs listed under `audit`")
     if not fitted.fit.converged:
         said.append("the fit had not settled after max_iterations sweeps")
     return said
+
+
+def _suspected_names(fitted: Fitted, sign: str) -> list[str]:
+    """Topics that await an audit for the sign of `votes` or of `content`."""
+    topics = fitted.topics
+    waiting = [s for s in topics.suspicions if s.topic in topics.suspected and s.topic not in topics.adopted]
+    return [topics.names[s.topic] for s in waiting if sign in suspected_by(s, fitted.settings)]
 
 
 def _pair_id(item: Item) -> str:

@@ -9,7 +9,8 @@ from backstay.report.wording import chance, count, percent
 
 Json = Mapping[str, Any]
 AUDIT = ("backstay audit -o audit.jsonl", "backstay run aggregate.audits=audit.jsonl")
-TOLD_BY_TOPIC = "votes contradict each other on "
+TOLD_BY_TOPIC = ("votes contradict each other on ", "answers do not follow their content on ")
+SHOWN_CHANGES = 5
 
 
 def rater_alarms(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str]) -> list[Alarm]:
@@ -18,6 +19,7 @@ def rater_alarms(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str
         *(bloc_alarm(row, trust, names) for row in aggregate.get("blocs") or ()),
         *(copy_alarm(row, names) for row in aggregate.get("same_source") or ()),
         *_topics(aggregate, trust, names),
+        *_changed(trust, names),
         *_below_chance(trust, names),
         *_cohorts(aggregate.get("cohorts") or {}),
         *_unverified(trust, names),
@@ -34,18 +36,43 @@ def _topics(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str]) ->
 
 
 def _suspected(rows: Sequence[Json], proposed: int) -> Alarm:
-    figures = [
-        f"{row['topic']}: {percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes" for row in rows
-    ]
+    reasons = [reason for row in rows for reason in _reasons(row)]
     return Alarm(
         tone="alarm",
-        title=f"Votes contradict each other on {', '.join(str(row['topic']) for row in rows)}",
-        seen=f"Contradicted beyond what the raters' accuracies explain: {'; '.join(figures)}.",
-        strength=f"{max(row['z'] for row in rows):.1f} robust deviations above the median topic. "
-        "Votes alone do not say who is right.",
+        title=f"Raters may be lying about {', '.join(str(row['topic']) for row in rows)}",
+        seen=f"{'; '.join(reasons)}.",
+        strength="Deviations are from the median topic, robust ones. Who is right only a trusted person can say.",
         act=f"Let a trusted person judge the {proposed} proposed pairs; answers that show liars unmask them there.",
         commands=AUDIT,
     )
+
+
+def _reasons(row: Json) -> list[str]:
+    topic, by = row["topic"], row["suspected_by"]
+    votes = f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes"
+    found = [f"{topic}: {votes} contradicted beyond what accuracies explain ({row['z']:.1f} deviations)"]
+    content = f"{topic}: answers do not follow what the responses say ({row['content_z']:.1f} deviations)"
+    return found * ("votes" in by) + [content] * ("content" in by)
+
+
+def _changed(trust: Sequence[Json], names: Mapping[str, str]) -> list[Alarm]:
+    """Raters whose votes became better or worse, in the words of their notes."""
+    told = [(row, note) for row in trust for note in row.get("notes", ()) if str(note).startswith("changed on ")]
+    if not told:
+        return []
+    who = tuple(names.get(str(row["rater_id"]), str(row["rater_id"])) for row, _ in told)
+    shown = [f"{name} {note}" for name, (_, note) in zip(who, told, strict=True)][:SHOWN_CHANGES]
+    more = f", and {len(who) - len(shown)} more" if len(who) > len(shown) else ""
+    return [
+        Alarm(
+            tone="alarm",
+            title=f"{len(who)} {'rater has' if len(who) == 1 else 'raters have'} changed",
+            seen=f"{'; '.join(shown)}{more}.",
+            strength="Each by a test over all its votes, at the false discovery rate aggregate.shift_level.",
+            act="Votes from before the change are judged apart. Ask what changed: another person, a tool, a motive?",
+            who=who,
+        )
+    ]
 
 
 def _judged_apart(row: Json, trust: Sequence[Json], names: Mapping[str, str]) -> Alarm:

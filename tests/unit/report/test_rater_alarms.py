@@ -83,15 +83,31 @@ def test_without_gold_the_next_step_is_gold() -> None:
 
 def topic(name: str, **more: Any) -> Json:
     row = {"topic": name, "votes": 1200, "excess_contradictions": 0.071, "z": 2.6, "suspected": True}
+    row |= {"content_z": 0.3, "suspected_by": ["votes"]}
     return row | {"judged_apart": False} | more
 
 
 def test_suspected_topics_come_with_the_commands_of_the_audit() -> None:
     alarm = only({"topics": [topic("tea"), topic("rum", suspected=False)], "audit": ["p"] * 7})
-    assert alarm.title == "Votes contradict each other on tea"
+    assert alarm.title == "Raters may be lying about tea"
     assert "tea: 7.1 % of 1\u202f200 votes" in alarm.seen
+    assert "responses say" not in alarm.seen
     assert "7 proposed pairs" in alarm.act
     assert alarm.commands == ("backstay audit -o audit.jsonl", "backstay run aggregate.audits=audit.jsonl")
+
+
+def test_a_topic_whose_answers_do_not_follow_their_content_says_so() -> None:
+    alarm = only({"topics": [topic("tea") | {"suspected_by": ["content"], "content_z": 6.25}], "audit": ["p"]})
+    assert alarm.seen == "tea: answers do not follow what the responses say (6.2 deviations)."
+
+
+def test_raters_who_changed_are_told_in_the_words_of_their_notes() -> None:
+    note = "changed on 2026-05-01: right 31% since, 92% in 60 judgments before"
+    alarm = only({}, trusted("x", note), trusted("y"))
+    assert alarm.title == "1 rater has changed"
+    assert alarm.seen == f"x {note}." and alarm.who == ("x",)
+    many = only({}, *(trusted(f"r{k}", note) for k in range(8)))
+    assert many.title == "8 raters have changed" and many.seen.endswith(", and 3 more.")
 
 
 def test_after_the_audit_the_liars_of_the_topic_are_named() -> None:
@@ -198,7 +214,7 @@ def bare(report_data: ReportData) -> ReportData:
 def test_the_page_shows_alarms_before_the_chart_and_escapes_what_they_quote(bare: ReportData) -> None:
     summary = {"blocs": [], "topics": [topic("<i>tea</i>\u202e")], "audit": []}
     page = build_report(bare.model_copy(update={"aggregate": summary}))
-    assert page.index("Votes contradict each other") < page.index("Estimated trust of each rater")
+    assert page.index("Raters may be lying about") < page.index("Estimated trust of each rater")
     assert "backstay audit -o audit.jsonl" in page
     assert "<i>tea" not in page
     assert "\u202e" not in page
