@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backstay.aggregate.calibration import cooled, fit_temperature, held_out
 from backstay.aggregate.content import Witness
+from backstay.aggregate.difficulty import item_difficulty
 from backstay.aggregate.evidence import dispute, pair_weight, tie_share, voice
 from backstay.aggregate.fitted import Fitted, fit_votes, settled_gold
 from backstay.aggregate.flip_numbers import FlipNumbers, flip_numbers, flip_summary
@@ -88,7 +89,7 @@ def reliability_p_a(votes: Votes, fitted: Fitted, temperature: float) -> Floats:
 
 def _pairs(votes: Votes, p_a: Floats, factor: Floats, flips: FlipNumbers, fitted: Fitted) -> list[Pair]:
     weight = pair_weight(votes, fitted) * factor
-    disputed = dispute(votes, voice(votes, fitted))
+    disputed, hard = dispute(votes, voice(votes, fitted)), item_difficulty(fitted)
     count = np.bincount(votes.item, minlength=votes.n_items)
     both_bad = tally(votes.item, votes.both_bad, votes.n_items)
     rows = np.split(votes.judgment, np.cumsum(count)[:-1]) if votes.n_items else []
@@ -108,6 +109,7 @@ def _pairs(votes: Votes, p_a: Floats, factor: Floats, flips: FlipNumbers, fitted
                 "judgments": int(count[i]),
                 "judgments_digest": content_hash(sorted(votes.judgment_digests[j] for j in rows[i])),
                 "both_bad": int(both_bad[i]),
+                "difficulty": float(hard[i]),
                 "flip_number": int(flips.number[i]),
                 "gold": bool(~np.isnan(votes.gold[i])),
             },

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from backstay.aggregate.difficulty import given_difficulty
 from backstay.aggregate.fitted import Fitted, in_general
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.shifts import EARLIER
@@ -14,6 +15,9 @@ LEVEL = 0.05
 
 NOTED_BIAS = 1.0
 """Position bias in log-odds from which on it is remarked."""
+
+NOTED_DIFFICULTY, NOTED_DEVIATION = 1.3, 3.0
+"""Difficulty of a rater's pairs, and how far beyond chance, from which on it is remarked."""
 
 
 def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
@@ -34,6 +38,7 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     weight = tally(votes.rater, fitted.fit.evidence * votes.side, votes.n_raters) / np.maximum(count, 1)
     notes = _notes(general, posterior)
     _note_contexts(notes, votes, fitted, posterior)
+    _note_hard_pairs(notes, fitted)
     return [
         RaterTrust(
             rater_id=rater_id,
@@ -91,6 +96,12 @@ def _note_contexts(notes: list[list[str]], votes: Votes, fitted: Fitted, general
         else:
             continue
         notes[r].append(said)
+
+
+def _note_hard_pairs(notes: list[list[str]], fitted: Fitted) -> None:
+    ratio, deviation = given_difficulty(fitted)
+    for r in np.flatnonzero((ratio >= NOTED_DIFFICULTY) & (deviation >= NOTED_DEVIATION)):
+        notes[r].append(f"was given harder pairs: others err {ratio[r]:.1f} times as often there as they usually do")
 
 
 def _reading(settings: AggregateSettings) -> str:

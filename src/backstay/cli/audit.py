@@ -17,8 +17,8 @@ from backstay.cli.session import Session, shared_options
 def audit(session: Session, run_text: str, output: Path) -> None:
     """Write the pairs that a trusted person should judge once more.
 
-    They are drawn from topics on which votes contradict each other more than the raters' accuracies explain, or on which
-    answers do not follow what the responses say as they do elsewhere. Answer "better" in each line, then run with
+    They are drawn from topics on which votes contradict each other more than the raters' accuracies explain, or answers
+    do not follow what the responses say as they do elsewhere. Answer "better" in each line, then run with
     aggregate.audits=FILE: a topic is judged apart where the answers call for it.
     """
     import json

@@ -3,10 +3,13 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_page_is_made_from_the_results() -> None:
+def test_the_page_is_made_from_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     spec = importlib.util.spec_from_file_location("benchmark_table", ROOT / "benchmarks" / "table.py")
     assert spec is not None
     assert spec.loader is not None
