@@ -9,7 +9,7 @@ from backstay.aggregate.agreement import agreement_interval, alpha_interval, kap
 from backstay.aggregate.calibration import HeldOut, accuracy_of, calibration_error, cooled, cross_cooled
 from backstay.aggregate.columns import Index
 from backstay.aggregate.contexts import suspected_by
-from backstay.aggregate.fitted import Fitted, Topics, in_general
+from backstay.aggregate.fitted import Fitted, in_general
 from backstay.aggregate.majority import majority_share
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.shifts import earlier_votes
@@ -36,7 +36,7 @@ def summarise(
         "algorithms_agree": _same_side(votes, p_a),
         "dimensions": _dimensions(fitted),
         "shifts": _shifts(votes, fitted),
-        "topics": _topics(fitted.topics, settings),
+        "topics": _topics(fitted, settings),
         "audit": [_pair_id(votes.items[i]) for i in fitted.topics.proposed],
         "warnings": _warnings(votes, fitted),
         "anchored": bool(np.any(~np.isnan(votes.gold))),
@@ -174,12 +174,16 @@ def _shifts(votes: Votes, fitted: Fitted) -> list[dict[str, float | int | str]]:
     ]
 
 
-def _topics(topics: Topics, settings: AggregateSettings) -> list[dict[str, Any]]:
-    """What was found of each topic, most suspect first."""
+def _topics(fitted: Fitted, settings: AggregateSettings) -> list[dict[str, Any]]:
+    """What was found of each topic, most suspect first; `open_pairs` are the labels without gold that hang on it."""
+    topics, columns = fitted.topics, fitted.columns
+    open_ = (columns.gold == 0) & (np.bincount(columns.item, minlength=columns.n_items) > 0)
+    pairs = np.bincount(topics.of_item[open_], minlength=len(topics.names))
     return [
         {
             "topic": topics.names[s.topic],
             "votes": s.votes,
+            "open_pairs": int(pairs[s.topic]),
             "excess_contradictions": s.rate,
             "z": s.z,
             "content_z": s.content_z,

@@ -37,12 +37,13 @@ def _topics(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str]) ->
 
 def _suspected(rows: Sequence[Json], proposed: int) -> Alarm:
     reasons = [reason for row in rows for reason in _reasons(row)]
+    stake = sum(int(row["open_pairs"]) for row in rows)
     return Alarm(
         tone="alarm",
         title=f"Raters may be lying about {', '.join(str(row['topic']) for row in rows)}",
         seen=f"{'; '.join(reasons)}.",
         strength="Deviations are from the median topic, robust ones. Who is right only a trusted person can say.",
-        act=f"Let a trusted person judge the {proposed} proposed pairs; answers that show liars unmask them there.",
+        act=f"Let a trusted person judge the {proposed} proposed pairs: {count(stake)} labels hang on what they show.",
         commands=AUDIT,
     )
 

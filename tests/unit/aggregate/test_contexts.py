@@ -134,6 +134,7 @@ def test_from_judgments_to_audit_and_back() -> None:
     first = aggregate(tasks, judgments, settings, topics=topics)
     assert [row["topic"] for row in first.summary["topics"] if row["suspected"]][:1] == ["topic 0"]
     assert any("topic 0" in said for said in first.summary["warnings"])
+    assert sum(row["open_pairs"] for row in first.summary["topics"]) == np.sum(columns.gold == 0)
     asked = [pair for pair in first.pairs if pair.id in first.summary["audit"]]
     assert len(asked) == 36
     audits = [

@@ -83,7 +83,7 @@ def test_without_gold_the_next_step_is_gold() -> None:
 
 def topic(name: str, **more: Any) -> Json:
     row = {"topic": name, "votes": 1200, "excess_contradictions": 0.071, "z": 2.6, "suspected": True}
-    row |= {"content_z": 0.3, "suspected_by": ["votes"]}
+    row |= {"content_z": 0.3, "suspected_by": ["votes"], "open_pairs": 310}
     return row | {"judged_apart": False} | more
 
 
@@ -92,7 +92,7 @@ def test_suspected_topics_come_with_the_commands_of_the_audit() -> None:
     assert alarm.title == "Raters may be lying about tea"
     assert "tea: 7.1 % of 1\u202f200 votes" in alarm.seen
     assert "responses say" not in alarm.seen
-    assert "7 proposed pairs" in alarm.act
+    assert "7 proposed pairs" in alarm.act and "310 labels" in alarm.act
     assert alarm.commands == ("backstay audit -o audit.jsonl", "backstay run aggregate.audits=audit.jsonl")
 
 
