@@ -37,7 +37,7 @@ def _topics(aggregate: Json, trust: Sequence[Json], names: Mapping[str, str]) ->
 
 def _suspected(rows: Sequence[Json], proposed: int) -> Alarm:
     reasons = [reason for row in rows for reason in _reasons(row)]
-    stake = sum(int(row["open_pairs"]) for row in rows)
+    stake = sum(int(row.get("open_pairs", 0)) for row in rows)
     return Alarm(
         tone="alarm",
         title=f"Raters may be lying about {', '.join(str(row['topic']) for row in rows)}",
@@ -49,7 +49,7 @@ def _suspected(rows: Sequence[Json], proposed: int) -> Alarm:
 
 
 def _reasons(row: Json) -> list[str]:
-    topic, by = row["topic"], row["suspected_by"]
+    topic, by = row["topic"], row.get("suspected_by", ("votes",))
     votes = f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes"
     found = [f"{topic}: {votes} contradicted beyond what accuracies explain ({row['z']:.1f} deviations)"]
     content = f"{topic}: answers do not follow what the responses say ({row['content_z']:.1f} deviations)"
