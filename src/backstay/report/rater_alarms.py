@@ -49,11 +49,14 @@ def _suspected(rows: Sequence[Json], proposed: int) -> Alarm:
 
 
 def _reasons(row: Json) -> list[str]:
-    topic, by = row["topic"], row.get("suspected_by", ("votes",))
-    votes = f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes"
-    found = [f"{topic}: {votes} contradicted beyond what accuracies explain ({row['z']:.1f} deviations)"]
-    content = f"{topic}: answers do not follow what the responses say ({row['content_z']:.1f} deviations)"
-    return found * ("votes" in by) + [content] * ("content" in by)
+    topic, found = row["topic"], []
+    by = row.get("suspected_by", ("votes",))
+    if "votes" in by:
+        votes = f"{percent(row['excess_contradictions'], 1)} of {count(row['votes'])} votes"
+        found.append(f"{topic}: {votes} contradicted beyond what accuracies explain ({row['z']:.1f} deviations)")
+    if "content" in by:
+        found.append(f"{topic}: answers do not follow what the responses say ({row['content_z']:.1f} deviations)")
+    return found
 
 
 def _changed(trust: Sequence[Json], names: Mapping[str, str]) -> list[Alarm]:

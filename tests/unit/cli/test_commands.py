@@ -170,7 +170,7 @@ def test_raters_prints_alarms_above_the_table_within_the_width(call: Call, proje
     found = json.loads(path.read_text()) | {"topics": [topic | {"judged_apart": False}], "audit": ["pair-1"]}
     path.write_text(json.dumps(found))
     printed = call("raters", env={"COLUMNS": "80"})
-    assert printed.index("ALARM Votes contradict each other on tea\\x1b[2J") < printed.index("rater  ")
+    assert printed.index("ALARM Raters may be lying about tea\\x1b[2J") < printed.index("rater  ")
     assert "    backstay audit -o audit.jsonl\n" in printed
     assert "1,900 votes" in " ".join(printed.split())
     assert "\x1b" not in printed
