@@ -72,24 +72,28 @@ def fit_votes(
     """
     source = same_source(votes) if settings.collusion and settings.same_source else nothing_shared(votes.n_raters)
     copied = copy_groups(source)
-    starts = starts_of(source, tuple(group.raters for group in copied))
-    fitted = _with_shifts(votes, settings, starts)
-    columns, voices, shifts = fitted.columns, fitted.fit.voices, fitted.shifts
+    fitted = _with_shifts(votes, settings, starts_of(source, tuple(group.raters for group in copied)))
     topics = _topics(votes, topic_of)
-    found = _suspicions(votes, fitted, topics, witness)
-    suspects = suspected(found, settings)
-    examined = sorted({*suspects, *(t for t in topics.of_item[audited].tolist() if topics.names[t] != UNNAMED)})
-    adopted = adopt_topics(columns, voices, topics.of_item, examined, audited, settings) if audited.any() else []
-    budget = round(settings.audit_share * votes.n_items)
-    open_ = [t for t in suspects if t not in adopted]
-    proposed = draw_audit(columns, topics.of_item, open_, budget, settings.seed) if open_ else topics.proposed
+    topics = replace(topics, suspicions=tuple(_suspicions(votes, fitted, topics, witness)))
+    return _with_evidence(_with_topics(fitted, topics, audited), source, copied)
+
+
+def _with_topics(fitted: Fitted, topics: Topics, audited: NDArray[np.bool_]) -> Fitted:
+    """The fit with suspected topics, those that their audit proved, and a draw of pairs for an audit of the others."""
+    columns, settings, voices = fitted.columns, fitted.settings, fitted.fit.voices
+    names, of_item = topics.names, topics.of_item
+    suspects = suspected(topics.suspicions, settings)
+    examined = sorted({*suspects, *(t for t in of_item[audited].tolist() if names[t] != UNNAMED)})
+    adopted = adopt_topics(columns, voices, of_item, examined, audited, settings) if audited.any() else []
     if adopted:
-        divided, more = split_topics(columns, voices, topics.of_item, {t: topics.names[t] for t in adopted}, audited)
-        fitted = _known(divided, fit_columns(divided, settings, more, starts), settings, starts)
-    topics = replace(
-        topics, suspicions=tuple(found), suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed
-    )
-    return replace(_with_evidence(fitted, source, copied), topics=topics, shifts=shifts)
+        divided, more = split_topics(columns, voices, of_item, {t: names[t] for t in adopted}, audited)
+        fit = fit_columns(divided, settings, more, fitted.starts)
+        fitted = replace(_known(divided, fit, settings, fitted.starts), shifts=fitted.shifts)
+    open_ = [t for t in suspects if t not in adopted]
+    budget = round(settings.audit_share * columns.n_items)
+    proposed = draw_audit(columns, of_item, open_, budget, settings.seed) if open_ else topics.proposed
+    topics = replace(topics, suspected=tuple(suspects), adopted=tuple(adopted), proposed=proposed)
+    return replace(fitted, topics=topics)
 
 
 def _suspicions(votes: Votes, fitted: Fitted, topics: Topics, witness: Witness | None) -> list[Suspicion]:
