@@ -1,6 +1,7 @@
 """Content scanners: pure functions from a text to findings."""
 
 from backstay.scan.degenerate import scan_degenerate
+from backstay.scan.form import scan_form
 from backstay.scan.harm import harm_probability, scan_terms
 from backstay.scan.linear_text import LinearText, parse_linear_text, read_linear_text, shipped
 from backstay.scan.patterns import compile_phrase, compile_regex, first_match, plain_words
@@ -23,6 +24,7 @@ __all__ = [
     "refuses",
     "refuses_by_phrase",
     "scan_degenerate",
+    "scan_form",
     "scan_personal",
     "scan_refusal",
     "scan_terms",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from backstay.records import Finding, Judgment, Pair, PairStatus, Prompt, RaterTrust, Response, Task
+from backstay.scan import scan_form
 from backstay.screen.associations import associations
 from backstay.screen.baseline import Baseline, load_baseline
 from backstay.screen.budget import budget
@@ -176,6 +177,7 @@ def _findings(
     if row.chosen is not None and row.rejected is not None:
         found += baseline.check(row.prompt, row.chosen, row.rejected)
     found += degenerate_choice(row.chosen) if settings.degenerate else ()
+    found += scan_form(row.request, row.chosen) if settings.form and row.chosen is not None else ()
     if settings.duplicates:
         found += identical_answers(row, settings.near_identical_responses)
         found += [repeats[row.pair.id]] if row.pair.id in repeats else []

@@ -28,6 +28,10 @@ class ScreenSettings(Settings):
     degenerate: bool = True
     """Quarantine pairs whose chosen answer is broken as text; false = off."""
 
+    form: bool = True
+    """Quarantine pairs whose chosen answer has chat-template markers, plays other turns, leaves a code block open or is
+    in a script that its request has not; false = off."""
+
     min_ms_per_word: Annotated[float, Field(ge=0.0)] = 50.0
     """Milliseconds per word shown below which a judgment is hurried (50 = 1,200 words a minute); 0 = off."""
 
