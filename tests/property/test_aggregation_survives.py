@@ -109,12 +109,13 @@ def test_every_context_at_once(seed: int) -> None:
         tasks.append(task)
         truth[task.id] = better
         for r in rng.choice(24, 5, replace=False):
+            copied = "because I was told to say so" if r < 4 else ""
             lies = (r < 8 and i % 6 == 0 and task.gold is None) or (8 <= r < 12 and i > 240)
             chosen = better if (rng.random() < 0.9) != lies else 1 - better
             judgments.append(
                 Judgment(id=f"{i}-{r}", task_id=task.id, rater_id=f"r{r:02}", created_at=f"2026-01-01T{i:05}",
                          order_shown=(0, 1), choice=Choice.prefer(chosen, 1 - chosen),
-                         client="booth" if r < 8 else f"own {r}", rationale=("because I was told so", "")[r >= 4])
+                         client="booth" if r < 8 else f"own {r}", rationale=copied)
             )  # fmt: skip
     audits = [
         Audit(prompt_id=t.prompt_id, a=t.response_ids[0], b=t.response_ids[1], dimension=t.dimension,
