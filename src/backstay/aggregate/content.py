@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from backstay.aggregate.columns import Index
+from backstay.aggregate.robust import robust_spread
 from backstay.aggregate.votes import Floats, Ints, Item
 
 Witness = Callable[[Sequence[Item], Floats, Index], Floats]
@@ -25,8 +26,6 @@ LEAST_TOPICS = 5
 
 BOUND = 4.0
 """Bound of log-odds that are compared with margins."""
-
-MAD_TO_DEVIATION = 1.4826
 
 
 def witnessed(
@@ -71,7 +70,6 @@ def content_deviations(log_odds: Floats, margin: Floats, topic: Index, count: in
     known = ~np.isnan(correlation)
     if known.sum() < LEAST_TOPICS:
         return np.zeros(count)
-    middle = np.median(correlation[known])
-    spread = MAD_TO_DEVIATION * np.median(np.abs(correlation[known] - middle))
+    middle, spread = robust_spread(correlation[known])
     deviation = (middle - correlation) / np.maximum(np.sqrt(spread**2 + error**2), 1e-9)
     return np.where(known, deviation, 0.0)

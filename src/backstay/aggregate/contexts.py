@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from backstay.aggregate.columns import Index, VoteColumns
 from backstay.aggregate.reliability import Fit, fit_columns
+from backstay.aggregate.robust import robust_spread
 from backstay.aggregate.settings import AggregateSettings
 from backstay.aggregate.trust import Known
 from backstay.aggregate.voices import Voices, set_apart
@@ -23,8 +24,6 @@ from backstay.aggregate.votes import Floats, Ints, tally
 FOLDS = 4
 LOSS_BOUND = 4.0
 """Bound of log-odds in comparing predictions, so that one surprise does not decide."""
-
-MAD_TO_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,7 @@ def suspicions(columns: VoteColumns, fit: Fit, known: Known, topic: Index) -> li
     size = np.maximum(votes, 1.0)
     rate = tally(topic.astype(np.int64), excess, count) / size
     error = np.sqrt(tally(topic.astype(np.int64), excess**2, count)) / size
-    middle = float(np.median(rate[votes > 0])) if np.any(votes > 0) else 0.0
-    spread = MAD_TO_DEVIATION * float(np.median(np.abs(rate[votes > 0] - middle))) if np.any(votes > 0) else 0.0
+    middle, spread = robust_spread(rate[votes > 0])
     z = (rate - middle) / np.maximum(np.sqrt(spread**2 + error**2), 1e-9)
     found = [Suspicion(t, float(rate[t]), float(z[t]), int(votes[t])) for t in range(count) if votes[t]]
     return sorted(found, key=lambda s: (-s.z, s.topic))

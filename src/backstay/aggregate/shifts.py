@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import kolmogorov
 
 from backstay.aggregate.columns import VoteColumns
+from backstay.aggregate.multiplicity import discoveries
 from backstay.aggregate.reliability import Fit
 from backstay.aggregate.trust import Known
 from backstay.aggregate.votes import Floats, Ints
@@ -102,13 +103,6 @@ def _before(value: Floats, begin: Ints, run: Ints) -> Floats:
     running = np.cumsum(value) - value
     result: Floats = running - running[begin][run]
     return result
-
-
-def discoveries(p_value: Floats, level: float) -> Ints:
-    """Indices of the hypotheses that Benjamini and Hochberg reject at a false discovery rate of `level`."""
-    order = np.argsort(p_value, kind="stable")
-    passes = np.flatnonzero(p_value[order] <= level * np.arange(1, order.size + 1) / max(order.size, 1))
-    return np.sort(order[: passes[-1] + 1] if passes.size else order[:0])
 
 
 def earlier_votes(rater: Ints, time: Ints, shifts: Sequence[Shift]) -> NDArray[np.bool_]:

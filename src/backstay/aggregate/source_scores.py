@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backstay.aggregate.columns import Index
 from backstay.aggregate.compiled import compiled
 from backstay.aggregate.kernels import sigmoid
+from backstay.aggregate.robust import MAD_TO_DEVIATION
 from backstay.aggregate.votes import Floats, tally
 
 RIDGE = 0.01
@@ -25,9 +26,6 @@ SLOPE_STEPS = 4
 MEDIAN_ROUNDS, WEIGHT_ROUNDS = 4, 6
 BIWEIGHT = 4.0
 """Offsets this many standard deviations from the centre count for nothing (Beaton & Tukey 1974)."""
-
-MAD = 1.4826
-"""A normal standard deviation in median absolute deviations."""
 
 LEAST_TASTE = 0.1
 """Standard deviation of honest offsets assumed at least, where raters with few votes are judged together."""
@@ -154,7 +152,7 @@ def centred(cells: Cells, chosen: Flags) -> Centred:
         weight = np.where(chosen, 1.0 / (1.0 / information + taste**2), 0.0)
         centre = np.array([_weighted_median(x, w) for x, w in zip(offset.T, weight.T, strict=True)])
         if chosen.any():
-            scatter = MAD * float(np.median(np.abs(offset - centre)[chosen]))
+            scatter = MAD_TO_DEVIATION * float(np.median(np.abs(offset - centre)[chosen]))
             taste = max(scatter**2 - float(np.median(1.0 / information[chosen])), 0.0) ** 0.5
     return Centred(centre, offset - centre, np.sqrt(1.0 / information + taste**2), taste)
 

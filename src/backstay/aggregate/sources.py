@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 
 from backstay.aggregate.columns import VoteColumns
+from backstay.aggregate.robust import MAD_TO_DEVIATION
 from backstay.aggregate.source_scores import (
-    MAD,
     Cells,
     Comparisons,
     Flags,
@@ -210,7 +210,7 @@ def dispersion(cells: Cells) -> Floats:
     few = mean.size < LEAST_SOURCES
     excess = mean - (1.0 if few else np.median(mean))
     # The square of a normal value has variance 2: no z may come from sources that agree by luck.
-    among = 0.0 if few else MAD * np.median(np.abs(excess))
+    among = 0.0 if few else MAD_TO_DEVIATION * np.median(np.abs(excess))
     result[known] = excess / np.maximum(np.sqrt(2.0 / count[known]), among)
     return result
 

@@ -1,5 +1,6 @@
 """Judgments as columns: one row for each pairwise vote of one rater."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from backstay.aggregate.judgment_marks import MarkCollector, Marks
+from backstay.aggregate.judgment_marks import MarkCollector, Marks, seconds_of
 from backstay.records import Choice, Judgment, Task
 
 Floats = NDArray[np.float64]
@@ -198,12 +199,18 @@ def _gold(tasks: Iterable[Task], index: dict[Key, int], items: Sequence[Item]) -
     return gold, sum(len(found) > 1 for found in answers.values())
 
 
+def _in_time(created_at: str) -> tuple[bool, float, str]:
+    """Moments that can be read come first, in whatever zone they are given."""
+    seconds = seconds_of(created_at)
+    return (True, 0.0, created_at) if math.isnan(seconds) else (False, seconds, created_at)
+
+
 def _columns(
     items: list[Item], rows: list[_Row], digests: list[str], gold: Floats, dropped: dict[str, int], marks: Marks
 ) -> Votes:
     rater_ids = tuple(sorted({row.rater_id for row in rows}))
     number = {rater_id: place for place, rater_id in enumerate(rater_ids)}
-    times = tuple(sorted({row.created_at for row in rows}))
+    times = tuple(sorted({row.created_at for row in rows}, key=_in_time))
     moment = {time: place for place, time in enumerate(times)}
     return Votes(
         items=tuple(items),

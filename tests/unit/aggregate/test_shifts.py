@@ -6,7 +6,8 @@ from scipy.stats import kstwobign
 from tests.support.simulated_columns import simulate_columns
 
 from backstay.aggregate import AggregateSettings, VoteColumns, aggregate, fit_columns
-from backstay.aggregate.shifts import LEAST, discoveries, earlier_votes, find_shifts
+from backstay.aggregate.multiplicity import discoveries
+from backstay.aggregate.shifts import LEAST, earlier_votes, find_shifts
 from backstay.aggregate.trust import known_of
 from backstay.aggregate.votes import Ints
 from backstay.records import Choice, Judgment, Task

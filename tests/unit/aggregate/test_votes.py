@@ -77,3 +77,10 @@ def test_majority_share_is_smoothed() -> None:
     tasks = [PAIR, Task.make("q", ("x", "y"))]
     votes = collect_votes(tasks, [judge(PAIR, f"r{i}", Choice.prefer(0, 1)) for i in range(3)])
     np.testing.assert_allclose(majority_share(votes), [3.5 / 4.0, 0.5])
+
+
+def test_moments_are_in_order_of_time_whatever_their_zone() -> None:
+    stamps = ["2026-01-01T10:00:00+05:00", "2026-01-01T06:00:00Z", "never", "2026-01-01T04:59:00"]
+    votes = collect_votes([PAIR], [judge(PAIR, f"r{k}", Choice.prefer(0, 1), at=at) for k, at in enumerate(stamps)])
+    assert votes.times == (stamps[3], stamps[0], stamps[1], stamps[2])
+    assert [votes.times[place] for place in votes.time] == stamps
