@@ -28,10 +28,17 @@ CONDITIONS = [
     "'lead' in principal.roles",
     "1 / 0 == 1",
 ]
-EXTRA: list[list[dict[str, Any]]] = [[], [{"mask": {"args": ["a"]}}], [{"annotate": {"labels": ["x", "y"]}}, {"route": {"model": "m1"}}],
-         [{"route": {"model": "m2"}}]]  # fmt: skip
-APPROVALS: list[dict[str, Any]] = [{"require_approval": {"k": k, "of": of, "expires_s": s}} for k, of, s in
-             [(1, ["lead"], 60), (2, ["lead"], 600), (1, ["security"], 30)]]  # fmt: skip
+EXTRA: list[list[dict[str, Any]]] = [
+    [],
+    [{"mask": {"args": ["a"]}}],
+    [{"annotate": {"labels": ["x", "y"]}}, {"route": {"model": "m1"}}],
+    [{"route": {"model": "m2"}}],
+]
+APPROVALS: list[dict[str, Any]] = [
+    {"require_approval": {"k": 1, "of": ["lead"], "expires_s": 60}},
+    {"require_approval": {"k": 2, "of": ["lead"], "expires_s": 600}},
+    {"require_approval": {"k": 1, "of": ["security"], "expires_s": 30}},
+]
 
 
 @st.composite

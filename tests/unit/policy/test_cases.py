@@ -5,7 +5,7 @@ from pathlib import Path
 
 from policy_texts import as_yaml, bundle, rule
 
-from backstay.policy import load_policies, run_cases
+from backstay.policy import PolicyBundle, load_policies, parse_policy, run_cases
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "policies" / "tools.yaml"
 WRONG = {"tests": [{"name": "nine", "request": {"args": {"amount": 9}}, "expect": "allow"}]}
@@ -71,3 +71,10 @@ def test_a_broken_file_is_a_usage_error(tmp_path: Path) -> None:
     done = backstay("test", str(path))
     assert done.returncode == 2
     assert "rule a, effect: Field required" in done.stderr
+
+
+def test_the_example_of_the_page_passes_its_own_tests() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policy" / "rules.md").read_text(encoding="utf-8")
+    example = parse_policy(page.split("```yaml\n")[1].split("```")[0], "the example")
+    results = run_cases(PolicyBundle.compile([("the example", example)]))
+    assert [result.differences for result in results] == [(), (), ()]
