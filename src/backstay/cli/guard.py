@@ -1,4 +1,4 @@
-"""`backstay guard`: test and lint the policies that stand between a model and the world."""
+"""`backstay guard`: test, lint and analyze the policies that stand between a model and the world."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test and lint policies for tools and texts."""
+    """Test, lint and analyze policies for tools and texts."""
 
 
 @guard.command()
@@ -72,3 +72,36 @@ def lint(session: Session, policies: tuple[Path, ...], *, strict: bool) -> None:
     if failed:
         raise BackstayError(f"{len(failed)} remarks on {len(bundle.rules)} rules", cure="change the rules named above")
     session.say(f"{len(bundle.rules)} rules, {len(remarks)} warnings; policy {bundle.hash[:12]}")
+
+
+@guard.command()
+@POLICIES
+@click.option("--tool", help="Ask whether this tool can be reached with an argument of a given origin.")
+@click.option("--origin", default="tool", show_default=True, help="The origin to ask about.")
+@click.option("--arg", help="The argument to ask about. [default: any]")
+@shared_options
+def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, origin: str, arg: str | None) -> None:
+    """Prove which rules never decide, and find requests that a permit and a forbid both match, by z3.
+
+    With --tool, ask whether a call can be allowed while an argument comes from --origin; exit 1 unless that is proven
+    impossible. "can" comes with a request that the engine decided so; "not analysable" says what it does not decide.
+    """
+    import dataclasses
+
+    from backstay.policy import load_policies
+    from backstay.policy.analyze import analyze as analyze_policy
+    from backstay.policy.analyze import reachable_while_tainted
+
+    bundle = load_policies(policies)
+    answers = [reachable_while_tainted(bundle, tool, origin, arg)] if tool else list(analyze_policy(bundle))
+    rows = [{**a._asdict(), "example": dataclasses.asdict(a.example) if a.example else None} for a in answers]
+    if session.as_json:
+        session.emit({"policy": bundle.hash, "answers": rows})
+    for row in [] if session.as_json else rows:
+        session.say(f"{row['question']} {row['verdict']}: {row['detail']}")
+        if row["example"]:
+            session.say("  " + "; ".join(f"{key}={value!r}" for key, value in row["example"].items() if value))
+    if not answers and not session.as_json:
+        session.say(f"every one of {len(bundle.rules)} rules can decide, and no permit and forbid meet")
+    wrong = any((answer.verdict != "never") if tool else (answer.verdict == "never") for answer in answers)
+    raise click.exceptions.Exit(1 if wrong else 0)

@@ -39,7 +39,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "quarantine": ("quarantine:quarantine", "List, show and release quarantined pairs."),
     },
     "The guard": {
-        "guard": ("guard:guard", "Test and lint policies for tools and texts."),
+        "guard": ("guard:guard", "Test, lint and analyze policies for tools and texts."),
     },
     "Looking": {
         "runs": ("runs:runs", "List the runs of a project."),

@@ -78,3 +78,15 @@ def test_the_example_of_the_page_passes_its_own_tests() -> None:
     example = parse_policy(page.split("```yaml\n")[1].split("```")[0], "the example")
     results = run_cases(PolicyBundle.compile([("the example", example)]))
     assert [result.differences for result in results] == [(), (), ()]
+
+
+def test_the_analysis_proves_or_shows_a_request(tmp_path: Path) -> None:
+    path = tmp_path / "taint.yaml"
+    rules = [rule("open", "permit", "args.amount < 5"), rule("taint", "forbid", "'tool' in provenance.to")]
+    path.write_text(as_yaml(rules), encoding="utf-8")
+    assert backstay("analyze", str(path), "--tool", "pay", "--arg", "to").returncode == 0
+    done = backstay("analyze", str(path), "--tool", "pay", "--arg", "amount", "--json")
+    assert done.returncode == 1
+    (answer,) = json.loads(done.stdout)["answers"]
+    assert (answer["verdict"], answer["example"]["provenance"]["amount"]) == ("can", ["tool"])
+    assert "does taint forbid, with a true condition, what open permits" in backstay("analyze", str(path)).stdout
