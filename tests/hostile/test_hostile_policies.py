@@ -90,6 +90,15 @@ def test_a_pattern_out_of_the_request_cannot_hang_either() -> None:
         assert policy.decide(call(args={"pattern": broken})).effect == "deny"
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "-nan", "+NAN", " nan ", "nan(1)"])
+def test_text_that_reads_as_nan_compares_with_nothing_and_is_held(text: str) -> None:
+    policy = bundle([rule("open", "permit"), rule("large", "forbid", "double(args.amount) > 50.0")])
+    assert policy.decide(call(args={"amount": "40"})).effect == "allow"
+    assert policy.decide(call(args={"amount": "60"})).effect == "deny"
+    assert policy.decide(call(args={"amount": text})).effect == "deny"
+    assert policy.decide(call(args={"amount": 1, "name": "Nancy"})).effect == "allow"
+
+
 def nested(depth: int) -> dict[str, Any]:
     outer: dict[str, Any] = {}
     inner = outer

@@ -157,9 +157,7 @@ def reachable_while_tainted(bundle: PolicyBundle, tool: str, origin: str = "tool
     space = _Space(bundle, TOOL_POINT)
     z3, symbols = space.z3, space.symbols
     names = [arg] if arg else sorted({*symbols.args, *symbols.known, "another_argument"})
-    tainted = z3.And(
-        symbols.traced, z3.Or(*(z3.And(symbols.origin(n, origin), symbols.arg(n)["kind"] != ABSENT) for n in names))
-    )
+    tainted = [z3.And(symbols.origin(name, origin), symbols.arg(name)["kind"] != ABSENT) for name in names]
     question = f"can {tool} be allowed while {f'args.{arg}' if arg else 'an argument'} comes from {origin}?"
     wanted = (symbols.texts["tool"] == z3.StringVal(tool), symbols.traced, z3.Or(*tainted), space.allowed())
     try:

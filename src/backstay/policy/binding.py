@@ -7,6 +7,8 @@ from typing import Any
 from backstay.policy.cel import ConditionEngine, ConditionError, unfit
 from backstay.policy.request import Request
 
+_NAN = re.compile(r"\s*[+-]?nan\s*(\(.*)?", re.IGNORECASE | re.DOTALL)
+
 
 def keys_named(texts: Collection[str], variable: str) -> tuple[str, ...]:
     """Keys of a mapping variable that conditions name, as `findings.secret` or `findings["secret"]`."""
@@ -21,6 +23,7 @@ class Binder:
         self._engine = engine
         self._no_findings = dict.fromkeys(keys_named(conditions, "findings"), 0)
         self._origins = keys_named(conditions, "provenance")
+        self._reads_numbers = any(re.search(r"\bdouble\s*\(", text) for text in conditions)
         self._counters = {name: f"counter.{name}" for name in counters}
 
     def bind(self, request: Request) -> Any:
@@ -29,6 +32,8 @@ class Binder:
             variables = self._variables(request)
             if reason := unfit(variables):
                 return ConditionError(f"the request holds {reason}")
+            if self._reads_numbers and reads_as_nan(variables):
+                return ConditionError("the request holds text that double() reads as NaN")
             return self._engine.bind(variables)
         except Exception as error:  # noqa: BLE001  a request that cannot be bound must not be allowed for it
             return ConditionError(f"the request cannot be read ({type(error).__name__})")
@@ -64,6 +69,15 @@ class Binder:
         filled: dict[str, Any] = {name: [] for name in self._origins if name not in args}
         filled.update((name, list(origins)) for name, origins in provenance.items())
         return filled
+
+
+def reads_as_nan(value: Any) -> bool:
+    """Whether text in a value would make every comparison of `double(text)` false; the value is known to be fit."""
+    if isinstance(value, str):
+        return len(value) < 1000 and _NAN.fullmatch(value) is not None
+    if isinstance(value, dict):
+        return any(reads_as_nan(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(reads_as_nan(item) for item in value)
 
 
 def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
