@@ -24,12 +24,12 @@ class Lint(NamedTuple):
 def lint(bundle: PolicyBundle) -> tuple[Lint, ...]:
     """All remarks, errors first, then by rule."""
     rules = [compiled.rule for compiled in bundle.rules]
-    found = [remark for rule in rules for remark in _one(rule)]
+    found = [remark for rule in rules for remark in _one(rule, bundle)]
     found += [*_pairs(rules), *_policy(bundle)]
     return tuple(sorted(found, key=lambda remark: (remark.level != "error", remark.rule, remark.check)))
 
 
-def _one(rule: Rule) -> Iterable[Lint]:
+def _one(rule: Rule, bundle: PolicyBundle) -> Iterable[Lint]:
     points = set(rule.match.point)
     if "*" not in rule.match.tool and points <= _TEXT_POINTS:
         yield Lint(
@@ -42,7 +42,7 @@ def _one(rule: Rule) -> Iterable[Lint]:
         )
     if rule.when is not None and rule.when.strip() in ("true", "false"):
         yield Lint("error", rule.id, "constant-condition", f"its condition is always {rule.when.strip()}")
-    if rule.effect == "permit" and not rule.obligations and points and TOOL_POINT not in points:
+    if rule.effect == "permit" and not rule.obligations and all(bundle.defaults[p] == "allow" for p in points):
         yield Lint(
             "warning", rule.id, "permit-changes-nothing", "permits what is allowed by default, and asks for nothing"
         )

@@ -46,6 +46,12 @@ def test_what_is_reachable_is_not_called_unreachable() -> None:
     assert "unreachable" not in {check for _, _, check in checks(one, conditional)}
 
 
+def test_a_permit_matters_where_the_default_denies() -> None:
+    permit = rule("a", "permit", "text == 'x'", point="model.output", tool="*", **TESTED)
+    assert ("warning", "a", "permit-changes-nothing") in checks(permit)
+    assert ("warning", "a", "permit-changes-nothing") not in checks(permit, default={"model.output": "deny"})
+
+
 def test_rules_without_tests_open_defaults_and_idle_counters_are_seen() -> None:
     found = lint(bundle([rule("a")], default={"model.tool_call": "allow"}, counters={"n": {"count": True}}))
     assert [(r.level, r.check) for r in found] == [
