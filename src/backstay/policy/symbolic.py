@@ -39,7 +39,7 @@ def solver_module() -> Any:
     try:
         return importlib.import_module("z3")
     except ImportError as error:
-        raise UsageError("z3-solver is not installed", cure="pip install 'backstay[guard]'") from error
+        raise UsageError("z3-solver is not installed", cure="pip install 'backstay[policy-analysis]'") from error
 
 
 class Symbols:

@@ -43,7 +43,9 @@ def test_the_sections_hold_each_command_once() -> None:
     assert sum(len(section) for section in SECTIONS.values()) == len(COMMANDS)
 
 
-@pytest.mark.parametrize("path", [(), ("run",), ("sft",), ("import",), ("quarantine", "ls"), ("doctor",), ("chat",), ("guard", "test")])
+@pytest.mark.parametrize(
+    "path", [(), ("run",), ("sft",), ("import",), ("quarantine", "ls"), ("doctor",), ("chat",), ("guard", "test")]
+)
 def test_help_imports_nothing_heavy(path: tuple[str, ...]) -> None:
     program = (
         "import sys\nfrom backstay.cli.main import cli\n"

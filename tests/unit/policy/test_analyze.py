@@ -1,8 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 from policy_texts import bundle, rule
 
+from backstay.errors import UsageError
 from backstay.policy import load_policies
 from backstay.policy.analyze import analyze, reachable_while_tainted
 from backstay.policy.cel_subset import NotAnalysable, parse_condition
@@ -95,3 +97,10 @@ def test_the_recipe_is_analysed() -> None:
 def test_the_parser_refuses_what_it_does_not_know(text: str) -> None:
     with pytest.raises(NotAnalysable):
         parse_condition(text)
+
+
+def test_a_missing_solver_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "z3", None)
+    with pytest.raises(UsageError, match="z3-solver is not installed") as caught:
+        analyze(bundle([rule("a", "permit")]))
+    assert caught.value.cure == "pip install 'backstay[policy-analysis]'"
