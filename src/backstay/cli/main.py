@@ -38,6 +38,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "raters": ("raters:raters", "Show how far each rater is trusted."),
         "quarantine": ("quarantine:quarantine", "List, show and release quarantined pairs."),
     },
+    "The guard": {
+        "guard": ("guard:guard", "Test, lint and analyze policies for tools and texts."),
+    },
     "Looking": {
         "runs": ("runs:runs", "List the runs of a project."),
         "compare": ("compare:compare", "Show settings, results and metrics of two runs side by side."),

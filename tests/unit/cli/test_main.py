@@ -31,7 +31,7 @@ def test_every_command_has_help_and_its_first_line_is_in_the_table(path: tuple[s
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in leaves() if path not in [("quarantine",), ("config",)]], ids=" ".join
+    "path", [path for path in leaves() if path not in [("quarantine",), ("config",), ("guard",)]], ids=" ".join
 )
 def test_every_command_takes_json_and_project_from_options_and_environment(path: tuple[str, ...]) -> None:
     output = CliRunner().invoke(cli, [*path, "--help"]).output
@@ -43,7 +43,9 @@ def test_the_sections_hold_each_command_once() -> None:
     assert sum(len(section) for section in SECTIONS.values()) == len(COMMANDS)
 
 
-@pytest.mark.parametrize("path", [(), ("run",), ("sft",), ("import",), ("quarantine", "ls"), ("doctor",), ("chat",)])
+@pytest.mark.parametrize(
+    "path", [(), ("run",), ("sft",), ("import",), ("quarantine", "ls"), ("doctor",), ("chat",), ("guard", "test")]
+)
 def test_help_imports_nothing_heavy(path: tuple[str, ...]) -> None:
     program = (
         "import sys\nfrom backstay.cli.main import cli\n"

@@ -1,0 +1,130 @@
+"""What a session has done, as counters over windows of time that cost the same however much has happened."""
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backstay.errors import ResourceError
+from backstay.policy.points import glob_matches
+from backstay.policy.rules import Counter
+
+BUCKETS = 64
+
+
+class WindowedCounter:
+    """A running sum over at least the last `within_s` seconds, in at most 65 numbers.
+
+    What is added counts for `within_s` and up to 1/64 of it longer, never shorter. A value that is no finite number
+    makes the counter unknown (None) for as long; a negative one adds nothing. Time that jumps back stands still.
+    """
+
+    def __init__(self, within_s: float | None) -> None:
+        self._width_s = within_s / BUCKETS if within_s else math.inf
+        self._buckets: deque[tuple[int, float]] = deque()
+        self._total = 0.0
+        self._slot = 0
+
+    def add(self, value: Any, now_s: float) -> None:
+        """Count a value at a time."""
+        self._advance(now_s)
+        known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        amount = max(0.0, float(value)) if known else math.nan
+        if self._buckets and self._buckets[-1][0] == self._slot:
+            self._buckets[-1] = (self._slot, self._buckets[-1][1] + amount)
+        else:
+            self._buckets.append((self._slot, amount))
+        self._total += amount
+
+    def value(self, now_s: float) -> float | None:
+        """The sum now, None when it is unknown."""
+        self._advance(now_s)
+        return self._total if math.isfinite(self._total) else None
+
+    def idle(self, now_s: float) -> bool:
+        """Whether nothing is counted any more."""
+        self._advance(now_s)
+        return not self._buckets
+
+    def _advance(self, now_s: float) -> None:
+        slot = 0 if math.isinf(self._width_s) else math.floor(now_s / self._width_s)
+        if slot <= self._slot:
+            return
+        self._slot = slot
+        dropped = False
+        while self._buckets and self._buckets[0][0] < slot - BUCKETS:
+            self._buckets.popleft()
+            dropped = True
+        if dropped:
+            self._total = math.fsum(amount for _, amount in self._buckets)
+
+
+class SessionHistory:
+    """The counters of one session."""
+
+    def __init__(self, counters: Mapping[str, Counter], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._counters = {name: (counter, WindowedCounter(counter.within_s)) for name, counter in counters.items()}
+
+    def record(self, point: str, action: str, tool: str, args: Mapping[str, Any]) -> None:
+        """Count what was done; call it once for each action that was carried out."""
+        now_s = self._clock()
+        for counter, window in self._counters.values():
+            if counter.point == point and _any(counter.action, action) and _any(counter.tool, tool):
+                window.add(1 if counter.sum is None else _argument(args, counter.sum), now_s)
+
+    def values(self) -> dict[str, float | None]:
+        """The counters for `Request.counters`; None where one is unknown."""
+        now_s = self._clock()
+        return {name: _typed(counter, window.value(now_s)) for name, (counter, window) in self._counters.items()}
+
+    def idle(self) -> bool:
+        """Whether nothing is counted any more, so that forgetting the session changes no decision."""
+        now_s = self._clock()
+        return all(window.idle(now_s) for _, window in self._counters.values())
+
+
+class Histories:
+    """Histories of many sessions in bounded memory; one that still counts something is never forgotten."""
+
+    def __init__(
+        self, counters: Mapping[str, Counter], clock: Callable[[], float], max_sessions: int = 100_000
+    ) -> None:
+        self._counters, self._clock, self._max = dict(counters), clock, max_sessions
+        self._sessions: OrderedDict[str, SessionHistory] = OrderedDict()
+
+    def of(self, session: str) -> SessionHistory:
+        """The history of a session; raises ResourceError when there are too many that still count something."""
+        history = self._sessions.get(session)
+        if history is None:
+            self._make_room()
+            history = self._sessions[session] = SessionHistory(self._counters, self._clock)
+        self._sessions.move_to_end(session)
+        return history
+
+    def _make_room(self) -> None:
+        for _ in range(min(8, len(self._sessions)) if len(self._sessions) >= self._max else 0):
+            oldest, history = self._sessions.popitem(last=False)
+            if history.idle():
+                return
+            self._sessions[oldest] = history
+        if len(self._sessions) >= self._max:
+            raise ResourceError(
+                f"{len(self._sessions)} sessions are counted, which is the most",
+                cure="raise max_sessions or shorten within_s",
+            )
+
+
+def _any(globs: tuple[str, ...], name: str) -> bool:
+    return any(glob_matches(glob, name) for glob in globs)
+
+
+def _typed(counter: Counter, value: float | None) -> float | None:
+    return value if value is None or counter.sum is not None else int(value)
+
+
+def _argument(args: Mapping[str, Any], path: str) -> Any:
+    value: Any = args
+    for name in path.split(".")[1:]:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
