@@ -15,6 +15,9 @@ from backstay.guard.redaction import HIDDEN_KIND, Decision, Redacted, Redaction,
 from backstay.scan.folding import fold
 from backstay.scan.rule_pack import Candidate, Match
 
+MAX_SPANS = 10_000
+"""Spans that a decision names; what comes after them is redacted as well, and not named."""
+
 
 @dataclass
 class _Open:
@@ -44,7 +47,7 @@ class TextStream:
         self._ready: list[Redacted] = []
         self._covered = 0
         self._spans: list[Redacted] = []
-        self._ended = False
+        self._ended = self._denied = False
 
     @property
     def held(self) -> int:
@@ -58,9 +61,9 @@ class TextStream:
 
     @property
     def decision(self) -> Decision:
-        """What has been decided so far."""
+        """What has been decided so far; of the spans the first 10,000."""
         spans = [*self._spans, *(self._span_of(o) for o in self._open)]
-        return Decision(effect_of(spans), tuple(sorted(set(spans))))
+        return Decision("deny" if self._denied else effect_of(spans), tuple(sorted(set(spans))))
 
     def feed(self, text: str) -> str:
         """Take in a piece and return what may be released now."""
@@ -102,7 +105,7 @@ class TextStream:
         if self.decision.effect == "deny":
             return out
         masked = "" if self._covered > cut else self._rules.masked(HIDDEN_KIND)
-        self._spans.append(Redacted(cut, len(self._pack.rules), cut, HIDDEN_KIND, denies=True))
+        self._note(Redacted(cut, len(self._pack.rules), cut, HIDDEN_KIND, denies=True))
         return out + masked
 
     def _advance(self, *, final: bool) -> str:
@@ -125,7 +128,9 @@ class TextStream:
             else:
                 same = (run.start, run.order)
                 self._ready = [self._span_of(run) if (s.start, s.order) == same else s for s in self._ready]
-        self._spans += [self._span_of(run) for run in self._open if run.match.complete]
+        for run in self._open:
+            if run.match.complete:
+                self._note(self._span_of(run))
         self._open = [run for run in self._open if not run.match.complete]
 
     def _lead_on(self, run: _Open) -> None:
@@ -138,6 +143,11 @@ class TextStream:
             run.end = self._source[run.match.end - 1] + 1
         if run.match.rule.tail is not None:
             self._runs[run.order] = base + run.match.end
+
+    def _note(self, span: Redacted) -> None:
+        self._denied = self._denied or span.denies
+        if len(self._spans) < MAX_SPANS:
+            self._spans.append(span)
 
     def _span_of(self, run: _Open) -> Redacted:
         span = self._rules.span(run.start, run.end, run.match, run.order)
@@ -164,7 +174,7 @@ class TextStream:
             self._lead_on(run)
         insort(self._ready, self._span_of(run))
         if run.match.complete:
-            self._spans.append(self._span_of(run))
+            self._note(self._span_of(run))
         else:
             self._open.append(run)
 

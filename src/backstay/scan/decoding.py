@@ -11,7 +11,7 @@ from backstay.scan.engine import compile_re2
 MAX_DEPTH = 2
 MAX_GROWTH = 4
 """All decoded texts together are at most this many times the view."""
-MAX_PARTS = 200
+MAX_PARTS = 2000
 """Encoded stretches looked at per text and encoding; the first ones count."""
 READABLE = 0.85
 """Share of printable ASCII from which on decoded bytes count as a text."""

@@ -20,6 +20,7 @@ _UNSEEN = (
     (0x34F, 0x34F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2061, 0x2064), (0x3164, 0x3164),
     (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
+_UNWRITTEN = frozenset(chr(code) for low, high in (*_MARKS, *_UNSEEN) for code in range(low, high + 1))
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 TAGS = (0xE0000, 0xE007F)
 
@@ -31,10 +32,6 @@ def _lookalikes() -> dict[str, str]:
     return {other: line[0] for line in lines for other in line[2:]}
 
 
-def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
-    return any(low <= code <= high for low, high in ranges)
-
-
 def hidden_kind(char: str) -> str | None:
     """`bidi`, `tag`, `mark` or `invisible` for a character without a form of its own, None for any other."""
     code = ord(char)
@@ -44,9 +41,9 @@ def hidden_kind(char: str) -> str | None:
         return "bidi"
     if TAGS[0] <= code <= TAGS[1]:
         return "tag"
-    if _within(code, _MARKS):
+    if any(low <= code <= high for low, high in _MARKS):
         return "mark"
-    return "invisible" if _within(code, _UNSEEN) or unicodedata.category(char) == "Cf" else None
+    return "invisible" if char in _UNWRITTEN or unicodedata.category(char) == "Cf" else None
 
 
 @cache
@@ -72,14 +69,21 @@ def _settled(char: str) -> str:
     return folded if len(folded) <= 1 or folded.isascii() else "".join(form(part) for part in folded)
 
 
+def _may_change(char: str) -> bool:
+    """Whether a character's form may be another; looked up for all of them, so the cheap questions come first."""
+    if not unicodedata.is_normalized("NFKD", char) or unicodedata.category(char) in ("Cf", "Cc", "Zs", "Zl", "Zp"):
+        return True
+    return char in _lookalikes() or char in _UNWRITTEN
+
+
 @cache
 def _tables() -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]:
     """Length of each form, where its characters start in the last array, and those characters."""
     lengths, starts = np.ones(0x110000, np.int8), np.full(0x110000, -1, np.int32)
     flat: list[int] = []
     for code in (*range(0x80, 0x20000), *range(0x2F800, 0x2FA20), *range(0xE0000, 0xE1000)):
-        shape = form(chr(code))
-        if shape != chr(code):
+        if _may_change(chr(code)):
+            shape = form(chr(code))
             lengths[code], starts[code] = len(shape), len(flat)
             flat.extend(map(ord, shape))
     form.cache_clear()

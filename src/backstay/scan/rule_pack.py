@@ -1,11 +1,15 @@
 """Rules compiled together: one pass of two automata finds the places where any of them may match."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from backstay.errors import UsageError
 from backstay.scan.engine import literal_automaton
 from backstay.scan.rule import Rule, Severity, trailing_starts
+
+_STEP = 64
+"""Candidates between two looks at the clock."""
 
 
 class Candidate(NamedTuple):
@@ -118,10 +122,15 @@ class RulePack:
         end = rule.run_on.match(text, start).end()
         return match._replace(end=end, complete=end < len(text))
 
-    def matches(self, text: bytes) -> Iterator[Match]:
-        """All matches of a whole text, by place of their start; one rule's matches in its own open run count once."""
+    def matches(self, text: bytes, deadline: float | None = None) -> Iterator[Match]:
+        """All matches of a whole text, by place of their start; one rule's matches in its own open run count once.
+
+        Ends early where `deadline` (of `time.monotonic`) passes.
+        """
         runs: dict[int, int] = {}
-        for candidate in sorted(set(self.candidates(text))):
+        for number, candidate in enumerate(sorted(set(self.candidates(text)))):
+            if deadline is not None and number % _STEP == 0 and time.monotonic() > deadline:
+                return
             if candidate.start < runs.get(candidate.rule, 0):
                 continue
             match = self.judged(text, candidate)

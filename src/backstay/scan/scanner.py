@@ -13,6 +13,7 @@ CostClass = Literal["micro", "milli", "remote"]
 
 Point = Literal["request.input", "model.output", "model.tool_call", "tool.result", "response.final", "feedback"]
 NOT_SCANNED = "not_scanned"
+NOT_DECODED = "not_decoded"
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,16 @@ class Scanner(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What may be said of a secret: its length and a keyed digest, the same for the same secret under one key."""
+    """What may be said of a secret: its length, and with a key a digest that is the same for the same secret."""
 
     key: bytes = field(default=b"", repr=False)
 
     def of(self, value: str) -> str:
-        """Length and the first 12 hexadecimal digits of the keyed digest; no characters of the value."""
+        """Length and, with a key, 12 hexadecimal digits of the keyed digest; no characters of the value.
+
+        Without a key there is no digest: a short password could be guessed from it.
+        """
+        if not self.key:
+            return f"{len(value)} characters"
         digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self.key[:64], digest_size=6).hexdigest()
         return f"{len(value)} characters, digest {digest}"

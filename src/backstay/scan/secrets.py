@@ -13,15 +13,13 @@ from backstay.records import Finding
 from backstay.scan.checks import JUDGES
 from backstay.scan.rule import Item, Rule, parse_shape
 from backstay.scan.rule_pack import Match, RulePack
-from backstay.scan.scanner import NO_LIMIT, NOT_SCANNED, Budget, CostClass, Evidence, Point
+from backstay.scan.scanner import NO_LIMIT, NOT_DECODED, NOT_SCANNED, Budget, CostClass, Evidence, Point
 from backstay.scan.view import View
 
 SCANNER = "secrets"
 _KEYS = frozenset(
     ("kind", "gate", "shape", "head", "severity", "judge", "ignore_case", "word_start", "close", "cap", "cut")
 )
-_STEP = 64
-"""Matches between two looks at the clock."""
 
 
 def _is_one(item: Item, code: int) -> bool:
@@ -115,18 +113,17 @@ class SecretScanner:
 
     def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
         """Findings in order of place; those in decoded parts span the whole encoded stretch."""
-        found = list(self._in_view(view, budget))
-        for part in view.parts_within(budget.deadline):
+        found, decoded = list(self._in_view(view, budget)), view.decoded(budget.deadline)
+        for part in decoded.parts:
             found.extend(f.model_copy(update={"span": part.span}) for f in self._in_view(part.view, budget))
+        if not decoded.complete and not budget.spent:
+            found.append(Finding(scanner=self.name, kind=NOT_DECODED, severity="info", evidence="too much is encoded"))
         if budget.spent:
             found.append(Finding(scanner=self.name, kind=NOT_SCANNED, severity="high", evidence="the deadline passed"))
         return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.span or (len(view.original), 0)))
 
     def _in_view(self, view: View, budget: Budget) -> Iterator[Finding]:
-        for number, match in enumerate(self.pack.matches(view.matched)):
-            if number % _STEP == 0 and budget.spent:
-                return
-            yield self._finding(view, match)
+        return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline))
 
     def _finding(self, view: View, match: Match) -> Finding:
         span = view.span(match.start, match.end)

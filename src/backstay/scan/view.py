@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backstay.scan.decoding import MAX_DEPTH, MAX_GROWTH, encoded_parts, leet, rot13
-from backstay.scan.folding import fold, form, hidden_kind
+from backstay.scan.decoding import MAX_DEPTH, MAX_GROWTH, MAX_PARTS, encoded_parts, leet, rot13
+from backstay.scan.folding import TAGS, fold, hidden_kind
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,14 @@ class Part:
     span: tuple[int, int]
     view: "View"
     depth: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Texts decoded from a view; `complete` is False where some were left out for their number or size."""
+
+    parts: tuple[Part, ...]
+    complete: bool
 
 
 @dataclass(frozen=True)
@@ -71,27 +79,41 @@ class View:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """Texts decoded from base64, hex and url-encoding, at most two deep and four times the text in all."""
-        return self.parts_within(None)
+        """Texts decoded from base64, hex, url-encoding and Unicode tags, at most two deep."""
+        return self.decoded().parts
 
-    def parts_within(self, deadline: float | None) -> tuple[Part, ...]:
-        """As `parts`, none begun after `deadline` (of `time.monotonic`)."""
-        found: list[Part] = []
-        room, layer = MAX_GROWTH * len(self.text), [Part("plain", (0, len(self.original)), self, 0)]
+    def decoded(self, deadline: float | None = None) -> Decoded:
+        """As `parts`, and whether that is all; no layer is begun after `deadline` (of `time.monotonic`)."""
+        found, complete = _tagged(self), True
+        room = MAX_GROWTH * len(self.original) - sum(len(part.view.text) for part in found)
+        layer = [Part("plain", (0, len(self.original)), self, 0), *found]
         for depth in range(1, MAX_DEPTH + 1):
-            layer = [part for outer in layer for part in _decoded(outer, depth, self if depth == 1 else None, deadline)]
-            layer = [part for part in layer if (room := room - len(part.view.text)) >= 0]
-            found.extend(layer)
-        return tuple(found)
+            if deadline is not None and time.monotonic() > deadline:
+                return Decoded(tuple(found), complete=False)
+            layer = [part for outer in layer for part in _undone(outer, depth, self)]
+            kept = [part for part in layer if (room := room - len(part.view.text)) >= 0]
+            complete = complete and len(kept) == len(layer) < MAX_PARTS
+            found.extend(kept)
+            layer = kept
+        return Decoded(tuple(found), complete)
 
 
-def _decoded(outer: Part, depth: int, root: View | None, deadline: float | None) -> list[Part]:
-    if deadline is not None and time.monotonic() > deadline:
-        return []
+def _undone(outer: Part, depth: int, root: View) -> list[Part]:
     return [
-        Part(encoding, outer.span if root is None else root.span(start, end), View.of(text), depth)
+        Part(encoding, root.span(start, end) if outer.view is root else outer.span, View.of(text), depth)
         for encoding, (start, end), text in encoded_parts(outer.view.text, outer.view.matched)
     ]
+
+
+def _tagged(view: View) -> list[Part]:
+    """What is written in Unicode tags, each of which stands for the ASCII character 0xE0000 below it."""
+    places = (
+        [i for i, char in enumerate(view.original) if TAGS[0] < ord(char) < TAGS[1]] if "tag" in view.hidden else []
+    )
+    if not places:
+        return []
+    text = "".join(chr(ord(view.original[i]) - TAGS[0]) for i in places)
+    return [Part("tags", (places[0], places[-1] + 1), View.of(text), 1)]
 
 
 def _hidden(text: str, source: NDArray[np.int64]) -> dict[str, int]:
@@ -104,6 +126,3 @@ def _hidden(text: str, source: NDArray[np.int64]) -> dict[str, int]:
     for char, count in counts.items():
         kinds[hidden_kind(char) or "invisible"] += count
     return dict(kinds)
-
-
-__all__ = ["Part", "View", "form"]

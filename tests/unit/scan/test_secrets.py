@@ -119,6 +119,7 @@ def test_a_private_key_runs_to_its_end_or_to_the_end_of_the_text() -> None:
 
 
 def test_evidence_is_keyed() -> None:
+    assert Evidence().of("value") == "5 characters"
     assert Evidence(b"one").of("value") != Evidence(b"two").of("value") == Evidence(b"two").of("value")
 
 

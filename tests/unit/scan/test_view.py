@@ -46,7 +46,8 @@ def test_view_of_a_join_is_the_join_of_views(left: str, right: str) -> None:
 
 def test_every_code_point_is_settled_by_one_step() -> None:
     everything = "".join(map(chr, range(0x110000)))
-    once, _ = fold(everything)
+    once, source = fold(everything)
+    assert once == "".join(map(form, everything)) and source.max() == 0x10FFFF
     assert fold(once)[0] == once
 
 
@@ -84,6 +85,18 @@ def test_hex_and_url() -> None:
     assert texts == {"hex": "sixteen letters", "url": "a b=c"}
 
 
+def test_tags_are_read_as_the_ascii_they_stand_for() -> None:
+    view = View.of("hi" + "".join(chr(0xE0000 + ord(char)) for char in "say x") + "!")
+    (part,) = view.parts
+    assert (part.encoding, part.view.text, part.span) == ("tags", "say x", (2, 7)) and view.text == "hi!"
+
+
+def test_what_is_left_out_is_told() -> None:
+    assert View.of("plain").decoded().complete
+    assert not View.of("%41 " * 3000).decoded().complete
+    assert not View.of("%41").decoded(deadline=0.0).complete
+
+
 def test_rot13_and_leet_keep_places() -> None:
     view = View.of("cnffjbeq p4ssw0rd")
     assert view.rot13[:8] == "password" and view.leet[9:] == "password"
@@ -109,4 +122,4 @@ def test_a_megabyte_of_one_thing_is_soon_done(char: str) -> None:
     parts = view.parts
     assert time.process_time() - begin < 2.0
     assert len(view.text) <= 4 * len(text)
-    assert sum(len(part.view.text) for part in parts) <= 4 * len(view.text)
+    assert sum(len(part.view.text) for part in parts) <= 4 * len(text)
