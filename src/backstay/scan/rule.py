@@ -124,6 +124,12 @@ class Rule:
         return chars, sum(item.low for item in head), sum(item.high or 0 for item in head)
 
     @cached_property
+    def after_gate(self) -> frozenset[int] | None:
+        """Characters of which one must follow the gate, None where anything may."""
+        place = self.before + len(self.gate)
+        return self.items[place].chars if place < len(self.items) and self.items[place].low else None
+
+    @cached_property
     def _whole(self) -> Any:
         shape = b"".join(item.regex() for item in self.items)
         end = b"" if not self.bounded else b"(?:[^%s]|\\z)" % _one_of(self.items[-1].chars)

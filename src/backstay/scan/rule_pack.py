@@ -72,6 +72,7 @@ class RulePack:
         numbered = list(enumerate(self.rules))
         self._exact = _Gates((i, rule) for i, rule in numbered if not rule.ignore_case)
         self._folded = _Gates((i, rule) for i, rule in numbered if rule.ignore_case)
+        self._after = [rule.after_gate for rule in self.rules]
         self._with_head = tuple(rule for rule in self.rules if rule.before)
         heads = max((rule.run[2] + len(rule.gate) for rule in self._with_head), default=0)
         closes = max(len(rule.close) for rule in self.rules)
@@ -86,6 +87,9 @@ class RulePack:
                 if high <= seen:
                     continue
                 for index in rules:
+                    after = self._after[index]
+                    if after is not None and high < len(text) and text[high] not in after:
+                        continue
                     begins = self.rules[index].starts(text, low)
                     if begins is not None:
                         yield Candidate(begins, index)
