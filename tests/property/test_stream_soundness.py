@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.guard import Redaction, TextStream, redact
-from backstay.scan.secrets import secret_rules
+from backstay.scan.rule_pack import RulePack
+from backstay.scan.secrets import rule_of, secret_rules
 
 REDACTIONS = (Redaction(), Redaction(deny=frozenset({"jwt", "private_key", "assigned_secret"})))
 redact("é")  # rules and tables are made once, outside of what hypothesis times
@@ -51,3 +52,32 @@ def test_a_hundred_thousand_splits() -> None:
         text = tricky_text(rng, secret_rules())
         for count in (0, 1, 1, 3, 3, 10, 30, len(text)):
             check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), rng.choice(REDACTIONS))
+
+
+DENSE = RulePack(
+    rule_of(entry)
+    for entry in (
+        {"kind": "short", "gate": "a", "shape": "ab?c"},
+        {"kind": "head", "gate": "b", "head": "b[ac]{0,3}", "shape": "[de]{1,4}", "word_start": False},
+        {"kind": "infix", "gate": "-d", "shape": "[abc]{1,3}-d[ab]{2}"},
+        {"kind": "inner", "gate": ".", "shape": r"[a-e]{2,4}\.[a-e]{1,2}", "word_start": False},
+        {"kind": "tail", "gate": "ca", "shape": "ca[a-c-]{2,}", "word_start": False},
+        {"kind": "tail_too", "gate": "e", "shape": "e[d.e]{1,}"},
+        {"kind": "latch", "gate": "<", "shape": "<[ab]{1,2}>", "close": "/>", "cap": 12, "word_start": False},
+        {"kind": "fold", "gate": "dc", "shape": "dc[A-C]{1,5}", "ignore_case": True},
+    )
+)
+DENSE_REDACTIONS = (Redaction(DENSE, mask="*"), Redaction(DENSE, deny=frozenset({"short", "tail"}), mask="*"))
+
+
+@pytest.mark.property
+def test_rules_that_overlap_in_every_way() -> None:
+    rng, denied = random.Random(17), 0
+    for _ in range(2500):
+        alphabet = "abcde-.<>/ \u200b\u0430\ufb06"[: rng.randint(4, 14)]
+        text = "".join(rng.choices(alphabet, k=rng.randint(1, 40)))
+        redaction = rng.choice(DENSE_REDACTIONS)
+        denied += redact(text, redaction)[1].effect == "deny"
+        for count in (1, 4, len(text)):
+            check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+    assert denied > 100

@@ -11,7 +11,7 @@ from hostile_texts import PROSE
 from made_secrets import made, token_with_check
 
 from backstay.errors import ResourceError
-from backstay.scan import NOT_SCANNED, Budget, Evidence, SecretScanner, View, scan_secrets, secret_kinds
+from backstay.scan import NOT_SCANNED, Budget, Evidence, Scanner, SecretScanner, View, scan_secrets, secret_kinds
 from backstay.scan.checks import base62_crc32, entropy_bits, is_uuid, looks_random
 from backstay.scan.engine import compile_re2
 from backstay.scan.rule import Rule
@@ -126,7 +126,8 @@ def test_evidence_is_keyed() -> None:
 def test_a_spent_budget_is_told() -> None:
     findings = SecretScanner().scan(View.of("x"), Budget(time.monotonic() - 1))
     assert [finding.kind for finding in findings] == [NOT_SCANNED]
-    assert SecretScanner().max_match_length is None
+    scanner: Scanner = SecretScanner()
+    assert scanner.max_match_length is None and scanner.cost_class == "micro"
 
 
 def test_entropy_uuid_and_randomness() -> None:
