@@ -7,10 +7,22 @@ from backstay.scan.linear_text import LinearText, parse_linear_text, read_linear
 from backstay.scan.patterns import compile_phrase, compile_regex, first_match, plain_words
 from backstay.scan.personal import PERSONAL_KINDS, luhn_holds, scan_personal
 from backstay.scan.refusal import complies, refusal_probability, refuses, refuses_by_phrase, scan_refusal
+from backstay.scan.scanner import NOT_SCANNED, Budget, CostClass, Evidence, Point, Scanner
+from backstay.scan.secrets import SecretScanner, scan_secrets, secret_kinds
+from backstay.scan.view import Part, View
 
 __all__ = [
+    "NOT_SCANNED",
     "PERSONAL_KINDS",
+    "Budget",
+    "CostClass",
+    "Evidence",
     "LinearText",
+    "Part",
+    "Point",
+    "Scanner",
+    "SecretScanner",
+    "View",
     "compile_phrase",
     "compile_regex",
     "complies",
@@ -27,6 +39,8 @@ __all__ = [
     "scan_form",
     "scan_personal",
     "scan_refusal",
+    "scan_secrets",
     "scan_terms",
+    "secret_kinds",
     "shipped",
 ]

@@ -1,0 +1,7 @@
+"""The guard: what stands between a model and its users, whatever the model is."""
+
+from backstay.guard.choices import ChoiceStreams, HeldText
+from backstay.guard.redaction import Decision, Effect, Redacted, Redaction, redact
+from backstay.guard.stream import TextStream
+
+__all__ = ["ChoiceStreams", "Decision", "Effect", "HeldText", "Redacted", "Redaction", "TextStream", "redact"]

@@ -1,0 +1,199 @@
+"""A rule for text of a known shape, written so that a stream can be matched with it.
+
+A shape is a sequence of items, each a character, an escaped one, or a class in brackets, with `?`, `{n}`, `{m,n}`, and
+on the last one `{n,}`. There are no groups and no alternatives: so the shortest text that may still become a match is
+known, and with it what a stream has to hold back.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from backstay.errors import UsageError
+from backstay.scan.engine import compile_re2
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+Judge = Callable[[bytes], Severity | None]
+"""The severity of a matched value, or None where it is no finding after all."""
+
+MAX_REPEAT = 1000
+ALNUM = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_ITEM = rb"(\[(?:\\.|[^\]\\])+\]|\\.|[^\\\[\](){}?*+.|^$])(\{\d+(?:,\d*)?\}|\?)?"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One class of characters, repeated `low` to `high` times; `high` None is without end."""
+
+    pattern: bytes
+    low: int
+    high: int | None
+    chars: frozenset[int]
+
+    def regex(self) -> bytes:
+        """A regex of this item; of one without end, its least length."""
+        return self.pattern + (b"{%d}" % self.low if self.high is None else b"{%d,%d}" % (self.low, self.high))
+
+    def begun(self) -> bytes:
+        """A regex of everything that may stand where this item is not finished."""
+        return self.pattern + b"{0,%d}" % (self.low if self.high is None else self.high)
+
+
+def parse_shape(shape: str, *, ignore_case: bool) -> tuple[Item, ...]:
+    """The items of a shape; raises UsageError where it holds anything else."""
+    raw, items, place = shape.encode("ascii"), [], 0
+    pattern = compile_re2(_ITEM)
+    while place < len(raw):
+        match = pattern.match(raw, place)
+        if match is None:
+            raise UsageError(f"shape {shape!r} is not understood at character {place}", cure="see docs/scan/secrets.md")
+        items.append(_item(match.group(1), match.group(2) or b"{1}", ignore_case))
+        place = match.end()
+    return tuple(items)
+
+
+def _item(pattern: bytes, repeat: bytes, ignore_case: bool) -> Item:
+    one = compile_re2(pattern, ignore_case=ignore_case)
+    chars = frozenset(code for code in range(128) if one.fullmatch(bytes([code])))
+    if repeat == b"?":
+        return Item(pattern, 0, 1, chars)
+    low, comma, high = repeat[1:-1].partition(b",")
+    top = int(high) if high else (None if comma else int(low))
+    return Item(pattern, int(low), top, chars)
+
+
+def _one_of(chars: frozenset[int]) -> bytes:
+    return b"".join(b"\\x%02x" % code for code in sorted(chars))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding.
+
+    `gate` is a literal that every match holds: at its start, or, with `before` > 0, after that many items. `value_at`
+    is the first item of what is redacted, `cut` a number of characters at its end that are kept. `close` makes the
+    match run on to that literal, for at most `cap` characters. An open last item makes it run on while its class does.
+    """
+
+    kind: str
+    gate: bytes
+    items: tuple[Item, ...]
+    severity: Severity = "high"
+    ignore_case: bool = False
+    before: int = 0
+    value_at: int = 0
+    cut: int = 0
+    word_start: bool = True
+    close: bytes = b""
+    cap: int = 20_000
+    judge: Judge | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if any(item.high is None for item in self.items[:-1]):
+            raise UsageError(f"rule {self.kind}: only the last item of a shape may be without end")
+        if any((item.high or item.low) > MAX_REPEAT for item in self.items):
+            raise UsageError(f"rule {self.kind}: items repeat at most {MAX_REPEAT} times")
+        if self.items[-1].low < 1 or (self.before and self.items[0].low < 1):
+            raise UsageError(f"rule {self.kind}: the last item, and the first before a gate, must be there")
+        if self.before and self.ignore_case:
+            raise UsageError(f"rule {self.kind}: a shape with items before its gate has one case")
+        if self.tail is not None and not all(item.chars <= self.tail for item in self.items):
+            raise UsageError(f"rule {self.kind}: the class of an open end must hold every character of the shape")
+
+    @cached_property
+    def tail(self) -> frozenset[int] | None:
+        """Characters over which a match runs on, None for a match with an end of its own."""
+        return self.items[-1].chars if self.items[-1].high is None else None
+
+    @cached_property
+    def max_length(self) -> int:
+        """Characters after which a match is certain or impossible, one for the boundary included."""
+        return sum(item.low if item.high is None else item.high for item in self.items) + 1
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a match has a greatest length at all."""
+        return self.tail is None and not self.close
+
+    @cached_property
+    def run(self) -> tuple[frozenset[int], int, int]:
+        """Class, least and greatest length of what stands before the gate."""
+        head = self.items[: self.before]
+        chars = frozenset[int]().union(*(item.chars for item in head))
+        return chars, sum(item.low for item in head), sum(item.high or 0 for item in head)
+
+    @cached_property
+    def after_gate(self) -> frozenset[int] | None:
+        """Characters of which one must follow the gate, None where anything may."""
+        place = self.before + len(self.gate)
+        return self.items[place].chars if place < len(self.items) and self.items[place].low else None
+
+    @cached_property
+    def _whole(self) -> Any:
+        shape = b"".join(item.regex() for item in self.items)
+        end = b"" if not self.bounded else b"(?:[^%s]|\\z)" % _one_of(self.items[-1].chars)
+        return compile_re2(shape + end, ignore_case=self.ignore_case)
+
+    @cached_property
+    def _begun(self) -> Any:
+        nested = b"\\z" if self.bounded else b"[^\\x00-\\xff]"
+        for item in reversed(self.items):
+            nested = b"(?:%s\\z|%s%s)" % (item.begun(), item.regex(), nested)
+        return compile_re2(nested, ignore_case=self.ignore_case)
+
+    @cached_property
+    def _before_value(self) -> Any:
+        return compile_re2(b"".join(i.regex() for i in self.items[: self.value_at]), ignore_case=self.ignore_case)
+
+    @cached_property
+    def run_on(self) -> Any:
+        """The regex of the class over which a match runs on."""
+        return compile_re2(self.items[-1].pattern + b"*", ignore_case=self.ignore_case)
+
+    def starts(self, text: bytes, gate_at: int) -> int | None:
+        """Where a match with its gate here begins, None where none can."""
+        start = gate_at
+        if self.before:
+            chars, low, high = self.run
+            while start > 0 and gate_at - start <= high and text[start - 1] in chars:
+                start -= 1
+            if not low <= gate_at - start <= high:
+                return None
+        if self.word_start and start > 0 and text[start - 1] in ALNUM:
+            return None
+        return start
+
+    def may_become(self, text: bytes, start: int) -> bool:
+        """Whether text that follows could still change what `match` says of this start."""
+        if len(text) - start >= self.max_length:
+            return False
+        return self._begun.match(text, start) is not None
+
+    def match(self, text: bytes, start: int) -> tuple[int, int] | None:
+        """Start and end of what is redacted, before it runs on, or None."""
+        found = self._whole.match(text, start, min(len(text), start + self.max_length))
+        if found is None:
+            return None
+        end = found.end()
+        if self.bounded and text[end - 1] not in self.items[-1].chars:
+            end -= 1
+        value = self._before_value.match(text, start).end() if self.value_at else start
+        return value, end - self.cut
+
+    def severity_of(self, value: bytes) -> Severity | None:
+        """The severity of a match with this value, None where a check says that it is none."""
+        return self.severity if self.judge is None else self.judge(value)
+
+
+def trailing_starts(rule: Rule, text: bytes) -> Iterator[int]:
+    """Where at the end of the text something begins that with text to follow could reach the rule's gate."""
+    chars, _, high = rule.run
+    for length in range(len(rule.gate)):
+        if length and not text.endswith(rule.gate[:length]):
+            continue
+        end = start = len(text) - length
+        while start > 0 and end - start <= high and text[start - 1] in chars:
+            start -= 1
+        if 0 < end - start <= high and text[start] in rule.items[0].chars:
+            yield start

@@ -1,0 +1,146 @@
+"""Rules compiled together: one pass of two automata finds the places where any of them may match."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from backstay.errors import UsageError
+from backstay.scan.engine import literal_automaton
+from backstay.scan.rule import Rule, Severity, trailing_starts
+
+_STEP = 64
+"""Candidates between two looks at the clock."""
+
+
+class Candidate(NamedTuple):
+    """A place from which a rule may match; candidates are ordered by place, then rule."""
+
+    start: int
+    rule: int
+
+
+class Match(NamedTuple):
+    """What of a text is to be redacted, and why.
+
+    `complete` is False where it ran into the end of the text, `overrun` True where that is farther off than its cap.
+    """
+
+    start: int
+    end: int
+    rule: Rule
+    severity: Severity
+    complete: bool = True
+    overrun: bool = False
+
+
+class _Gates:
+    """Literals of one case, each with the rules that it opens."""
+
+    def __init__(self, rules: Iterable[tuple[int, Rule]]) -> None:
+        self.by_literal: dict[bytes, list[int]] = {}
+        for index, rule in rules:
+            literal = rule.gate.lower() if rule.ignore_case else rule.gate
+            self.by_literal.setdefault(literal, []).append(index)
+        self.literals = list(self.by_literal)
+        self.rules = list(self.by_literal.values())
+        self._automaton = literal_automaton(self.literals) if self.literals else None
+        self.longest = max(map(len, self.literals), default=0)
+        self.prefixes = frozenset(lit[:n] for lit in self.literals for n in range(1, len(lit)))
+
+    def found(self, text: bytes, start: int) -> Iterator[tuple[int, int, list[int]]]:
+        if self._automaton is None:
+            return
+        piece = text[start:] if start else text
+        for literal, low, high in self._automaton.find_matches_as_indexes(piece, overlapping=True):
+            yield start + low, start + high, self.rules[literal]
+
+    def partial(self, text: bytes) -> int:
+        """Length of the longest end of the text that is the beginning of a literal."""
+        for length in range(min(self.longest - 1, len(text)), 0, -1):
+            if text[-length:] in self.prefixes:
+                return length
+        return 0
+
+
+class RulePack:
+    """Rules that are looked for together."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        if not self.rules:
+            raise UsageError("a rule pack without rules finds nothing", cure="name at least one kind")
+        numbered = list(enumerate(self.rules))
+        self._exact = _Gates((i, rule) for i, rule in numbered if not rule.ignore_case)
+        self._folded = _Gates((i, rule) for i, rule in numbered if rule.ignore_case)
+        self._after = [rule.after_gate for rule in self.rules]
+        self._with_head = tuple(rule for rule in self.rules if rule.before)
+        heads = max((rule.run[2] + len(rule.gate) for rule in self._with_head), default=0)
+        closes = max(len(rule.close) for rule in self.rules)
+        self.look_back = max(self._exact.longest, self._folded.longest, heads, closes) + 2
+        """Characters before an unread one that may still matter to where a match begins."""
+
+    def candidates(self, text: bytes, seen: int = 0) -> Iterator[Candidate]:
+        """Places where a rule may match, for gates that end after `seen`; in no order."""
+        start = max(0, seen - max(self._exact.longest, self._folded.longest))
+        for gates, view in ((self._exact, text), (self._folded, text.lower())):
+            for low, high, rules in gates.found(view, start):
+                if high <= seen:
+                    continue
+                for index in rules:
+                    after = self._after[index]
+                    if after is not None and high < len(text) and text[high] not in after:
+                        continue
+                    begins = self.rules[index].starts(text, low)
+                    if begins is not None:
+                        yield Candidate(begins, index)
+
+    def held_from(self, text: bytes) -> int:
+        """From where on the end of the text may be the beginning of a match whose gate has not been seen."""
+        held = len(text) - max(self._exact.partial(text), self._folded.partial(text[-self._folded.longest :].lower()))
+        starts = (start for rule in self._with_head for start in trailing_starts(rule, text))
+        return min(held, min(starts, default=held))
+
+    def judged(self, text: bytes, candidate: Candidate) -> Match | None:
+        """What the candidate's rule says of the text, before it runs on."""
+        rule = self.rules[candidate.rule]
+        span = rule.match(text, candidate.start)
+        if span is None:
+            return None
+        severity = rule.severity_of(text[span[0] : span[1]])
+        return None if severity is None else Match(span[0], span[1], rule, severity)
+
+    def run_on(self, match: Match, text: bytes, start: int, opened: int) -> Match:
+        """The match led on from `start` to where it ends; `opened` is where its bounded part ended.
+
+        It is not complete where it may go on behind the text, or where it was not closed within its cap.
+        """
+        rule = match.rule
+        if rule.close:
+            limit = opened + rule.cap
+            at = text.find(rule.close, max(0, opened, start - len(rule.close)), max(0, limit))
+            if at >= 0:
+                return match._replace(end=at + len(rule.close), complete=True)
+            return match._replace(end=len(text), complete=False, overrun=len(text) >= limit)
+        if rule.tail is None:
+            return match
+        end = rule.run_on.match(text, start).end()
+        return match._replace(end=end, complete=end < len(text))
+
+    def matches(self, text: bytes, deadline: float | None = None) -> Iterator[Match]:
+        """All matches of a whole text, by place of their start; one rule's matches in its own open run count once.
+
+        Ends early where `deadline` (of `time.monotonic`) passes.
+        """
+        runs: dict[int, int] = {}
+        for number, candidate in enumerate(sorted(set(self.candidates(text)))):
+            if deadline is not None and number % _STEP == 0 and time.monotonic() > deadline:
+                return
+            if candidate.start < runs.get(candidate.rule, 0):
+                continue
+            match = self.judged(text, candidate)
+            if match is None:
+                continue
+            match = self.run_on(match, text, match.end, match.end)
+            if match.rule.tail is not None:
+                runs[candidate.rule] = match.end
+            yield match

@@ -1,0 +1,83 @@
+"""For every split of every text, what a stream releases is the redaction of the whole."""
+
+import random
+
+import pytest
+from hostile_texts import tricky_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backstay.guard import Redaction, TextStream, redact
+from backstay.scan.rule_pack import RulePack
+from backstay.scan.secrets import rule_of, secret_rules
+
+REDACTIONS = (Redaction(), Redaction(deny=frozenset({"jwt", "private_key", "assigned_secret"})))
+redact("é")  # rules and tables are made once, outside of what hypothesis times
+
+
+def check(text: str, cuts: list[int], redaction: Redaction) -> None:
+    whole, decision = redact(text, redaction)
+    stream, released = TextStream(redaction), ""
+    for low, high in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        released += stream.feed(text[low:high])
+        assert whole.startswith(released)
+    assert released + stream.finish() == whole
+    assert stream.decision.effect == decision.effect
+    if decision.effect != "deny":
+        assert set(stream.decision.spans) == set(decision.spans)
+
+
+@pytest.mark.property
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(REDACTIONS))
+def test_any_split_releases_the_redaction_of_the_whole(rng: random.Random, redaction: Redaction) -> None:
+    text = tricky_text(rng, secret_rules())
+    for count in (1, 5, len(text)):
+        check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+
+
+@pytest.mark.property
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=80), st.data())
+def test_any_text_at_all(text: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    check(text, cuts, REDACTIONS[0])
+
+
+@pytest.mark.property
+@pytest.mark.slow
+def test_a_hundred_thousand_splits() -> None:
+    rng = random.Random(2026)
+    for _ in range(12_500):
+        text = tricky_text(rng, secret_rules())
+        for count in (0, 1, 1, 3, 3, 10, 30, len(text)):
+            check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), rng.choice(REDACTIONS))
+
+
+DENSE = RulePack(
+    rule_of(entry)
+    for entry in (
+        {"kind": "short", "gate": "a", "shape": "ab?c"},
+        {"kind": "head", "gate": "b", "head": "b[ac]{0,3}", "shape": "[de]{1,4}", "word_start": False},
+        {"kind": "infix", "gate": "-d", "shape": "[abc]{1,3}-d[ab]{2}"},
+        {"kind": "inner", "gate": ".", "shape": r"[a-e]{2,4}\.[a-e]{1,2}", "word_start": False},
+        {"kind": "tail", "gate": "ca", "shape": "ca[a-c-]{2,}", "word_start": False},
+        {"kind": "tail_too", "gate": "e", "shape": "e[d.e]{1,}"},
+        {"kind": "latch", "gate": "<", "shape": "<[ab]{1,2}>", "close": "/>", "cap": 12, "word_start": False},
+        {"kind": "fold", "gate": "dc", "shape": "dc[A-C]{1,5}", "ignore_case": True},
+    )
+)
+DENSE_REDACTIONS = (Redaction(DENSE, mask="*"), Redaction(DENSE, deny=frozenset({"short", "tail"}), mask="*"))
+
+
+@pytest.mark.property
+def test_rules_that_overlap_in_every_way() -> None:
+    rng, denied = random.Random(17), 0
+    for _ in range(2500):
+        alphabet = "abcde-.<>/ \u200b\u0430\ufb06"[: rng.randint(4, 14)]
+        text = "".join(rng.choices(alphabet, k=rng.randint(1, 40)))
+        redaction = rng.choice(DENSE_REDACTIONS)
+        denied += redact(text, redaction)[1].effect == "deny"
+        for count in (1, 4, len(text)):
+            check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+    assert denied > 100
