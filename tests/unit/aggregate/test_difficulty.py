@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.support.simulated_columns import simulate_columns
+from simulated_columns import simulate_columns
 
 from backstay.aggregate import AggregateSettings, VoteColumns, fit_columns
 from backstay.aggregate.difficulty import errors, given_difficulty, item_difficulty

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import kstwobign
-from tests.support.simulated_columns import simulate_columns
+from simulated_columns import simulate_columns
 
 from backstay.aggregate import AggregateSettings, VoteColumns, aggregate, fit_columns
 from backstay.aggregate.multiplicity import discoveries

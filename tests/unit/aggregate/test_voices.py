@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import betabinom
-from tests.support.simulated_columns import simulate_columns
+from simulated_columns import simulate_columns
 
 from backstay.aggregate import AggregateSettings, VoteColumns, aggregate, fit_columns
 from backstay.aggregate.columns import Index
@@ -12,7 +12,7 @@ from backstay.aggregate.population import fit_prior
 from backstay.aggregate.voices import SAMENESS, Voices, set_apart, tied_priors, voices_by
 from backstay.aggregate.votes import Floats, Ints
 from backstay.errors import UsageError
-from backstay.records import Choice, Judgment, Task
+from backstay.records import Choice, Dimension, Judgment, Task
 
 SETTINGS = AggregateSettings()
 
@@ -103,7 +103,7 @@ def test_who_is_wrong_in_one_dimension_is_believed_in_the_other() -> None:
 
 def test_aggregate_tells_the_rater_in_which_dimension() -> None:
     columns, context, truth = dimension_liars(7)
-    names = ("helpful", "harmless")
+    names: tuple[Dimension, ...] = ("helpful", "harmless")
     tasks = [
         Task.make(f"p{i // 2:04}", ("x", "y"), dimension=names[context[i]],
                   gold=int(truth[i] < 0) if i % 10 < 2 else None) for i in range(columns.n_items)
