@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstay.aggregate.columns import Index, VoteColumns
+from backstay.aggregate.compared import compared
 from backstay.aggregate.reliability import Fit, fit_columns
 from backstay.aggregate.robust import robust_spread
 from backstay.aggregate.settings import AggregateSettings
@@ -45,12 +46,10 @@ def suspicions(columns: VoteColumns, fit: Fit, known: Known, topic: Index) -> li
 
     Expected is what the rater's accuracy and the others' certainty predict. The spread is over items and over topics.
     """
-    used = (columns.side != 0) & ~np.isnan(fit.belief) & (columns.gold[columns.item] == 0)
-    item, belief = columns.item[used], fit.belief[used]
-    accuracy, certainty = known.accuracy[columns.rater[used]], np.maximum(belief, 1.0 - belief)
-    contradicts = (columns.side[used] > 0) != (belief > 0.5)
-    expected = certainty * (1.0 - accuracy) + (1.0 - certainty) * accuracy
-    excess = tally(item, contradicts - expected, columns.n_items)
+    votes_of = compared(columns, fit, known)
+    used = votes_of.usable & (columns.gold[columns.item] == 0)
+    item = columns.item[used]
+    excess = tally(item, votes_of.expected[used] - votes_of.agrees[used], columns.n_items)
     count = int(topic.max(initial=-1)) + 1
     votes = tally(topic[item].astype(np.int64), np.ones(item.size), count)
     size = np.maximum(votes, 1.0)

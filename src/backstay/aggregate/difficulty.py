@@ -6,6 +6,7 @@ Whitehill et al. 2009, against one coin; docs/design/004).
 
 import numpy as np
 
+from backstay.aggregate.compared import compared
 from backstay.aggregate.fitted import Fitted
 from backstay.aggregate.votes import Floats, tally
 
@@ -20,13 +21,10 @@ def errors(fitted: Fitted) -> tuple[Floats, Floats]:
     the others are: with certainty q and accuracy a it is q (1 - p) + (1 - q) p, where p = a q + (1 - a)(1 - q) is the
     chance of agreeing with them.
     """
-    columns, belief = fitted.columns, fitted.fit.belief
-    usable = (columns.side != 0) & ~np.isnan(belief)
-    right = np.where(columns.side > 0, belief, 1.0 - belief)
-    certainty, accuracy = np.maximum(belief, 1.0 - belief), fitted.known.accuracy[columns.rater]
-    agrees = accuracy * certainty + (1.0 - accuracy) * (1.0 - certainty)
-    usual = certainty * (1.0 - agrees) + (1.0 - certainty) * agrees
-    return np.where(usable, 1.0 - right, 0.0), np.where(usable, usual, 0.0)
+    usable, certainty, agrees, expected = compared(fitted.columns, fitted.fit, fitted.known)
+    wrong = np.where(agrees, 1.0 - certainty, certainty)
+    usual = certainty * (1.0 - expected) + (1.0 - certainty) * expected
+    return np.where(usable, wrong, 0.0), np.where(usable, usual, 0.0)
 
 
 def item_difficulty(fitted: Fitted) -> Floats:

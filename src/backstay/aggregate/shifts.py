@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import kolmogorov
 
 from backstay.aggregate.columns import VoteColumns
+from backstay.aggregate.compared import compared
 from backstay.aggregate.multiplicity import discoveries
 from backstay.aggregate.reliability import Fit
 from backstay.aggregate.trust import Known
@@ -63,11 +64,7 @@ def find_shifts(columns: VoteColumns, fit: Fit, known: Known, time: Ints, level:
 
 def _steps(columns: VoteColumns, fit: Fit, known: Known) -> tuple[Floats, Floats]:
     """What each vote (N) adds to S and V; 0 where it cannot be compared with anything."""
-    usable = (columns.side != 0) & ~np.isnan(fit.belief)
-    belief = np.where(usable, fit.belief, 0.5)
-    certainty, accuracy = np.maximum(belief, 1.0 - belief), known.accuracy[columns.rater]
-    agrees = (columns.side > 0) == (belief > 0.5)
-    expected = accuracy * certainty + (1.0 - accuracy) * (1.0 - certainty)
+    _, certainty, agrees, expected = compared(columns, fit, known)
     edge = 2.0 * certainty - 1.0
     return (agrees - expected) * edge, edge**2 * expected * (1.0 - expected)
 
