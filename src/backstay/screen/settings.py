@@ -19,7 +19,7 @@ class ScreenSettings(Settings):
     duplicates: bool = True
     """Quarantine all but one of equal or nearly equal pairs; false = keep them all."""
 
-    near_duplicate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7
+    near_duplicate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     """Jaccard similarity of word 3-shingles from which on pairs are near duplicates; 1 = only equal shingles."""
 
     near_identical_responses: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
