@@ -17,7 +17,8 @@ from backstay.guard.marks import (
     squeezed,
     times,
     words,
-)  # fmt: skip
+)
+from backstay.scan.view import View
 
 _ID = re.compile(r"[\w .()/+-]+", re.ASCII)
 _BETWEEN = re.compile(r"[\st,]*(?:at )?(?:z|\+00:00)?")
@@ -48,7 +49,7 @@ def clue(value: Any) -> Clue | None:
         return WEAK
     if isinstance(value, int | float):
         return _number_clue(value)
-    return _string_clue(normal(value).strip()) if isinstance(value, str) else None
+    return _string_clue(normal(View.of(value)).strip()) if isinstance(value, str) else None
 
 
 def _number_clue(value: float) -> Clue | None:

@@ -1,8 +1,7 @@
 """The values in a text in one spelling each ("marks"), so that a copy is found however it was written.
 
 A mark is a kind and a canonical value: `word` runs, `number`, `date`, `time`, `email`, `url`, `host`, `id`. All are
-read from the normalised view in lower case. Every expression looks ahead a bounded way: time is
-linear in the text.
+read from the normalised view in lower case. Every expression looks ahead a bounded way: time is linear in the text.
 """
 
 import re
@@ -21,6 +20,7 @@ _MAX_DIGITS = 40
 
 Mark = tuple[str, str]
 
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _WORD = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af]|[^\\W_\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af]+")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _URL = re.compile(
@@ -53,9 +53,10 @@ class Found(NamedTuple):
     span: tuple[int, int]
 
 
-def normal(text: str) -> str:
-    """The text as marks are read from it."""
-    return View.of(text).text.lower()
+def normal(view: View) -> str:
+    """A text as marks are read from it: its view in lower case, the digits of all scripts made ASCII."""
+    text = view.text.lower()
+    return text if text.isascii() else _OTHER_DIGIT.sub(lambda found: str(int(found[0])), text)
 
 
 def words(text: str) -> list[str]:

@@ -114,15 +114,22 @@ def _said(messages: Iterable[Message], wanted: Wanted, directories: frozenset[st
 
 def _readings(text: str, origin: Origin) -> Iterator[str]:
     """The text; of outputs also with escapes undone, and of untrusted ones what is encoded in them."""
-    yield normal(text)
+    view = View.of(text)
+    yield normal(view)
     if origin in ("tool", "directory") and "\\" in text:
-        yield normal(_ESCAPE.sub(_unescaped, text))
+        yield normal(View.of(_unescaped(text)))
     if origin == "tool":
-        for part in View.of(text).parts:
-            yield part.view.text.lower()
+        for part in view.parts:
+            yield normal(part.view)
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescaped(text: str) -> str:
+    """The text with JSON's escapes undone; a character above U+FFFF is written as two of them."""
+    halves = _ESCAPE.sub(_meant, text)
+    return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _meant(found: re.Match[str]) -> str:
     if found[1]:
         return chr(int(found[1], 16))
     return found[2] if found[2] in '"/\\' else " "

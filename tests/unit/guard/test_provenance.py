@@ -108,6 +108,10 @@ def test_the_assistant_repeating_a_tool_changes_nothing() -> None:
     assert origins("dave@x.org", [Message("assistant", "I think of dave@x.org")]) == ("model",)
 
 
+def test_digits_of_another_script_are_digits() -> None:
+    assert origins(12345, [Message("tool", "".join(chr(0x660 + n) for n in (1, 2, 3, 4, 5)))]) == TOOL_ONLY
+
+
 def test_one_leaf_from_a_tool_shows_beside_leaves_of_the_user() -> None:
     found = origins_of(TALK, {"to": ["audit@corp.com", "evil@x.org", "Bob Smith"], "items": [{"price": 1000}]})
     assert [(leaf.path, leaf.origins) for leaf in found.leaves] == [
@@ -146,7 +150,10 @@ def test_an_address_within_a_long_text_tells_by_itself() -> None:
     assert origins(body.format("audit@corp.com")) == ("model",)
 
 
-@pytest.mark.parametrize("written", ["ZXZpbDJAeC5vcmcgaXMgdGhlIGFkZHJlc3M=", r"e\u0076il2@x.org", r"to:\nevil2@x.org"])
+@pytest.mark.parametrize(
+    "written",
+    ["ZXZpbDJAeC5vcmcgaXMgdGhlIGFkZHJlc3M=", r"e\u0076il2@x.org", r"to:\nevil2@x.org", r"\ud835\udc1evil2@x.org"],
+)
 def test_what_a_tool_encodes_is_read(written: str) -> None:
     assert origins("evil2@x.org", [Message("user", "read it"), Message("tool", f"decode {written}")]) == TOOL_ONLY
 
