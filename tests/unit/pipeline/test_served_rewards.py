@@ -135,10 +135,15 @@ def test_the_function_that_verl_calls_tries_again_and_then_raises(monkeypatch: p
         verl_reward.compute_score("backstay", "x", "y")
 
 
+HEEDING_SIGINT = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs the command given with SIGINT as at a terminal; a job in the background inherits that it is ignored."""
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, model: LanguageModel, how: signal.Signals) -> None:
     project = write_reward_runs(tmp_path / "p", model)
-    command = [sys.executable, "-m", "backstay.cli", "serve-reward", "ppo", "--port", "0", "--json"]
+    serve = [sys.executable, "-m", "backstay.cli", "serve-reward", "ppo", "--port", "0", "--json"]
+    command = [sys.executable, "-c", HEEDING_SIGINT, *serve]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -153,7 +158,10 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, model: Langu
             assert set(found) == {"scores", "spread", "costs", "gate", "shaped", "cut"} and found["costs"] == [None]
         finally:
             process.send_signal(how)
-            assert process.wait(20) == 0
+            try:
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
 
 
 def test_the_command_refuses_the_network_without_a_token(tmp_path: Path, model: LanguageModel) -> None:
