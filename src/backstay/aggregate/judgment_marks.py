@@ -56,7 +56,7 @@ class MarkCollector:
         """Take the marks of the next judgment."""
         self.rationale.append(rationale_mark(judgment.rationale) if judgment.rationale else 0)
         self.client.append(mark_of(judgment.client) if judgment.client else 0)
-        self.created_s.append(seconds_of(judgment.created_at))
+        self.created_s.append(math.nan if _is_date(judgment.created_at) else seconds_of(judgment.created_at))
 
     def marks(self) -> Marks:
         """What was collected."""
@@ -81,11 +81,14 @@ def mark_of(text: str) -> int:
 
 
 def seconds_of(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time, in UTC where it names no zone; NaN for a bare date or anything else."""
-    if "T" not in text and " " not in text.strip():
-        return math.nan
+    """Seconds since 1970 of an ISO 8601 date or time, in UTC where it names no zone; NaN for anything else."""
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return math.nan
+
+
+def _is_date(text: str) -> bool:
+    """Whether it names a day and no time, which says nothing of judgments given together."""
+    return "T" not in text and " " not in text.strip()

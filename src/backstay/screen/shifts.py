@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backstay.aggregate.judgment_marks import seconds_of
 from backstay.records import Judgment
 from backstay.screen.texts import PairTexts
 
@@ -115,18 +116,11 @@ def _times(judgments: Sequence[Sequence[Judgment]], of: Ints, size: int) -> Floa
     """Mean time (prompts) of the judgments of a prompt, in seconds; NaN where none has one."""
     total, count = np.zeros(size), np.zeros(size)
     for prompt, given in zip(of.tolist(), judgments, strict=True):
-        for stamp in filter(None, (_seconds(judgment.created_at) for judgment in given)):
-            total[prompt] += stamp
-            count[prompt] += 1.0
+        for stamp in (seconds_of(judgment.created_at) for judgment in given):
+            if not np.isnan(stamp):
+                total[prompt] += stamp
+                count[prompt] += 1.0
     return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
-
-
-def _seconds(stamp: str) -> float | None:
-    try:
-        found = datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _stretches(times: Floats) -> Mapping[str, Ints]:

@@ -28,9 +28,21 @@ def test_marks_do_not_depend_on_the_process() -> None:
     assert mark_of("\ud800") != 0
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-01-01", "2026-13-01T00:00:00Z", "T", "0", "9" * 5000, "\x00T"])
-def test_what_is_no_time_of_day_is_unknown(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "9999-12-31T23:59:59-23:59", "2026-13-01T00:00:00Z", "T", "0", "9" * 5000, "\x00T"]
+)
+def test_what_is_no_time_is_unknown(text: str) -> None:
     assert math.isnan(seconds_of(text))
+
+
+def test_a_day_is_a_time_but_says_nothing_of_judgments_given_together() -> None:
+    assert seconds_of("2026-01-01") == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    collector = MarkCollector()
+    for day in ("2026-01-01", "2026-01-01T00:00:00Z"):
+        collector.add(
+            Judgment(id=day, task_id="t", rater_id="r", order_shown=(0, 1), choice=Choice.prefer(0, 1), created_at=day)
+        )
+    assert np.isnan(collector.marks().created_s).tolist() == [True, False]
 
 
 def test_times_in_any_zone_are_one() -> None:
