@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_expressions import conditions
 
 from backstay.policy import CelExprEngine, ConditionError, Request
 from backstay.policy.binding import Binder
@@ -28,15 +29,7 @@ atoms = st.one_of(
     st.builds(lambda op, n: f"findings.secret {op} {n}", relations, numbers),
     st.builds(lambda op, n: f"counter.n {op} {n}", relations, numbers),
 )
-expressions = st.recursive(
-    atoms,
-    lambda inner: st.one_of(
-        st.builds(lambda a: f"!({a})", inner),
-        st.builds(lambda a, op, b: f"({a}) {op} ({b})", inner, st.sampled_from(["&&", "||"]), inner),
-        st.builds(lambda a, b, c: f"(({a}) ? ({b}) : ({c}))", inner, inner, inner),
-    ),
-    max_leaves=5,
-)
+expressions = conditions(atoms, 5)
 VALUES: list[Any] = [1, 2.5, 3, 5, "x", "yz", "3", "nan", True, False, None, []]
 arguments = st.dictionaries(st.sampled_from(["a", "b", "flag"]), st.sampled_from(VALUES))
 ENGINE = CelExprEngine({"n": "int", "s": "double"})

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_expressions import conditions
 from policy_texts import bundle, call, rule
 
 from backstay.policy import (
@@ -159,15 +160,7 @@ atoms = st.one_of(
     st.builds(lambda n: f"counter.n >= {n}", numbers),
     st.builds(lambda n: f"size(args.list) == {n}", numbers),
 )
-expressions = st.recursive(
-    atoms,
-    lambda inner: st.one_of(
-        st.builds(lambda a: f"!({a})", inner),
-        st.builds(lambda a, op, b: f"({a}) {op} ({b})", inner, st.sampled_from(["&&", "||"]), inner),
-        st.builds(lambda a, b, c: f"(({a}) ? ({b}) : ({c}))", inner, inner, inner),
-    ),
-    max_leaves=8,
-)
+expressions = conditions(atoms, 8)
 TYPED, UNTYPED = CelExprEngine({"n": "int"}), CelRustEngine({"n": "int"})
 
 
