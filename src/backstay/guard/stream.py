@@ -47,7 +47,7 @@ class TextStream:
         self._ready: list[Redacted] = []
         self._covered = 0
         self._spans: list[Redacted] = []
-        self._ended = self._denied = False
+        self._ended = self._denied = self._stopped = False
 
     @property
     def held(self) -> int:
@@ -58,6 +58,11 @@ class TextStream:
     def ended(self) -> bool:
         """Whether nothing more will be released: finished or denied."""
         return self._ended
+
+    @property
+    def denied(self) -> bool:
+        """Whether the text ended at something that is not released."""
+        return self._denied or self._stopped
 
     @property
     def decision(self) -> Decision:
@@ -210,7 +215,7 @@ class TextStream:
         return "".join(out)
 
     def _deny(self) -> None:
-        self._ended = True
+        self._ended = self._stopped = True
         self._text, self._view, self._source, self._pending = "", b"", array("q"), []
 
     def _trim(self, safe: int) -> None:

@@ -87,6 +87,11 @@ class PolicyBundle:
             return self._with_shadow(decision, bucket.shadows, bound)
         return decision
 
+    def rules_at(self, point: str, action: str = "", tool: str = "") -> tuple[Rule, ...]:
+        """The rules in force that can apply there, forbids first."""
+        bucket = self._index.find(point, action, tool)
+        return tuple(compiled.rule for compiled in (*bucket.forbids, *bucket.holds, *bucket.permits))
+
     def _decide(
         self,
         point: str,

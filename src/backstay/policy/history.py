@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from backstay.errors import ResourceError
@@ -10,6 +10,7 @@ from backstay.policy.points import glob_matches
 from backstay.policy.rules import Counter
 
 BUCKETS = 64
+Action = tuple[str, str, str, Mapping[str, Any]]
 
 
 class WindowedCounter:
@@ -70,13 +71,21 @@ class SessionHistory:
         """Count what was done; call it once for each action that was carried out."""
         now_s = self._clock()
         for counter, window in self._counters.values():
-            if counter.point == point and _any(counter.action, action) and _any(counter.tool, tool):
-                window.add(1 if counter.sum is None else _argument(args, counter.sum), now_s)
+            if _bears_on(counter, point, action, tool):
+                window.add(_amount(counter, args), now_s)
 
-    def values(self) -> dict[str, float | None]:
-        """The counters for `Request.counters`; None where one is unknown."""
+    def values(self, ahead: Iterable[Action] = ()) -> dict[str, float | None]:
+        """The counters for `Request.counters`; None where one is unknown.
+
+        Actions `ahead` (point, action, tool, arguments) are not counted yet and will be done first.
+        """
         now_s = self._clock()
-        return {name: _typed(counter, window.value(now_s)) for name, (counter, window) in self._counters.items()}
+        values = {name: window.value(now_s) for name, (_, window) in self._counters.items()}
+        for point, action, tool, args in ahead:
+            for name, (counter, _) in self._counters.items():
+                if _bears_on(counter, point, action, tool):
+                    values[name] = _sum(values[name], _amount(counter, args))
+        return {name: _typed(counter, values[name]) for name, (counter, _) in self._counters.items()}
 
     def idle(self) -> bool:
         """Whether nothing is counted any more, so that forgetting the session changes no decision."""
@@ -113,6 +122,20 @@ class Histories:
                 f"{len(self._sessions)} sessions are counted, which is the most",
                 cure="raise max_sessions or shorten within_s",
             )
+
+
+def _bears_on(counter: Counter, point: str, action: str, tool: str) -> bool:
+    return counter.point == point and _any(counter.action, action) and _any(counter.tool, tool)
+
+
+def _amount(counter: Counter, args: Mapping[str, Any]) -> Any:
+    return 1 if counter.sum is None else _argument(args, counter.sum)
+
+
+def _sum(value: float | None, amount: Any) -> float | None:
+    """As WindowedCounter adds: what is no finite number makes the sum unknown, a negative one adds nothing."""
+    known = isinstance(amount, int | float) and not isinstance(amount, bool) and math.isfinite(amount)
+    return value + max(0.0, float(amount)) if known and value is not None else None
 
 
 def _any(globs: tuple[str, ...], name: str) -> bool:

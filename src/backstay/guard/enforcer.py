@@ -1,0 +1,138 @@
+"""One decision of the guard: request, scan, policy, journal; and what was done counts for the decisions after it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import Any, Literal, NamedTuple, Protocol
+
+from backstay.guard.findings import counted, unscanned
+from backstay.policy import Decision, Histories, PolicyBundle, Request
+from backstay.records import Finding, uuid7
+
+UNSCANNED = "guard:not-scanned"
+"""Stands as the rule where a text was denied because a scanner did not finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request of a client, from its arrival to the end of its answer."""
+
+    id: str
+    principal: str
+    session: str
+    roles: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    resource: str = ""
+    owner: str = ""
+
+
+class Ruling(NamedTuple):
+    """A decision that was made, with what it was made on; `written` resolves when it is on disk."""
+
+    id: str
+    request: Request
+    decision: Decision
+    findings: tuple[Finding, ...]
+    written: "Future[int]"
+
+    @property
+    def why(self) -> str:
+        """The reasons in one line, for people."""
+        return "; ".join(self.decision.reasons) or "no reason is given"
+
+
+class DecisionLog(Protocol):
+    """Where decisions are written; see `guard.audit`."""
+
+    def decision(
+        self, exchange: Exchange, ruling_id: str, request: Request, decision: Decision, cost_us: int
+    ) -> "Future[int]":
+        """Write one; raises ResourceError where the ledger takes no more."""
+
+
+class LivePolicy(Protocol):
+    """The policy in force, and what sessions did under it."""
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The policy now."""
+
+    @property
+    def histories(self) -> Histories:
+        """The counters of its sessions."""
+
+
+class Enforcer:
+    """Decides at every point by the policy in force. All of a decision happens without a pause, so none races another."""
+
+    def __init__(
+        self,
+        live: LivePolicy,
+        log: DecisionLog,
+        *,
+        on_unscanned: Literal["deny", "rules"] = "deny",
+        new_id: Callable[[], str] = uuid7,
+    ) -> None:
+        self._live, self._log, self._on_unscanned, self._new_id = live, log, on_unscanned, new_id
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The policy now; an exchange keeps the one that it began with where it says so."""
+        return self._live.bundle
+
+    def counters(self, exchange: Exchange) -> dict[str, float | None]:
+        """What the exchange's session has done so far."""
+        return self._live.histories.of(exchange.session).values()
+
+    def rule(
+        self,
+        exchange: Exchange,
+        point: str,
+        *,
+        text: str = "",
+        findings: Sequence[Finding] = (),
+        tool: str = "",
+        action: str = "",
+        args: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Sequence[str]] | None = None,
+        ahead: Sequence[Request] = (),
+    ) -> Ruling:
+        """Decide, and hand the decision to the journal; raises ResourceError where it cannot be written.
+
+        Requests `ahead` were allowed in the same answer: counters are read as if they had been done already.
+        """
+        began = perf_counter_ns()
+        request = Request(
+            point=point,
+            action=action,
+            tool=tool,
+            principal=exchange.principal,
+            roles=exchange.roles,
+            principal_attributes=exchange.attributes,
+            resource=exchange.resource,
+            args=args or {},
+            text=text,
+            findings=counted(findings),
+            provenance=provenance,
+            counters=self._live.histories.of(exchange.session).values(
+                (first.point, first.action, first.tool, first.args) for first in ahead
+            ),
+        )
+        decision = self._decided(request, findings)
+        ruling_id = self._new_id()
+        cost_us = (perf_counter_ns() - began) // 1000
+        written = self._log.decision(exchange, ruling_id, request, decision, cost_us)
+        return Ruling(ruling_id, request, decision, tuple(findings), written)
+
+    def count(self, exchange: Exchange, ruling: Ruling) -> None:
+        """What was decided is about to be done: counters that it bears on go up."""
+        request = ruling.request
+        self._live.histories.of(exchange.session).record(request.point, request.action, request.tool, request.args)
+
+    def _decided(self, request: Request, findings: Sequence[Finding]) -> Decision:
+        decision = self._live.bundle.decide(request)
+        if decision.effect == "deny" or self._on_unscanned == "rules" or not unscanned(findings):
+            return decision
+        reason = "a scanner did not finish with this text"
+        return decision._replace(effect="deny", rules=(UNSCANNED,), obligations=(), reasons=(reason,))

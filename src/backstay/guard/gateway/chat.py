@@ -1,0 +1,112 @@
+"""Chat completions and completions: reading requests, and answers as they are written."""
+
+from typing import Any
+
+from backstay.guard.gateway.faults import bad_request
+from backstay.guard.gateway.requests import ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
+from backstay.guard.gateway.settings import LimitSettings
+
+TEXT_PARTS = ("text", "refusal")
+
+
+def read_chat(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
+    """A chat completion request; raises ApiFault 400."""
+    model, stream, n = basics(body, "chat", limits.choices)
+    request = ModelRequest("chat", body, model, stream, n, [])
+    messages = listed(body, "messages", limits.messages)
+    if not messages:
+        raise bad_request("messages are missing")
+    names: dict[Any, str] = {}
+    for message in messages:
+        _read_message(request, message, names)
+    for tool in listed(body, "tools", limits.messages):
+        _offer(request, tool)
+    for function in listed(body, "functions", limits.messages):
+        offered(request, tool_name(function.get("name")), function, function.get("parameters"))
+    options = body.get("stream_options")
+    request.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+    _read_prediction(request)
+    return request
+
+
+def read_completion(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
+    """A completion request; raises ApiFault 400."""
+    model, stream, n = basics(body, "completions", limits.choices)
+    request = ModelRequest("completions", body, model, stream, n, [])
+    prompt = body.get("prompt")
+    if isinstance(prompt, str):
+        request.slots.append(Slot(body, "prompt", "user"))
+    elif isinstance(prompt, list) and prompt and all(isinstance(part, str) for part in prompt):
+        if len(prompt) * n > limits.choices:
+            raise bad_request(f"{len(prompt)} prompts of {n} answers; at most {limits.choices} answers are given")
+        request.slots.extend(Slot(prompt, place, "user") for place in range(len(prompt)))
+        request.choices = len(prompt) * n
+    else:
+        raise bad_request("prompt is neither text nor a list of texts; numbers of tokens cannot be scanned")
+    if body.get("echo"):
+        raise bad_request("echo is not offered here")
+    if isinstance(body.get("suffix"), str):
+        request.slots.append(Slot(body, "suffix", "user"))
+    best = body.get("best_of")
+    if best is not None and (not isinstance(best, int) or best > limits.choices):
+        raise bad_request(f"best_of can be at most {limits.choices}")
+    options = body.get("stream_options")
+    request.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+    return request
+
+
+def _read_message(request: ModelRequest, message: dict[str, Any], names: dict[Any, str]) -> None:
+    role = ROLES.get(message.get("role"))
+    if role is None:
+        raise bad_request(f"a message has the role {str(message.get('role'))[:40]!r}; known: {', '.join(ROLES)}")
+    tool = _answered(message, names) if role == "tool" else ""
+    request.slots.extend(text_parts(message, "content", role, tool, request.media, TEXT_PARTS))
+    for key in ("refusal", "reasoning_content", "reasoning"):
+        if isinstance(message.get(key), str):
+            request.slots.append(Slot(message, key, role, tool))
+    if message.get("audio"):
+        request.media.append("audio")
+    for call in listed(message, "tool_calls", 1000):
+        function = call.get("function") or call.get("custom") or {}
+        if not isinstance(function, dict):
+            raise bad_request("a tool call has no function")
+        names[call.get("id")] = tool_name(function.get("name"))
+        _read_arguments(request, function)
+    old = message.get("function_call")
+    if isinstance(old, dict):
+        tool_name(old.get("name"))
+        _read_arguments(request, old)
+
+
+def _read_arguments(request: ModelRequest, function: dict[str, Any]) -> None:
+    for key in ("arguments", "input"):
+        if isinstance(function.get(key), str):
+            request.slots.append(Slot(function, key, "assistant"))
+        elif function.get(key) is not None:
+            raise bad_request("arguments of a tool call are text that holds JSON")
+
+
+def _answered(message: dict[str, Any], names: dict[Any, str]) -> str:
+    """The tool whose output a message is: by the call that it answers, never by what it says of itself."""
+    if message.get("role") == "function":
+        return tool_name(message.get("name"))
+    call = message.get("tool_call_id")
+    return names.get(call, "") if isinstance(call, str) else ""
+
+
+def _offer(request: ModelRequest, tool: dict[str, Any]) -> None:
+    kind = tool.get("type")
+    described = tool.get(str(kind)) if kind in ("function", "custom") else None
+    if not isinstance(described, dict):
+        raise bad_request(
+            f"a tool has the type {str(kind)[:40]!r}; functions and custom tools are guarded, others are not"
+        )
+    offered(request, tool_name(described.get("name")), described, described.get("parameters"))
+
+
+def _read_prediction(request: ModelRequest) -> None:
+    prediction = request.body.get("prediction")
+    if isinstance(prediction, dict):
+        request.slots.extend(text_parts(prediction, "content", "assistant", "", request.media, TEXT_PARTS))
+    if request.body.get("audio") or "audio" in (request.body.get("modalities") or ()):
+        request.media.append("audio")

@@ -1,0 +1,196 @@
+"""What a model answers, decided before the client sees it: whole texts, and tool calls, which are always whole."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from backstay.guard.enforcer import Ruling
+from backstay.guard.findings import is_wanted, replaced, wanted_by
+from backstay.guard.gateway.answers import Choice, ToolCall
+from backstay.guard.gateway.context import Context, HeldCall
+from backstay.guard.gateway.incoming import MASK
+from backstay.guard.provenance import origins_of
+from backstay.policy import Request
+from backstay.policy.points import is_plain_name
+from backstay.records import Finding
+
+FILTERED = "content_filter"
+
+
+class CallVerdict(NamedTuple):
+    """What became of one tool call."""
+
+    call: ToolCall
+    effect: str
+    why: str
+    ruling: Ruling | None
+
+
+class AnswerVerdict(NamedTuple):
+    """What became of the tool calls of a choice; where one is not allowed, none is released."""
+
+    effect: str
+    notice: str
+    calls: tuple[CallVerdict, ...] = ()
+
+    @property
+    def held(self) -> list[HeldCall]:
+        """What waits for approvals."""
+        return [HeldCall(v.ruling) for v in self.calls if v.effect == "hold" and v.ruling is not None]
+
+
+ALLOWED = AnswerVerdict("allow", "")
+
+
+def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruling:
+    """Decide on the texts of a choice, and replace in them what the policy wants replaced.
+
+    `late`: the texts have been released, redacted on the way; the ruling is for the journal and changes nothing.
+    """
+    found = {name: context.scans.findings(text, "model.output") for name, text in choice.texts.items()}
+    every = [finding for findings in found.values() for finding in findings]
+    text = "\n".join(choice.texts.values())
+    ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))
+    if ruling.decision.effect != "deny":
+        context.enforcer.count(context.exchange, ruling)
+    if late or ruling.decision.effect == "deny":
+        return ruling
+    missing = _redact_texts(choice, found, wanted_by(ruling.decision.obligations))
+    if missing:
+        return _denied(ruling, f"it holds {missing}, which cannot be taken out of it")
+    return ruling if ruling.decision.effect == "hold" else _final(context, choice, ruling)
+
+
+def _final(context: Context, choice: Choice, ruling: Ruling) -> Ruling:
+    """Decide on what the client would read, where a rule asks for that."""
+    if not context.enforcer.bundle.rules_at("response.final"):
+        return ruling
+    found = {name: context.scans.findings(text, "response.final") for name, text in choice.texts.items()}
+    every = [finding for findings in found.values() for finding in findings]
+    text = "\n".join(choice.texts.values())
+    final = context.ruled(context.enforcer.rule(context.exchange, "response.final", text=text, findings=every))
+    if final.decision.effect == "allow":
+        missing = _redact_texts(choice, found, wanted_by(final.decision.obligations))
+        return _denied(final, f"it holds {missing}, which cannot be taken out of it") if missing else final
+    return final
+
+
+def _redact_texts(choice: Choice, found: Mapping[str, Sequence[Finding]], wanted: frozenset[str]) -> str:
+    """Replace what is wanted; a kind that has no place in the text, or ""."""
+    for name, findings in found.items() if wanted else ():
+        outcome = replaced(choice.texts[name], findings, wanted, lambda kind: MASK.format(kind=kind))
+        if outcome.unplaced:
+            return outcome.unplaced[0]
+        choice.texts[name] = outcome.text
+    return ""
+
+
+def _denied(ruling: Ruling, why: str) -> Ruling:
+    return ruling._replace(decision=ruling.decision._replace(effect="deny", reasons=(why,)))
+
+
+def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> AnswerVerdict:
+    """Decide on the tool calls of a choice; `ahead` are calls of the same answer that were allowed, and grows."""
+    if not choice.calls:
+        return ALLOWED
+    verdicts = []
+    for _, call in sorted(choice.calls.items()):
+        verdict = judge_call(context, call, ahead)
+        verdicts.append(verdict)
+        if verdict.ruling is not None and verdict.effect == "allow":
+            ahead.append(verdict.ruling.request)
+    refused = [v for v in verdicts if v.effect == "deny"] or [v for v in verdicts if v.effect == "hold"]
+    if not refused:
+        return AnswerVerdict("allow", "", tuple(verdicts))
+    effect = refused[0].effect
+    word = "was denied" if effect == "deny" else "waits for approval"
+    lines = [f"[guard: the call of {_named(v.call)} {word}: {v.why}]" for v in refused]
+    return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts))
+
+
+def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> CallVerdict:
+    """Decide on one tool call, with where its arguments came from."""
+    if not is_plain_name(call.name):
+        return CallVerdict(call, "deny", "the tool's name is not plain ASCII", None)
+    args = _arguments(call)
+    if args is None:
+        return CallVerdict(call, "deny", "its arguments are no JSON object", None)
+    text = arguments_text(args)
+    findings = context.scans.findings(text, "model.tool_call")
+    origins = origins_of(context.request.conversation(), args).by_argument()
+    ruling = context.ruled(
+        context.enforcer.rule(
+            context.exchange,
+            "model.tool_call",
+            text=text,
+            findings=findings,
+            tool=call.name,
+            args=args,
+            provenance=origins,
+            ahead=ahead,
+        )
+    )
+    decision = ruling.decision
+    if decision.effect == "allow" and not context.within_limits(ruling):
+        return CallVerdict(call, "deny", f"a limit that policy sets is used up: {ruling.why}", ruling)
+    if decision.effect == "allow":
+        args = _redact_arguments(context, args, wanted_by(decision.obligations))
+    call.arguments = _written(call, args)
+    return CallVerdict(call, decision.effect, ruling.why, ruling)
+
+
+def arguments_text(args: Mapping[str, Any]) -> str:
+    """Every text in the arguments, names of keys too, each on a line, for scanners."""
+    found: list[str] = []
+    stack: list[Any] = [args]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            stack.extend(reversed([part for pair in value.items() for part in pair]))
+        elif isinstance(value, list):
+            stack.extend(reversed(value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append(str(value))
+    return "\n".join(found)
+
+
+def _arguments(call: ToolCall) -> dict[str, Any] | None:
+    if call.kind == "custom":
+        return {"input": call.arguments}
+    try:
+        value = orjson.loads(call.arguments or "{}")
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _written(call: ToolCall, args: dict[str, Any]) -> str:
+    """The arguments as they were decided on, so that no key stands there twice and is read otherwise elsewhere."""
+    return str(args["input"]) if call.kind == "custom" else orjson.dumps(args).decode()
+
+
+def _redact_arguments(context: Context, args: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+    if not wanted:
+        return args
+    changed: dict[str, Any] = _mapped(context, args, wanted)
+    return changed
+
+
+def _mapped(context: Context, value: Any, wanted: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _mapped(context, item, wanted) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(context, item, wanted) for item in value]
+    if not isinstance(value, str):
+        return value
+    findings = context.scans.findings(value, "model.tool_call")
+    if not any(is_wanted(f.kind, f.scanner, wanted) for f in findings):
+        return value
+    return replaced(value, findings, wanted, lambda kind: MASK.format(kind=kind)).text
+
+
+def _named(call: ToolCall) -> str:
+    return call.name if is_plain_name(call.name) else "a tool without a plain name"

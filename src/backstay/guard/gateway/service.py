@@ -1,0 +1,287 @@
+"""What happens to one request to a model, from its first byte to its last."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic, time
+from typing import Any, Protocol
+
+import orjson
+
+from backstay.errors import BackstayError
+from backstay.guard.enforcer import Enforcer, Exchange
+from backstay.guard.findings import TextScans
+from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object, read_whole, written_choice
+from backstay.guard.gateway.chat import read_chat, read_completion
+from backstay.guard.gateway.context import Context, HeldCall, Holds, digest_text
+from backstay.guard.gateway.faults import ApiFault, unavailable
+from backstay.guard.gateway.incoming import DecidedTexts, Held, check_request
+from backstay.guard.gateway.keys import Principal
+from backstay.guard.gateway.limits import Limits
+from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refuse_logprobs
+from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
+from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.streaming import StreamedAnswer
+from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
+from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
+from backstay.policy import Request
+from backstay.records import sha256_hex, uuid7
+
+PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
+READERS = {"chat": read_chat, "completions": read_completion}
+KEEPALIVE_S = 10.0
+KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
+ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
+Send = Callable[[int, Mapping[str, str], bytes, bool], Awaitable[None]]
+
+
+@dataclass
+class Outcome:
+    """How an exchange ended, for the journal and the metrics."""
+
+    api: str
+    model: str = ""
+    status: str = "ok"
+    effect: str = "allow"
+    tokens: int = 0
+    began: float = field(default_factory=monotonic)
+
+
+class OutcomeLog(Protocol):
+    """Where ends of exchanges are written."""
+
+    def outcome(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Write one; never raises, since the exchange is over."""
+
+
+@dataclass
+class Gateway:
+    """The parts that every exchange shares."""
+
+    settings: GuardSettings
+    enforcer: Enforcer
+    scans: TextScans
+    kinds: PackKinds
+    holds: Holds
+    upstreams: Upstreams
+    limits: Limits
+    outcomes: OutcomeLog
+    decided: DecidedTexts = field(default_factory=DecidedTexts)
+
+    async def serve(self, api: Api, raw: bytes, principal: Principal, session: str, send: Send) -> None:
+        """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
+        outcome = Outcome(api)
+        exchange = Exchange(uuid7(), principal.id, principal.id, principal.roles, principal.attributes or {})
+        try:
+            with self.limits.admitted(principal):
+                context = self._context(api, raw, principal, session, exchange)
+                exchange = context.exchange
+                outcome.model = context.request.model
+                await self._carried_out(context, outcome, send)
+        except ApiFault as fault:
+            outcome.status, outcome.effect = fault.code, "deny"
+            raise
+        except asyncio.CancelledError:
+            outcome.status = "client_gone"
+            raise
+        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
+            outcome.status = "upstream_malformed"
+            raise ApiFault(
+                502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}"
+            ) from error
+        except BackstayError as error:
+            outcome.status = "guard_unavailable"
+            raise unavailable(f"the guard cannot decide: {error.message}") from error
+        except BaseException:
+            outcome.status = "crashed"
+            raise
+        finally:
+            self.limits.spend(principal, outcome.tokens)
+            self.outcomes.outcome(exchange, outcome)
+
+    def _context(self, api: Api, raw: bytes, principal: Principal, session: str, exchange: Exchange) -> Context:
+        body = parse_body(raw)
+        if self.settings.logprobs == "deny":
+            refuse_logprobs(body)
+        digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": body}).encode())
+        request = READERS[api](body, self.settings.limits)
+        if not principal.may_use(api, request.model):
+            raise ApiFault(403, "denied", f"the key {principal.id} is not for {api} of {request.model}")
+        own = bool(principal.key and principal.key.sessions and session)
+        exchange = Exchange(
+            exchange.id,
+            principal.id,
+            f"{principal.id}/{session}" if own else principal.id,
+            principal.roles,
+            principal.attributes or {},
+            request.model,
+            principal.owner,
+        )
+        return Context(
+            exchange,
+            request,
+            self.settings,
+            self.enforcer,
+            self.scans,
+            self.kinds,
+            self.holds,
+            self.limits,
+            principal,
+            digest,
+        )
+
+    async def _carried_out(self, context: Context, outcome: Outcome, send: Send) -> None:
+        try:
+            check_request(context, self.decided)
+        except Held as held:
+            outcome.effect = "hold"
+            await self._hold_request(context, held, send)
+            return
+        await context.on_disk()
+        request, plan = context.request, self._plan(context)
+        upstream = self.upstreams.of(request.model)
+        body = _upstream_body(request)
+        async with self.upstreams.send(upstream, "POST", PATHS[request.api], body) as answer:
+            if request.stream:
+                await self._stream(context, plan, answer, outcome, send)
+            else:
+                await self._whole(context, answer, outcome, send)
+
+    def _plan(self, context: Context) -> OutputPlan:
+        if self.settings.answers == "whole":
+            return OutputPlan("answers: whole", None)
+        bundle = context.enforcer.bundle
+        if bundle.rules_at(OUTPUT_POINTS[1]):
+            return OutputPlan("rules for response.final read the whole", None)
+        exchange = context.exchange
+        request = Request(
+            point="model.output",
+            principal=exchange.principal,
+            roles=exchange.roles,
+            principal_attributes=exchange.attributes,
+            resource=exchange.resource,
+            findings={},
+            counters=context.enforcer.counters(exchange),
+        )
+        return plan_output(bundle.rules_at("model.output"), request, bundle.decide, self.kinds)
+
+    async def _whole(self, context: Context, answer: Answer, outcome: Outcome, send: Send) -> None:
+        if not answer.is_json:
+            raise MalformedAnswer("it does not say that it is JSON")
+        body = parse_object(await answer.whole())
+        legacy = context.request.api == "completions"
+        choices = read_whole(body, context.request.choices, legacy=legacy)
+        settled = await settle_whole(context, choices)
+        outcome.tokens, outcome.effect = _tokens(body.get("usage")), settled.effect
+        told = {name: body[name] for name in ANSWER_FIELDS if name in body}
+        told["choices"] = [written_choice(choice, legacy=legacy) for choice in choices]
+        if settled.effect != "allow":
+            told["backstay"] = settled.facts(context.exchange.id)
+        await send(200, _headers(context, settled), orjson.dumps(told), False)
+
+    async def _stream(self, context: Context, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send) -> None:
+        if not answer.streams:
+            raise MalformedAnswer("it does not say that it is an event stream")
+        headers = _headers(context, None) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
+        await send(200, headers, b"", True)
+        streamed = StreamedAnswer(context, plan)
+        try:
+            async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
+                out = [streamed.take(event) for event in batch]
+                if any(out) or not batch:
+                    await send(200, {}, b"".join(out) if batch else KEEPALIVE, True)
+                if streamed.ended:
+                    break
+            last, settled = await streamed.close()
+            outcome.tokens, outcome.effect = _tokens(streamed.usage) or streamed.estimated_tokens, settled.effect
+            await send(200, {}, last, False)
+        except asyncio.CancelledError:
+            streamed.abandon()
+            outcome.tokens = streamed.estimated_tokens
+            raise
+        except ApiFault as fault:
+            outcome.status, outcome.effect = fault.code, "deny"
+            await send(200, {}, event_bytes(fault.body()), False)
+        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
+            outcome.status = "upstream_malformed"
+            fault = ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
+            await send(200, {}, event_bytes(fault.body()), False)
+        except BackstayError as error:
+            outcome.status = "guard_unavailable"
+            await send(200, {}, event_bytes(unavailable(f"the guard cannot decide: {error.message}").body()), False)
+
+    async def _hold_request(self, context: Context, held: Held, send: Send) -> None:
+        """A request that waits for approval: nothing was sent upstream."""
+        ids = await self.holds.ask(context.exchange, [HeldCall(held.ruling)], context.request_digest, b"")
+        await context.on_disk()
+        choice = Choice(0)
+        notice = f"[guard: the request waits for approval: {held.ruling.why}]\n[guard: approval {', '.join(ids)}]"
+        filter_choice(context, choice, notice)
+        settled = Settled("hold", tuple(ids), tuple(ruling.id for ruling in context.rulings))
+        await send_made(context, choice, settled, send)
+
+
+async def send_made(context: Context, choice: Choice, settled: Settled, send: Send) -> None:
+    """Send an answer that no model made: a notice, or one that was kept until it was approved."""
+    legacy = context.request.api == "completions"
+    kind = "text_completion" if legacy else "chat.completion"
+    frame: dict[str, Any] = {"id": f"guard-{context.exchange.id}", "created": int(time()), "model": context.request.model}
+    facts = {"backstay": settled.facts(context.exchange.id)}
+    if not context.request.stream:
+        told = frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy)]} | facts
+        await send(200, _headers(context, settled), orjson.dumps(told), False)
+        return
+    frame["object"] = kind if legacy else "chat.completion.chunk"
+    streamed = StreamedAnswer.made(context, frame, choice)
+    headers = _headers(context, settled) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
+    await send(200, headers, b"", True)
+    await send(
+        200, {}, streamed + event_bytes(orjson.dumps(frame | {"choices": []} | facts)) + b"data: [DONE]\n\n", False
+    )
+
+
+async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | None) -> AsyncIterator[list[Event]]:
+    """The batches; an empty one where nothing came for so long (None: never)."""
+    if every_s is None:
+        async for batch in events:
+            yield batch
+        return
+    upcoming = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([upcoming], timeout=every_s)
+            if not done:
+                yield []
+                continue
+            batch = upcoming.result()
+            if batch is None:
+                return
+            yield batch
+            upcoming = asyncio.ensure_future(anext(events, None))
+    finally:
+        upcoming.cancel()
+
+
+def _upstream_body(request: ModelRequest) -> bytes:
+    body = request.body
+    body.pop("backstay", None)
+    if request.stream:
+        options = body.get("stream_options")
+        body["stream_options"] = (options if isinstance(options, dict) else {}) | {"include_usage": True}
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise ApiFault(400, "bad_request", f"the body cannot be passed on: {error}") from error
+
+
+def _headers(context: Context, settled: Settled | None) -> dict[str, str]:
+    headers = {"content-type": "application/json", "x-backstay-exchange": context.exchange.id} | context.notes
+    if settled is not None and settled.approvals:
+        headers["x-backstay-approval"] = ",".join(settled.approvals)
+    return headers
+
+
+def _tokens(usage: Any) -> int:
+    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0

@@ -1,0 +1,181 @@
+"""Settings of the gateway: guard.yaml, checked whole before anything listens."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from backstay.errors import UsageError
+from backstay.policy.points import Point, is_glob
+from backstay.policy.yaml_reading import read_yaml
+from backstay.records import Settings
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{value!r} is no address such as https://api.example.com/v1")
+    if parts.username or parts.password:
+        raise ValueError("an address holds no user and password; name the variable of the key with api_key_variable")
+    return value.rstrip("/")
+
+
+class UpstreamSettings(Settings):
+    """A server of models behind the gateway."""
+
+    base_url: Annotated[str, AfterValidator(_web_address)]
+    """Where its API begins, `/v1` included."""
+    api_key_variable: str = ""
+    """Environment variable that holds its key; "" = none is sent. A client's own key is never passed on."""
+    models: tuple[str, ...] = ("*",)
+    """Patterns of the models that it serves; the first upstream that fits is asked."""
+    connect_s: float = Field(default=5.0, gt=0, le=600)
+    """Seconds until a connection must stand."""
+    first_byte_s: float = Field(default=120.0, gt=0, le=86_400)
+    """Seconds until the answer must begin."""
+    idle_s: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds of silence within an answer after which it is given up."""
+    total_s: float = Field(default=900.0, gt=0, le=86_400)
+    """Seconds that an answer may take as a whole."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """How often a request is sent again that got no answer at all, or 429, 502, 503 or 504; 0 = never."""
+    connections: int = Field(default=256, ge=1, le=10_000)
+    """Connections that are open at the same time."""
+
+    @field_validator("models")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not is_glob(pattern):
+                raise ValueError(f"{pattern!r} is no pattern of model names")
+        return patterns
+
+
+class LimitSettings(Settings):
+    """What a request and an answer may be at most."""
+
+    body_bytes: int = Field(default=8_000_000, ge=1000)
+    """Bytes of a request."""
+    answer_bytes: int = Field(default=32_000_000, ge=1000)
+    """Bytes that an upstream may send for one answer."""
+    event_bytes: int = Field(default=4_000_000, ge=1000)
+    """Bytes of one event of a stream."""
+    messages: int = Field(default=5000, ge=1)
+    """Messages of a request, and tools of it."""
+    choices: int = Field(default=16, ge=1, le=128)
+    """The greatest `n`."""
+    in_flight: int = Field(default=512, ge=1)
+    """Requests at the same time; more are told to come again (429)."""
+    drain_s: float = Field(default=30.0, ge=0, le=3600)
+    """Seconds that running answers have to end when the gateway is told to stop."""
+
+
+class AuditSettings(Settings):
+    """What is kept of decisions."""
+
+    database: str = "guard.db"
+    """Path (beside guard.yaml unless absolute) or SQLAlchemy URL of the ledger."""
+    keys: str = "keys"
+    """Folder of the ledger's signing and digest keys."""
+    contents: Literal["digests", "redacted", "full"] = "digests"
+    """Texts in the ledger: keyed digests only, as released after redaction, or as they came."""
+    max_wait_ms: float = Field(default=2.0, ge=0, le=1000)
+    """Milliseconds that a row waits for others to be committed with."""
+
+
+class HoldSettings(Settings):
+    """Approvals."""
+
+    approvers: str = ""
+    """File of the people who may approve, with their roles; "" = nobody: what is held stays held until it expires."""
+    wait_s: float = Field(default=50.0, ge=0, le=300)
+    """Longest time that a client may ask to wait for a decision (`Prefer: wait=N`)."""
+    webhook: str = ""
+    """Address that is told of approvals that wait; "" = none."""
+    webhook_secret_variable: str = ""
+    """Environment variable with the key that signs what is sent there."""
+
+
+class GuardSettings(Settings):
+    """guard.yaml."""
+
+    guard: Literal[1]
+    """Version of this format."""
+    host: str = "127.0.0.1"
+    """Address to listen on; one that others can reach needs `keys`."""
+    port: int = Field(default=8788, ge=0, le=65535)
+    """Port; 0 = a free one."""
+    policies: tuple[str, ...] = Field(default=(), strict=False)
+    """Policy files, one policy together; none = the shipped default: tool calls are denied, secrets are redacted."""
+    bundle: str = ""
+    """A signed policy bundle in place of `policies`; "" = none."""
+    trusted_keys: str = ""
+    """Folder of the public keys that may sign `bundle`; "" = the ledger's own."""
+    reload_s: float = Field(default=2.0, ge=0, le=3600)
+    """Seconds between two looks at whether the policy has changed; 0 = only on SIGHUP."""
+    upstreams: dict[Name, UpstreamSettings] = Field(min_length=1)
+    """Servers of models by name; the first whose models fit is asked."""
+    keys: str = ""
+    """File of the virtual keys; "" = everybody on this machine is the principal `local`."""
+    tool_roles: tuple[str, ...] = Field(default=(), strict=False)
+    """Files that say what tools do and which outputs are trusted; see docs/guard/tool_roles.md."""
+    media: Literal["deny", "allow"] = "deny"
+    """Pictures, sound and files in requests, which no scanner reads."""
+    logprobs: Literal["deny", "allow"] = "deny"
+    """Probabilities of tokens, which spell out what is redacted; allowed they go out as they are."""
+    answers: Literal["auto", "whole"] = "auto"
+    """`auto` streams wherever the rules can be decided on the way; `whole` holds each answer until its end."""
+    scan_ms: float = Field(default=250.0, gt=0, le=60_000)
+    """Milliseconds for the scans of one text; what is not scanned by then counts as a finding `not_scanned`."""
+    on_unscanned: Literal["deny", "rules"] = "deny"
+    """A text that a scanner did not finish: denied, or left to rules about `findings.not_scanned`."""
+    limits: LimitSettings = LimitSettings()
+    """What a request and an answer may be at most."""
+    audit: AuditSettings = AuditSettings()
+    """What is kept of decisions."""
+    holds: HoldSettings = HoldSettings()
+    """Approvals."""
+    audit_before: tuple[Point, ...] = Field(default=("model.tool_call",), strict=False)
+    """Points at which an allowed effect waits until its decision is on disk; denials and holds always do."""
+
+    @model_validator(mode="after")
+    def _closed(self) -> "GuardSettings":
+        if not self.keys and not is_loopback(self.host):
+            raise ValueError(f"host {self.host} is open to others and `keys` is not set: anybody could use it")
+        if self.bundle and self.policies:
+            raise ValueError("set policies or bundle, not both")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_guard_settings(path: Path) -> GuardSettings:
+    """Read and check guard.yaml; raises UsageError that names every fault."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist", cure="write it, or give --upstream; docs/guard/gateway.md has one")
+    data = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    return checked(data, str(path))
+
+
+def checked(data: object, source: str) -> GuardSettings:
+    """Settings from parsed YAML; raises UsageError."""
+    try:
+        return GuardSettings.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise UsageError(f"{source}: " + "\n  ".join(faults), cure="see docs/guard/gateway.md") from error
