@@ -162,7 +162,9 @@ async def _start_gateway(
         log,
     )
     front = Front(gateway, keys, Metrics())
-    server = uvicorn.Server(uvicorn.Config(build_app(front), host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(build_app(front), host="127.0.0.1", port=0, log_level="critical", lifespan="off")
+    )
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
     while not server.started:
@@ -222,13 +224,24 @@ def chat_answer(*contents: str, **more: Any) -> dict[str, Any]:
         for i, text in enumerate(contents)
     ]
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage} | more
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": choices,
+        "usage": usage,
+    } | more
 
 
 def call_message(*calls: tuple[str, Any], content: str | None = None) -> dict[str, Any]:
     """A message with tool calls, each a name and its arguments (JSON text, or a value)."""
     rows = [
-        {"id": f"call-{i}", "type": "function", "function": {"name": name, "arguments": a if isinstance(a, str) else json.dumps(a)}}
+        {
+            "id": f"call-{i}",
+            "type": "function",
+            "function": {"name": name, "arguments": a if isinstance(a, str) else json.dumps(a)},
+        }
         for i, (name, a) in enumerate(calls)
     ]
     return {"role": "assistant", "content": content, "tool_calls": rows}
@@ -250,7 +263,9 @@ async def sse(request: web.Request, chunks: list[Any], *, done: bool = True, raw
 def deltas(*pieces: str, index: int = 0, finish: str = "stop") -> list[dict[str, Any]]:
     """Chunks of a streamed text, the last with the reason for its end."""
     frame = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    rows = [frame | {"choices": [{"index": index, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+    rows = [
+        frame | {"choices": [{"index": index, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces
+    ]
     return [*rows, frame | {"choices": [{"index": index, "delta": {}, "finish_reason": finish}]}]
 
 

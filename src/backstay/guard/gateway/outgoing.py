@@ -16,6 +16,7 @@ from backstay.policy.points import is_plain_name
 from backstay.records import Finding
 
 FILTERED = "content_filter"
+MAX_DEPTH = 64
 
 
 class CallVerdict(NamedTuple):
@@ -115,7 +116,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", "the tool's name is not plain ASCII", None)
     args = _arguments(call)
     if args is None:
-        return CallVerdict(call, "deny", "its arguments are no JSON object", None)
+        return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
     origins = origins_of(context.request.conversation(), args).by_argument()
@@ -164,7 +165,22 @@ def _arguments(call: ToolCall) -> dict[str, Any] | None:
         value = orjson.loads(call.arguments or "{}")
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not deeper_than(MAX_DEPTH, value) else None
+
+
+def deeper_than(most: int, value: Any) -> bool:
+    """Whether objects and lists are nested more deeply; walks without recursion."""
+    layer = [value]
+    for _ in range(most + 1):
+        layer = [inner for item in layer for inner in _inner(item)]
+        if not layer:
+            return False
+    return True
+
+
+def _inner(item: Any) -> list[Any]:
+    inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return [part for part in inner if isinstance(part, dict | list)]
 
 
 def _written(call: ToolCall, args: dict[str, Any]) -> str:

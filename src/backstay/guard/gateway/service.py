@@ -1,6 +1,7 @@
 """What happens to one request to a model, from its first byte to its last."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
@@ -33,6 +34,7 @@ READERS = {"chat": read_chat, "completions": read_completion}
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
 ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
+_log = logging.getLogger("backstay.guard")
 Send = Callable[[int, Mapping[str, str], bytes, bool], Awaitable[None]]
 
 
@@ -79,23 +81,13 @@ class Gateway:
                 exchange = context.exchange
                 outcome.model = context.request.model
                 await self._carried_out(context, outcome, send)
-        except ApiFault as fault:
-            outcome.status, outcome.effect = fault.code, "deny"
-            raise
         except asyncio.CancelledError:
             outcome.status = "client_gone"
             raise
-        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
-            outcome.status = "upstream_malformed"
-            raise ApiFault(
-                502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}"
-            ) from error
-        except BackstayError as error:
-            outcome.status = "guard_unavailable"
-            raise unavailable(f"the guard cannot decide: {error.message}") from error
-        except BaseException:
-            outcome.status = "crashed"
-            raise
+        except Exception as error:
+            fault = fault_of(error)
+            outcome.status, outcome.effect = fault.code, "deny"
+            raise fault from error
         finally:
             self.limits.spend(principal, outcome.tokens)
             self.outcomes.outcome(exchange, outcome)
@@ -173,7 +165,7 @@ class Gateway:
         legacy = context.request.api == "completions"
         choices = read_whole(body, context.request.choices, legacy=legacy)
         settled = await settle_whole(context, choices)
-        outcome.tokens, outcome.effect = _tokens(body.get("usage")), settled.effect
+        outcome.tokens, outcome.effect = tokens_of(body.get("usage")), settled.effect
         told = {name: body[name] for name in ANSWER_FIELDS if name in body}
         told["choices"] = [written_choice(choice, legacy=legacy) for choice in choices]
         if settled.effect != "allow":
@@ -187,29 +179,33 @@ class Gateway:
         await send(200, headers, b"", True)
         streamed = StreamedAnswer(context, plan)
         try:
-            async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
-                out = [streamed.take(event) for event in batch]
-                if any(out) or not batch:
-                    await send(200, {}, b"".join(out) if batch else KEEPALIVE, True)
-                if streamed.ended:
-                    break
-            last, settled = await streamed.close()
-            outcome.tokens, outcome.effect = _tokens(streamed.usage) or streamed.estimated_tokens, settled.effect
-            await send(200, {}, last, False)
+            last = await self._streamed(streamed, plan, answer, outcome, send)
         except asyncio.CancelledError:
             streamed.abandon()
             outcome.tokens = streamed.estimated_tokens
             raise
-        except ApiFault as fault:
-            outcome.status, outcome.effect = fault.code, "deny"
-            await send(200, {}, event_bytes(fault.body()), False)
-        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
-            outcome.status = "upstream_malformed"
-            fault = ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
-            await send(200, {}, event_bytes(fault.body()), False)
-        except BackstayError as error:
-            outcome.status = "guard_unavailable"
-            await send(200, {}, event_bytes(unavailable(f"the guard cannot decide: {error.message}").body()), False)
+        except Exception as error:  # noqa: BLE001  the answer has begun: whatever fails is told in it, and it ends
+            fault = fault_of(error)
+            streamed.abandon()
+            outcome.status, outcome.effect, outcome.tokens = fault.code, "deny", streamed.estimated_tokens
+            last = event_bytes(fault.body())
+        await send(200, {}, last, False)
+
+    async def _streamed(
+        self, streamed: StreamedAnswer, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send
+    ) -> bytes:
+        """Send what may go out while it comes; the last bytes."""
+        async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
+            out, error = streamed.take_all(batch)
+            if out or not batch:
+                await send(200, {}, out if batch else KEEPALIVE, True)
+            if error is not None:
+                raise error
+            if streamed.ended:
+                break
+        last, settled = await streamed.close()
+        outcome.tokens, outcome.effect = tokens_of(streamed.usage) or streamed.estimated_tokens, settled.effect
+        return last
 
     async def _hold_request(self, context: Context, held: Held, send: Send) -> None:
         """A request that waits for approval: nothing was sent upstream."""
@@ -226,7 +222,11 @@ async def send_made(context: Context, choice: Choice, settled: Settled, send: Se
     """Send an answer that no model made: a notice, or one that was kept until it was approved."""
     legacy = context.request.api == "completions"
     kind = "text_completion" if legacy else "chat.completion"
-    frame: dict[str, Any] = {"id": f"guard-{context.exchange.id}", "created": int(time()), "model": context.request.model}
+    frame: dict[str, Any] = {
+        "id": f"guard-{context.exchange.id}",
+        "created": int(time()),
+        "model": context.request.model,
+    }
     facts = {"backstay": settled.facts(context.exchange.id)}
     if not context.request.stream:
         told = frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy)]} | facts
@@ -263,6 +263,18 @@ async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | No
         upcoming.cancel()
 
 
+def fault_of(error: Exception) -> ApiFault:
+    """What a client is told of an error; one that nobody foresaw is in the log, and lets nothing through either."""
+    if isinstance(error, ApiFault):
+        return error
+    if isinstance(error, MalformedAnswer | MalformedStream | BrokenOff):
+        return ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
+    if isinstance(error, BackstayError):
+        return unavailable(f"the guard cannot decide: {error.message}")
+    _log.error("an exchange crashed", exc_info=error)
+    return unavailable(f"the guard cannot decide: an error of its own ({type(error).__name__}), which is in its log")
+
+
 def _upstream_body(request: ModelRequest) -> bytes:
     body = request.body
     body.pop("backstay", None)
@@ -282,6 +294,6 @@ def _headers(context: Context, settled: Settled | None) -> dict[str, str]:
     return headers
 
 
-def _tokens(usage: Any) -> int:
+def tokens_of(usage: Any) -> int:
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0

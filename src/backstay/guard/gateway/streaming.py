@@ -72,6 +72,18 @@ class StreamedAnswer:
         for choice in self._choices.values():
             judge_texts(self._context, choice, late=True)
 
+    def take_all(self, batch: list[Event]) -> tuple[bytes, Exception | None]:
+        """As `take` for several; what may go out before the first that fails, and how that failed."""
+        out = []
+        for event in batch:
+            try:
+                out.append(self.take(event))
+            except Exception as error:  # noqa: BLE001  what was decided before it still goes out
+                return b"".join(out), error
+            if self.ended:
+                break
+        return b"".join(out), None
+
     def take(self, event: Event) -> bytes:
         """One event of the upstream; what may go out now. Raises MalformedAnswer, or ApiFault for the upstream's error."""
         if event.data == b"[DONE]":
@@ -92,7 +104,7 @@ class StreamedAnswer:
     async def close(self) -> tuple[bytes, Settled]:
         """The upstream is done: decide on what is left; the last bytes, `[DONE]` included."""
         open_choices = [index for index in self._choices if index not in self._over]
-        if not self.done and (open_choices or not self._choices):
+        if not self._choices or (open_choices and not self.done):
             raise MalformedAnswer("the upstream's stream broke off")
         self._put_together()
         out = [self._finish_texts(choice) for choice in self._choices.values() if not self._plan.whole]
