@@ -46,6 +46,38 @@ def write_transaction(engine: Engine, *, lock_journal: bool = True) -> Iterator[
         yield connection
 
 
+class FilePlace:
+    """Where a SQLite file and its write-ahead log stood when it was opened.
+
+    SQLite goes on writing to a file that was deleted or replaced, into nothing. Other databases are not watched.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        name = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._path = None if name is None else Path(name).absolute()
+        self._file = None if self._path is None else self._identity(self._path)
+        self._log: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raise ResourceError when what was just committed no longer stands under the database's name."""
+        if self._path is None:
+            return
+        file, log = self._identity(self._path), self._identity(Path(f"{self._path}-wal"))
+        if file is None or file != self._file:
+            raise ResourceError(f"{self._path} was removed or replaced while it was open", cure=_RESTORE)
+        if log is None or log != (self._log or log):
+            raise ResourceError(f"{self._path}-wal was removed or replaced while it was open", cure=_RESTORE)
+        self._log = log
+
+    @staticmethod
+    def _identity(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def check_pages(connection: Connection) -> str | None:
     """What SQLite's own check of pages and indexes finds first; None when sound or when not SQLite."""
     if connection.dialect.name != "sqlite":
