@@ -2,11 +2,11 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import NoSuchModuleError
 
@@ -76,6 +76,19 @@ class FilePlace:
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+
+def fetch_rows(connection: Connection, query: Select[Any]) -> Sequence[Sequence[Any]]:
+    """Rows as the driver gives them: a walk over a long journal spends half its time on SQLAlchemy's row objects."""
+    cursor = connection.execute(query).cursor
+    if cursor is None:
+        raise TypeError("the query gives no rows")
+    try:
+        return cursor.fetchall()
+    except sqlite3.Error as error:
+        _raise_clear(error, str(connection.engine.url.database))
+    finally:
+        cursor.close()
 
 
 def check_pages(connection: Connection) -> str | None:
