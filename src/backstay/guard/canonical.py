@@ -1,7 +1,7 @@
 """Canonical JSON (RFC 8785) at the speed of orjson where both are proven to say the same, else by `rfc8785`.
 
-They differ on floats (1.0 is `1` in RFC 8785, NaN is refused), and in the order of keys when one of them lies beyond the
-Basic Multilingual Plane (UTF-16 sorts it before U+E000).
+They differ on floats (1.0 is `1` in RFC 8785, NaN is refused), and in the order of keys when one of them lies beyond
+the Basic Multilingual Plane (UTF-16 sorts it before U+E000).
 """
 
 from typing import Any

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from backstay.errors import BackstayError, IntegrityError, ResourceError
 from backstay.guard.ledger_group import Job, write_group
 from backstay.storage.engine import FilePlace, write_transaction
-from backstay.storage.journal import Head, hash_at
+from backstay.storage.journal import Head, hash_at, head
 from backstay.storage.seal import Sealer
 
 
@@ -34,8 +34,7 @@ class DurableJournal:
             if self.seal_overdue():
                 self.seal()
             with write_transaction(self.engine) as connection:
-                self._check_tail(connection)
-                entries = write_group(connection, group)
+                entries = write_group(connection, group, self._intact_end(connection))
             self._place.check()
         except BackstayError as error:
             return error
@@ -62,7 +61,7 @@ class DurableJournal:
         try:
             self._place.check()
             with self.engine.connect() as connection:
-                self._check_tail(connection)
+                self._intact_end(connection)
             self._sealer.seal(self.engine)
         except BaseException:
             self._due_s = time.monotonic() + self._seal_s
@@ -70,11 +69,12 @@ class DurableJournal:
             raise
         self._unsealed = 0
 
-    def _check_tail(self, connection: Connection) -> None:
-        """What this process wrote and nobody has sealed yet must still be there."""
-        tail = self._own_tail
-        if tail is not None and hash_at(connection, tail.count) != tail.hash:
-            raise IntegrityError(
-                f"entry {tail.count} of the journal was cut off or rewritten since this process wrote it",
-                cure="run `backstay verify` to see what was changed; nothing is appended until then",
-            )
+    def _intact_end(self, connection: Connection) -> Head:
+        """The journal's end; what this process wrote, sealed or not, must still be before it."""
+        end, tail = head(connection), self._own_tail
+        if tail is None or tail == end or hash_at(connection, tail.count) == tail.hash:
+            return end
+        raise IntegrityError(
+            f"entry {tail.count} of the journal was cut off or rewritten since this process wrote it",
+            cure="run `backstay verify` to see what was changed; nothing is appended until then",
+        )

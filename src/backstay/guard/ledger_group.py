@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
-from backstay.storage.journal import Entry, append_entries
+from backstay.storage.journal import Entry, Head, append_entries
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -67,8 +67,8 @@ def journal_item(kind: str, payload: Mapping[str, Any]) -> Item:
         raise UsageError(f"the payload of {kind} is not JSON: {error}") from error
 
 
-def write_group(connection: Connection, group: Sequence[Job]) -> list[Entry]:
-    """Run the units and append all rows, in order; the transaction is the caller's."""
+def write_group(connection: Connection, group: Sequence[Job], end: Head) -> list[Entry]:
+    """Run the units and append all rows behind the journal's end, in order; the transaction is the caller's."""
     items: list[Item] = []
     rows: list[tuple[Job, int]] = []
     for job in group:
@@ -77,7 +77,7 @@ def write_group(connection: Connection, group: Sequence[Job]) -> list[Entry]:
             items.append(job.item)
         else:
             items.extend(_run_unit(connection, job))
-    entries = append_entries(connection, items)
+    entries = append_entries(connection, items, end)
     for job, index in rows:
         job.result = entries[index].seq
     return entries
