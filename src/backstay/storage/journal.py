@@ -96,6 +96,12 @@ def read_entries(connection: Connection, kind: str | None = None) -> Iterator[En
         yield Entry(*row)
 
 
+def read_between(connection: Connection, first: int, last: int) -> Iterator[Entry]:
+    """Entries `first` to `last`, in order."""
+    for row in _paged(connection, select(*_COLUMNS).where(journal.c.seq <= last), first - 1):
+        yield Entry(*row)
+
+
 def hashes_after(connection: Connection, seq: int) -> Iterator[str]:
     """Hashes of the entries behind entry `seq`, in order."""
     for _, found in _paged(connection, select(journal.c.seq, journal.c.hash), seq):
