@@ -65,14 +65,21 @@ class SessionHistory:
 
     def __init__(self, counters: Mapping[str, Counter], clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._rules = counters
         self._counters = {name: (counter, WindowedCounter(counter.within_s)) for name, counter in counters.items()}
 
     def record(self, point: str, action: str, tool: str, args: Mapping[str, Any]) -> None:
         """Count what was done; call it once for each action that was carried out."""
-        now_s = self._clock()
-        for counter, window in self._counters.values():
-            if _bears_on(counter, point, action, tool):
-                window.add(_amount(counter, args), now_s)
+        self.restore(counted_values(self._rules, point, action, tool, args), self._clock())
+
+    def restore(self, counted: Mapping[str, Any], at_s: float) -> None:
+        """Count again what `counted_values` said of an action at a time of the clock; give actions in their order.
+
+        Counters that the policy no longer has are passed over.
+        """
+        for name, value in counted.items():
+            if name in self._counters:
+                self._counters[name][1].add(value, at_s)
 
     def values(self, ahead: Iterable[Action] = ()) -> dict[str, float | None]:
         """The counters for `Request.counters`; None where one is unknown.
@@ -82,15 +89,25 @@ class SessionHistory:
         now_s = self._clock()
         values = {name: window.value(now_s) for name, (_, window) in self._counters.items()}
         for point, action, tool, args in ahead:
-            for name, (counter, _) in self._counters.items():
-                if _bears_on(counter, point, action, tool):
-                    values[name] = _sum(values[name], _amount(counter, args))
+            for name, amount in counted_values(self._rules, point, action, tool, args).items():
+                values[name] = _sum(values[name], amount)
         return {name: _typed(counter, values[name]) for name, (counter, _) in self._counters.items()}
 
     def idle(self) -> bool:
         """Whether nothing is counted any more, so that forgetting the session changes no decision."""
         now_s = self._clock()
         return all(window.idle(now_s) for _, window in self._counters.values())
+
+
+def counted_values(
+    counters: Mapping[str, Counter], point: str, action: str, tool: str, args: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What each counter that an action matters to adds for it: 1, or the argument that it sums."""
+    return {
+        name: 1 if counter.sum is None else _argument(args, counter.sum)
+        for name, counter in counters.items()
+        if counter.point == point and _any(counter.action, action) and _any(counter.tool, tool)
+    }
 
 
 class Histories:
@@ -122,14 +139,6 @@ class Histories:
                 f"{len(self._sessions)} sessions are counted, which is the most",
                 cure="raise max_sessions or shorten within_s",
             )
-
-
-def _bears_on(counter: Counter, point: str, action: str, tool: str) -> bool:
-    return counter.point == point and _any(counter.action, action) and _any(counter.tool, tool)
-
-
-def _amount(counter: Counter, args: Mapping[str, Any]) -> Any:
-    return 1 if counter.sum is None else _argument(args, counter.sum)
 
 
 def _sum(value: float | None, amount: Any) -> float | None:
