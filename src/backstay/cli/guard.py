@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
 from backstay.cli.session import Session, shared_options
 
@@ -14,7 +15,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test, lint and analyze policies for tools and texts."""
+    """Test, lint, analyze, sign and replay policies for tools and texts."""
 
 
 @guard.command()
@@ -108,5 +109,5 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
     raise click.exceptions.Exit(1 if wrong else 0)
 
 
-guard.add_command(explain)
-guard.add_command(audit)
+for command in (explain, audit, guard_policy.bundle, guard_policy.replay, guard_policy.shadow, guard_policy.export):
+    guard.add_command(command)

@@ -65,12 +65,22 @@ class SessionHistory:
 
     def __init__(self, counters: Mapping[str, Counter], clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rules = counters
+        self.declared = counters
         self._counters = {name: (counter, WindowedCounter(counter.within_s)) for name, counter in counters.items()}
+
+    def redeclare(self, counters: Mapping[str, Counter]) -> None:
+        """Take over the counters of another policy: those declared as before go on, others start at nothing."""
+        self._counters = {
+            name: kept
+            if (kept := self._counters.get(name)) and kept[0] == counter
+            else (counter, WindowedCounter(counter.within_s))
+            for name, counter in counters.items()
+        }
+        self.declared = counters
 
     def record(self, point: str, action: str, tool: str, args: Mapping[str, Any]) -> None:
         """Count what was done; call it once for each action that was carried out."""
-        self.restore(counted_values(self._rules, point, action, tool, args), self._clock())
+        self.restore(counted_values(self.declared, point, action, tool, args), self._clock())
 
     def restore(self, counted: Mapping[str, Any], at_s: float) -> None:
         """Count again what `counted_values` said of an action at a time of the clock; give actions in their order.
@@ -81,17 +91,25 @@ class SessionHistory:
             if name in self._counters:
                 self._counters[name][1].add(value, at_s)
 
-    def values(self, ahead: Iterable[Action] = ()) -> dict[str, float | None]:
+    def values(
+        self, declared: Mapping[str, Counter] | None = None, ahead: Iterable[Action] = ()
+    ) -> dict[str, float | None]:
         """The counters for `Request.counters`; None where one is unknown.
 
-        Actions `ahead` (point, action, tool, arguments) are not counted yet and will be done first.
+        Give `PolicyBundle.counters` as `declared` where policies are reloaded: what that bundle declares otherwise than
+        the session counts is unknown to it. Actions `ahead` (point, action, tool, arguments) are not counted yet and
+        will be done first.
         """
         now_s = self._clock()
-        values = {name: window.value(now_s) for name, (_, window) in self._counters.items()}
+        found = {name: window.value(now_s) for name, (_, window) in self._counters.items()}
         for point, action, tool, args in ahead:
-            for name, amount in counted_values(self._rules, point, action, tool, args).items():
-                values[name] = _sum(values[name], amount)
-        return {name: _typed(counter, values[name]) for name, (counter, _) in self._counters.items()}
+            for name, amount in counted_values(self.declared, point, action, tool, args).items():
+                found[name] = _sum(found[name], amount)
+        typed = {name: _typed(counter, found[name]) for name, (counter, _) in self._counters.items()}
+        if declared is None or declared is self.declared:
+            return typed
+        counted = {name: counter for name, (counter, _) in self._counters.items()}
+        return {name: typed[name] if counted.get(name) == counter else None for name, counter in declared.items()}
 
     def idle(self) -> bool:
         """Whether nothing is counted any more, so that forgetting the session changes no decision."""
@@ -116,7 +134,7 @@ class Histories:
     def __init__(
         self, counters: Mapping[str, Counter], clock: Callable[[], float], max_sessions: int = 100_000
     ) -> None:
-        self._counters, self._clock, self._max = dict(counters), clock, max_sessions
+        self._counters, self._clock, self._max = counters, clock, max_sessions
         self._sessions: OrderedDict[str, SessionHistory] = OrderedDict()
 
     def of(self, session: str) -> SessionHistory:
@@ -125,12 +143,20 @@ class Histories:
         if history is None:
             self._make_room()
             history = self._sessions[session] = SessionHistory(self._counters, self._clock)
+        if history.declared is not self._counters:
+            history.redeclare(self._counters)
         self._sessions.move_to_end(session)
         return history
+
+    def redeclare(self, counters: Mapping[str, Counter]) -> None:
+        """Count by the counters of another policy; each session takes them over when it is next asked for."""
+        self._counters = counters
 
     def _make_room(self) -> None:
         for _ in range(min(8, len(self._sessions)) if len(self._sessions) >= self._max else 0):
             oldest, history = self._sessions.popitem(last=False)
+            if history.declared is not self._counters:
+                history.redeclare(self._counters)
             if history.idle():
                 return
             self._sessions[oldest] = history

@@ -1,0 +1,208 @@
+"""Decisions as the ledger keeps them: how one is written, and how it is read again as a request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backstay.policy.binding import reads_as_nan
+from backstay.policy.cel import unfit
+from backstay.policy.request import Decision, Request
+from backstay.policy.rules import Effect, Outcome
+from backstay.records import canonical_json
+
+KIND = "guard.decision"
+Readable = Literal["yes", "no", "nan"]
+Contents = Literal["none", "redacted", "full"]
+Text = Annotated[str, Field(max_length=4000)]
+_UNREADABLE = ("the request holds ", "the request cannot be read")
+_NAN = "the request holds text that double() reads as NaN"
+
+
+class Content(BaseModel):
+    """What was decided upon, word for word; `redacted` contents are not that, and are never decided upon again."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    redacted: bool = True
+    text: str
+    args: dict[str, Any]
+    attributes: dict[Literal["principal", "resource"], dict[str, Any]] | None = None
+    doubles: list[list[str | int]] | None = None
+    """Where in `args` and `attributes` whole numbers stood that were doubles: canonical JSON writes 10.0 as 10."""
+
+
+class RecordedDecision(BaseModel):
+    """The part of a `guard.decision` row that a policy can be asked about again; other keys are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    point: Text
+    action: Text
+    tool: Text
+    principal: Text
+    roles: list[str]
+    resource: str
+    effect: Outcome
+    rules: list[Text]
+    errors: list[tuple[str, str]]
+    obligations: list[dict[str, Any]] | None = None
+    policy: Text
+    findings: dict[str, int] | None
+    provenance: dict[str, list[str]] | None
+    counters: dict[str, int | float | None]
+    shadow: list[tuple[Text, Effect, bool, str]] = Field(default_factory=list)
+    shadow_effect: Outcome | None = None
+    args_shape: dict[str, str] | None = None
+    text_digest: str | None = ""
+    readable: Readable | None = None
+    content: Content | None = None
+
+    def fitness(self) -> Readable | None:
+        """Whether conditions could read the request; None when the row does not say."""
+        if self.readable is not None:
+            return self.readable
+        for _, message in (*self.errors, *((s[0], s[3]) for s in self.shadow)):
+            if message.startswith(_UNREADABLE):
+                return "nan" if message == _NAN else "no"
+        return None
+
+
+def decision_payload(
+    decision: Decision,
+    request: Request,
+    *,
+    contents: Contents = "none",
+    digests: tuple[str | None, str | None],
+    **head: Any,
+) -> dict[str, Any]:
+    """The payload of a row. `digests` are those of text (None when empty) and arguments; `head` is id, at, session, ...
+
+    With `contents` full, what was decided upon stands in it, if JSON can hold it exactly. Redacted contents are the
+    caller's to put in: `payload["content"] = {"redacted": True, ...}`.
+    """
+    payload = {
+        **head,
+        "point": request.point,
+        "action": request.action,
+        "tool": request.tool,
+        "principal": request.principal,
+        "roles": list(request.roles),
+        "resource": request.resource,
+        "effect": decision.effect,
+        "rules": list(decision.rules),
+        "reasons": list(decision.reasons),
+        "errors": [list(error) for error in decision.errors],
+        "obligations": [obligation.model_dump(mode="json") for obligation in decision.obligations],
+        "policy": decision.policy,
+        "findings": None if request.findings is None else dict(request.findings),
+        "provenance": _listed(request.provenance),
+        "counters": dict(request.counters),
+        "shadow": [list(result) for result in decision.shadow],
+        "shadow_effect": decision.shadow_effect,
+        "text_digest": digests[0],
+        "args_digest": digests[1],
+        "args_shape": {name: type(value).__name__ for name, value in request.args.items()},
+        "readable": readable(request),
+    }
+    content = content_of(request) if contents == "full" and payload["readable"] != "no" else None
+    return payload if content is None else payload | {"content": content}
+
+
+def readable(request: Request) -> Readable:
+    """Whether conditions can read the request: a row without contents must say so, or it cannot be decided again."""
+    try:
+        read = [
+            *(request.point, request.action, request.tool, request.principal, request.resource, request.text),
+            *(dict(request.args), dict(request.principal_attributes), dict(request.resource_attributes)),
+            *(dict(request.findings or {}), _listed(request.provenance), dict(request.counters), list(request.roles)),
+        ]
+    except (TypeError, ValueError):
+        return "no"
+    if isinstance(request.roles, str) or unfit(read):
+        return "no"
+    return "nan" if reads_as_nan(read) else "yes"
+
+
+def content_of(request: Request) -> dict[str, Any] | None:
+    """The contents for a row; None when JSON cannot hold them exactly (an integer beyond 2**53, -0.0, ...)."""
+    attributes = {"principal": dict(request.principal_attributes), "resource": dict(request.resource_attributes)}
+    content = {"redacted": False, "text": request.text, "args": dict(request.args), "attributes": attributes}
+    doubles: list[list[str | int]] = []
+    try:
+        canonical_json(content)
+        _find_doubles([content["args"], attributes], [], doubles)
+    except (ValueError, RecursionError):
+        return None
+    return content | {"doubles": doubles}
+
+
+def request_of_row(row: RecordedDecision, counters: Mapping[str, float | None]) -> Request:
+    """The request as far as the row holds it; arguments without contents keep their names, with null values."""
+    content = row.content
+    held = None if content is None or content.redacted else content
+    args, attributes = (dict.fromkeys(row.args_shape or ()), {}) if held is None else restored(held)
+    return Request(
+        point=row.point,
+        action=row.action,
+        tool=row.tool,
+        principal=row.principal,
+        roles=row.roles,
+        principal_attributes=attributes.get("principal", {}),
+        resource=row.resource,
+        resource_attributes=attributes.get("resource", {}),
+        args=args,
+        text="" if held is None else held.text,
+        findings=row.findings,
+        provenance=row.provenance,
+        counters=counters,
+    )
+
+
+def restored(content: Content) -> tuple[dict[str, Any], Mapping[Any, dict[str, Any]]]:
+    """Arguments and attributes with whole doubles as doubles again; raises ValueError when a path leads nowhere."""
+    whole: list[Any] = [content.args, content.attributes]
+    for path in content.doubles or ():
+        place: Any = whole
+        try:
+            for part in path[:-1]:
+                place = place[part]
+            if type(place[path[-1]]) not in (int, float):
+                raise ValueError("a path of doubles leads to what is no number")
+            place[path[-1]] = float(place[path[-1]])
+        except (LookupError, TypeError) as error:
+            raise ValueError("a path of doubles leads nowhere") from error
+    return content.args, content.attributes or {}
+
+
+def holds_whole_numbers(value: Any) -> bool:
+    """Whether a number in a value may have been an integer or a double."""
+    if isinstance(value, dict):
+        return any(holds_whole_numbers(item) for item in value.values())
+    if isinstance(value, list):
+        return any(holds_whole_numbers(item) for item in value)
+    return type(value) is int
+
+
+def _find_doubles(value: Any, path: list[str | int], found: list[list[str | int]]) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _find_doubles(item, [*path, name], found)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _find_doubles(item, [*path, index], found)
+    elif isinstance(value, float) and value.is_integer():
+        if value == 0 and str(value).startswith("-"):
+            raise ValueError("-0.0 is not written")
+        found.append(path)
+
+
+def _listed(provenance: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]] | None:
+    return None if provenance is None else {name: list(origins) for name, origins in provenance.items()}
+
+
+def read_row(payload: str) -> RecordedDecision | None:
+    """A recorded row, None when it is malformed."""
+    try:
+        return RecordedDecision.model_validate_json(payload)
+    except ValueError:
+        return None
