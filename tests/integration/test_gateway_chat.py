@@ -32,7 +32,7 @@ def test_openai_sdk_plain() -> None:
         assert answer.usage is not None and answer.usage.total_tokens == 7
         assert up.log.effects("request.input") == ["allow"]
         assert up.log.effects("model.output") == ["allow"]
-        assert [outcome.status for outcome in up.log.outcomes] == ["ok"]
+        assert up.ended().status == "ok"
 
 
 def test_openai_sdk_streams_and_redacts_across_chunks() -> None:

@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import json
-import time
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from guard_gateway import PERMIT_ALL, REDACT_SECRETS, Running, chat_answer, deltas, post, running, sse
+from guard_gateway import PERMIT_ALL, REDACT_SECRETS, chat_answer, deltas, post, running, sse
 
 from backstay.errors import ResourceError
-from backstay.guard.gateway.service import Outcome
 from backstay.records import Finding
 
 pytestmark = pytest.mark.integration
@@ -25,14 +23,6 @@ def error_of(raw: bytes) -> dict[str, Any]:
     return found
 
 
-def ended(up: Running) -> Outcome:
-    """The end of the exchange, which is noted after its last byte."""
-    deadline = time.monotonic() + 5
-    while not up.log.outcomes and time.monotonic() < deadline:
-        asyncio.run(asyncio.sleep(0.005))
-    return up.log.outcomes[-1]
-
-
 async def plain(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     return web.json_response(chat_answer("fine"))
 
@@ -41,7 +31,7 @@ def test_upstream_down() -> None:
     with running(plain, upstream={"base_url": "http://127.0.0.1:9/v1", "retries": 1}) as up:
         status, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK))
         assert status == 502 and error_of(raw)["code"] == "upstream_down"
-        assert [outcome.status for outcome in up.log.outcomes] == ["upstream_down"]
+        assert up.ended().status == "upstream_down"
 
 
 def test_upstream_that_recovers_is_asked_again() -> None:
@@ -122,7 +112,7 @@ def test_upstream_malformed(body: dict[str, Any], raw_answer: bytes, kind: str) 
     with running(answer) as up:
         status, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", body))
         assert b"upstream_malformed" in raw, (status, raw[:200])
-        assert ended(up).status == "upstream_malformed"
+        assert up.ended().status == "upstream_malformed"
 
 
 def test_an_error_within_a_stream_ends_it() -> None:
@@ -192,7 +182,7 @@ def test_a_client_that_goes_away_ends_the_work_and_is_in_the_journal() -> None:
 
     with running(answer) as up:
         asyncio.run(leave(f"{up.url}/chat/completions"))
-        assert ended(up).status == "client_gone"
+        assert up.ended().status == "client_gone"
         assert up.log.outcomes[0].tokens > 0  # Leaving early does not make an answer free.
         assert up.log.effects("model.output") == ["allow"]
 

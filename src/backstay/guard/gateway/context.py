@@ -16,7 +16,7 @@ from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.output_plan import PackKinds
-from backstay.policy import Limit
+from backstay.policy import Limit, PolicyBundle
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,27 @@ class Context:
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
+    writes: "list[Future[int]]" = field(default_factory=list)
+
+    def count(self, ruling: Ruling) -> None:
+        """What was decided is about to be done."""
+        written = self.enforcer.count(self.exchange, ruling)
+        if written is not None:
+            self.writes.append(written)
+
     def ruled(self, ruling: Ruling) -> Ruling:
         """Keep a ruling with the exchange."""
         self.rulings.append(ruling)
         return ruling
 
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The policy that decides on the exchange's texts."""
+        return self.enforcer.bundle_for(self.exchange, "model.output")
+
     async def on_disk(self) -> None:
         """Wait until every decision so far is on disk; raises ApiFault 503 where one cannot be written."""
-        await on_disk(
-            ruling.written for ruling in self.rulings if not ruling.written.done() or ruling.written.exception()
-        )
+        await on_disk([*(ruling.written for ruling in self.rulings), *self.writes])
 
     def within_limits(self, ruling: Ruling) -> bool:
         """Whether limits that rules set leave room for this; it is counted where they do."""
@@ -79,7 +90,8 @@ async def on_disk(futures: "Iterable[Future[int]]") -> None:
     """Wait for journal rows; raises ApiFault 503 where one is not written."""
     try:
         for future in futures:
-            await asyncio.wrap_future(future)
+            if not future.done() or future.exception():
+                await asyncio.wrap_future(future)
     except BackstayError as error:
         raise unavailable(
             f"a decision could not be written down, so nothing is let through: {error.message}"

@@ -54,7 +54,7 @@ def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruli
     text = "\n".join(choice.texts.values())
     ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))
     if ruling.decision.effect != "deny":
-        context.enforcer.count(context.exchange, ruling)
+        context.count(ruling)
     if late or ruling.decision.effect == "deny":
         return ruling
     missing = _redact_texts(choice, found, wanted_by(ruling.decision.obligations))
@@ -65,7 +65,7 @@ def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruli
 
 def _final(context: Context, choice: Choice, ruling: Ruling) -> Ruling:
     """Decide on what the client would read, where a rule asks for that."""
-    if not context.enforcer.bundle.rules_at("response.final"):
+    if not context.bundle.rules_at("response.final"):
         return ruling
     found = {name: context.scans.findings(text, "response.final") for name, text in choice.texts.items()}
     every = [finding for findings in found.values() for finding in findings]

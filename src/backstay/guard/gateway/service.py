@@ -109,6 +109,7 @@ class Gateway:
             principal.attributes or {},
             request.model,
             principal.owner,
+            self.enforcer.bundle,
         )
         return Context(
             exchange,
@@ -143,7 +144,7 @@ class Gateway:
     def _plan(self, context: Context) -> OutputPlan:
         if self.settings.answers == "whole":
             return OutputPlan("answers: whole", None)
-        bundle = context.enforcer.bundle
+        bundle = context.bundle
         if bundle.rules_at(OUTPUT_POINTS[1]):
             return OutputPlan("rules for response.final read the whole", None)
         exchange = context.exchange

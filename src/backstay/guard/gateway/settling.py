@@ -107,7 +107,7 @@ def count_calls(context: Context, verdicts: Sequence[CallVerdict]) -> None:
     """The calls go out now: counters go up."""
     for verdict in verdicts:
         if verdict.ruling is not None:
-            context.enforcer.count(context.exchange, verdict.ruling)
+            context.count(verdict.ruling)
 
 
 def text_field(context: Context) -> str:

@@ -104,7 +104,7 @@ class StreamedAnswer:
     async def close(self) -> tuple[bytes, Settled]:
         """The upstream is done: decide on what is left; the last bytes, `[DONE]` included."""
         open_choices = [index for index in self._choices if index not in self._over]
-        if not self._choices or (open_choices and not self.done):
+        if not self._choices or (open_choices and not self.ended):
             raise MalformedAnswer("the upstream's stream broke off")
         self._put_together()
         out = [self._finish_texts(choice) for choice in self._choices.values() if not self._plan.whole]
