@@ -106,6 +106,7 @@ approval_votes = Table(
     Column("digest", String(64), primary_key=True),
     Column("person", String(200), primary_key=True),
     Column("vote", String(12), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     Column("roles", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("key", String(200), nullable=False),

@@ -22,8 +22,11 @@ class Vote(NamedTuple):
     """`approve`, `deny` or `break_glass`."""
 
     digest: str
+    version: int
+    """Of the approval, when the vote was cast."""
+
     roles: Roles
-    """What the directory said when the vote was cast."""
+    """What the directory said then."""
 
     reason: str
     key: str
@@ -102,7 +105,7 @@ class Approval:
         return self.state is State.EXECUTING and self.lease_until_ms is not None and now_ms >= self.lease_until_ms
 
     def voters(self, vote: str) -> dict[str, Roles]:
-        """Who said this on the current digest."""
+        """Who said this on the current digest, with the roles of their latest vote."""
         return {cast.person: cast.roles for cast in self.votes if cast.vote == vote and cast.digest == self.digest}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from backstay.guard.approvals import store
 from backstay.guard.approvals.approval import Approval
-from backstay.guard.approvals.held_action import HeldAction, digest_of, read_obligations
+from backstay.guard.approvals.held_action import IDENTITY, HeldAction, digest_of, hashed_bytes, read_obligations
 from backstay.guard.approvals.people import Identity, plain_name
 from backstay.guard.approvals.quorum import may_vote, stages_of
 from backstay.guard.approvals.refusals import Refusal
@@ -34,7 +34,7 @@ def ask(unit: Unit, action: HeldAction) -> Answer:
     content = action.content()
     digest = digest_of(content)
     if action.key and (before := store.by_key(unit.writer.connection, action.principal, action.key)):
-        if before.digest != digest and before.version == 1:
+        if not _same_call(before.content, content):
             raise Refusal("key_reused", f"{action.principal!r} asked for another action under the key {action.key!r}")
         return Answer(before)
     if store.count_open(unit.writer.connection, action.principal) >= unit.settings.max_open:
@@ -85,7 +85,7 @@ def edit(
     if current is not None:
         content = _with_policy(content, current)
     made = replace(
-        _new(unit, content, digest_of(content), approval),
+        _new(unit, content, digest_of(content), approval if current is None else current.action),
         editors=approval.editors_next(editor.id),
         supersedes=approval.id,
         unchecked=current is None,
@@ -162,6 +162,12 @@ def _new(unit: Unit, content: Mapping[str, Any], digest: str, about: HeldAction 
         exchange=about.exchange,
         key=about.key,
     )
+
+
+def _same_call(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether two contents are one call, under whatever policy."""
+    names = (*IDENTITY, "args", "tool_schema")
+    return hashed_bytes([before[name] for name in names]) == hashed_bytes([after[name] for name in names])
 
 
 def _about(action: HeldAction) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Decisions: who may take them, what they are bound to, and when they are enough."""
 
+from typing import Any
+
 from backstay.guard.approvals import store
 from backstay.guard.approvals.approval import BREAK_GLASS_ROLE, Approval, Vote, is_granted
 from backstay.guard.approvals.people import Identity
@@ -12,14 +14,15 @@ APPROVE, DENY, BREAK_GLASS = "approve", "deny", "break_glass"
 VOTES = (APPROVE, DENY, BREAK_GLASS)
 MIN_REASON = 10
 MAX_REASON = 4000
+MAX_KEY = 200
 
 
-def decide(
-    unit: Unit, approval_id: str, who: Identity, vote: str, digest_shown: str, reason: str, key: str
-) -> Answer:
+def decide(unit: Unit, approval_id: str, who: Identity, vote: str, digest_shown: str, reason: str, key: str) -> Answer:
     """Cast a vote. The same key again gives what stands now; every refusal is journalled."""
     if vote not in VOTES:
         raise Refusal("not_eligible", f"{vote!r} is no decision", cure=f"one of {', '.join(VOTES)}")
+    if len(reason) > MAX_REASON or not 0 < len(key) <= MAX_KEY:
+        raise Refusal("too_large", f"a reason has at most {MAX_REASON} characters, a key 1 to {MAX_KEY}")
     approval = unit.find(approval_id)
     if before := store.vote_by_key(unit.writer.connection, who.id, key):
         if (before[0], before[1].vote, before[1].digest) != (approval.id, vote, digest_shown):
@@ -32,8 +35,6 @@ def decide(
         return unit.refuse(over, who.id, vote, "expired", f"{approval.id} expired before this decision")
     if vote == BREAK_GLASS and (refused := _glass_holds(unit, approval, who, reason)):
         return refused
-    if who.id in approval.voters(vote):
-        return Answer(approval)
     return Answer(_cast(unit, approval, who, vote, reason, key))
 
 
@@ -76,15 +77,13 @@ def _glass_holds(unit: Unit, approval: Approval, who: Identity, reason: str) -> 
 
 def _cast(unit: Unit, approval: Approval, who: Identity, vote: str, reason: str, key: str) -> Approval:
     roles = unit.directory.roles[who.id]
-    cast = Vote(who.id, vote, approval.digest, roles, reason[:MAX_REASON], key, unit.now_ms)
+    cast = Vote(who.id, vote, approval.digest, approval.version, roles, reason, key, unit.now_ms)
     voted = store.add_vote(unit.writer.connection, approval, cast)
-    said = {"vote": vote, "how": who.how, "roles": sorted(roles), "reason": cast.reason}
+    said: dict[str, Any] = {"vote": vote, "how": who.how, "roles": sorted(roles), "reason": cast.reason}
     if vote == DENY:
         return unit.change(voted, DENY, who.id, to=State.DENIED, **said)
     if not is_enough(unit, voted):
         return unit.change(voted, vote, who.id, **said)
     broken_at_ms = unit.now_ms if vote == BREAK_GLASS else None
     via = {"via": "break-glass" if vote == BREAK_GLASS else "quorum"}
-    return unit.change(
-        voted, vote, who.id, to=State.APPROVED, changes=via, broken_at_ms=broken_at_ms, **said
-    )
+    return unit.change(voted, vote, who.id, to=State.APPROVED, changes=via, broken_at_ms=broken_at_ms, **said)

@@ -36,9 +36,7 @@ def claim(unit: Unit, approval_id: str, digest: str, current: Current, worker: s
     token = f"{approval.id}.{secrets.token_urlsafe(32)}"
     lease_until_ms = unit.now_ms + int(lease_s * 1000)
     changes = {"worker": worker, "lease_until_ms": lease_until_ms, "token_sha256": _hash(token)}
-    taken = unit.change(
-        approval, "claimed", worker, to=State.EXECUTING, changes=changes, policy=current.action.policy
-    )
+    taken = unit.change(approval, "claimed", worker, to=State.EXECUTING, changes=changes, policy=current.action.policy)
     return Answer(taken, token=token)
 
 

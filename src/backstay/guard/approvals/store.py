@@ -19,6 +19,10 @@ _TUPLES = frozenset({"escalated_roles", "editors", "rules", "reasons"})
 _KEPT = tuple(f.name for f in fields(Approval) if f.name not in {*_COLUMNS, "key", "votes"})
 
 
+class Raced(ResourceError):
+    """Another process changed the row first; nothing of this unit was done, and it may be tried again."""
+
+
 def seen_ms(connection: Connection) -> int:
     """The latest moment that anybody has seen; 0 at the beginning."""
     return int(connection.execute(select(approval_clock.c.highest_ms)).scalar() or 0)
@@ -77,8 +81,10 @@ def add(connection: Connection, approval: Approval) -> None:
     connection.execute(insert(approvals).values(row))
 
 
-def swap(connection: Connection, before: Approval, changes: dict[str, Any], broken_at_ms: int | None = None) -> Approval:
-    """Change the row if nobody has changed it since `before` was read, else raise ResourceError: nothing is done."""
+def swap(
+    connection: Connection, before: Approval, changes: dict[str, Any], broken_at_ms: int | None = None
+) -> Approval:
+    """Change the row if nobody has changed it since `before` was read, else raise Raced."""
     after = replace(before, **changes, version=before.version + 1)
     values = _row(after)
     if broken_at_ms is not None:
@@ -86,7 +92,7 @@ def swap(connection: Connection, before: Approval, changes: dict[str, Any], brok
     unchanged = (approvals.c.id == before.id) & (approvals.c.version == before.version)
     done = connection.execute(update(approvals).where(unchanged, approvals.c.state == before.state).values(values))
     if done.rowcount != 1:
-        raise ResourceError(f"approval {before.id} was changed by another process meanwhile", cure="try again")
+        raise Raced(f"approval {before.id} was changed by another process meanwhile", cure="try again")
     return after
 
 
@@ -109,7 +115,7 @@ def _read(connection: Connection, where: ColumnElement[bool], limit: int) -> lis
     votes: dict[str, list[Vote]] = {row.id: [] for row in rows}
     if rows:
         query = select(approval_votes).where(approval_votes.c.approval_id.in_(list(votes)))
-        for row in connection.execute(query.order_by(approval_votes.c.at_ms, approval_votes.c.person)):
+        for row in connection.execute(query.order_by(approval_votes.c.version)):
             votes[row.approval_id].append(_vote(row))
     return [_approval(row, votes[row.id]) for row in rows]
 
@@ -120,11 +126,13 @@ def _row(approval: Approval) -> dict[str, Any]:
 
 
 def _approval(row: Row[Any], votes: Sequence[Vote]) -> Approval:
-    kept = {name: tuple(value) if name in _TUPLES else value for name, value in json.loads(row.record).items()}
-    columns = {name: getattr(row, name) for name in _COLUMNS if name != "state"}
+    kept: dict[str, Any] = {
+        name: tuple(value) if name in _TUPLES else value for name, value in json.loads(row.record).items()
+    }
+    columns: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS if name != "state"}
     return Approval(**columns, **kept, state=State(row.state), key=row.key or "", votes=tuple(votes))
 
 
 def _vote(row: Row[Any]) -> Vote:
     roles = frozenset(json.loads(row.roles))
-    return Vote(row.person, row.vote, row.digest, roles, row.reason, row.key, row.at_ms)
+    return Vote(row.person, row.vote, row.digest, row.version, roles, row.reason, row.key, row.at_ms)

@@ -68,6 +68,7 @@ def _create_votes() -> None:
         sa.Column("digest", HASH, primary_key=True),
         sa.Column("person", NAME, primary_key=True),
         sa.Column("vote", sa.String(12), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("roles", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("key", NAME, nullable=False),
@@ -114,6 +115,4 @@ def _forbid(table: str, verb: str, when: str, message: str) -> None:
     op.execute(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{said}'; END $$"
     )
-    op.execute(
-        f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {name}()"
-    )
+    op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {name}()")
