@@ -329,4 +329,4 @@ def test_completions_stream_and_whole() -> None:
         whole = client.completions.create(model="m", prompt="x")
         assert whole.choices[0].text == "a [REDACTED:github_token] b"
         stream = client.completions.create(model="m", prompt="x", stream=True)
-        assert "".join(chunk.choices[0].text for chunk in stream if chunk.choices) == "a [REDACTED:github_token] b"
+        assert "".join(str(chunk.choices[0].text) for chunk in stream if chunk.choices) == "a [REDACTED:github_token] b"

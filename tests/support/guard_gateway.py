@@ -72,9 +72,16 @@ class NobodyHolds:
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes]] = []
 
-    async def ask(self, exchange: Exchange, held: Any, request_digest: str, answer: bytes) -> list[str]:
+    async def resume(self, context: Any, approval_id: str, wait_s: float) -> Any:
+        """Nothing was kept."""
+        raise AssertionError("no test resumes here")
+
+    async def sent(self, resumed: Any) -> None:
+        """Nothing was kept."""
+
+    async def ask(self, context: Any, held: Any, answer: bytes) -> list[str]:
         """Note what is held."""
-        self.asked.append((request_digest, answer))
+        self.asked.append((context.request_digest, answer))
         return [f"approval-{len(self.asked)}-{i}" for i, _ in enumerate(held)]
 
 
@@ -107,7 +114,6 @@ class Running:
     upstream_bodies: list[dict[str, Any]]
     gateway: Gateway
     front: Front
-
 
     def ended(self) -> Outcome:
         """The end of the last exchange, which is noted after its last byte."""
@@ -145,7 +151,7 @@ def running(
     """Serve until the block ends."""
     with LoopThread() as loop:
         seen: list[dict[str, Any]] = []
-        port = loop.call(_start_upstream(loop, handler, seen))
+        port = loop.call(start_upstream(loop, handler, seen))
         given = {"base_url": f"http://127.0.0.1:{port}/v1", "retries": 0} | (upstream or {})
         config = checked({"guard": 1, "upstreams": {"main": given}, **settings}, "test")
         log, holds = MemoryLog(), NobodyHolds()
@@ -180,7 +186,7 @@ async def _start_gateway(
     server = uvicorn.Server(
         uvicorn.Config(build_app(front), host="127.0.0.1", port=0, log_level="critical", lifespan="off")
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]  # it is not the main thread
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
     while not server.started:
         await asyncio.sleep(0.001)
@@ -194,7 +200,7 @@ async def _start_gateway(
     return Running(f"http://127.0.0.1:{port}/v1", log, holds, seen, gateway, front)
 
 
-async def _start_upstream(loop: "LoopThread", handler: Handler, seen: list[dict[str, Any]]) -> int:
+async def start_upstream(loop: "LoopThread", handler: Handler, seen: list[dict[str, Any]]) -> int:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read() or b"{}")
         seen.append(body)

@@ -6,6 +6,7 @@ import click
 
 from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
+from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
 
 POLICIES = click.argument(
@@ -109,5 +110,14 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
     raise click.exceptions.Exit(1 if wrong else 0)
 
 
-for command in (explain, audit, guard_policy.bundle, guard_policy.replay, guard_policy.shadow, guard_policy.export):
+for command in (
+    serve,
+    key,
+    explain,
+    audit,
+    guard_policy.bundle,
+    guard_policy.replay,
+    guard_policy.shadow,
+    guard_policy.export,
+):
     guard.add_command(command)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 
 from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, content_id
 
-SCHEMA_HEAD = "0002"
+SCHEMA_HEAD = "0003"
 """Revision of the newest migration; a test holds it against the migrations folder."""
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -142,6 +143,21 @@ approval_clock = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("highest_ms", BigInteger, nullable=False),
+)
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("exchange", String(36), primary_key=True),
+    Column("principal", String(200), nullable=False),
+    Column("request_digest", String(64), nullable=False),
+    Column("approvals", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+kept_approvals = Table(
+    "kept_approvals",
+    metadata,
+    Column("approval_id", String(36), primary_key=True),
+    Column("exchange", String(36), ForeignKey("kept_answers.exchange"), nullable=False),
 )
 
 RECORD_TABLES: dict[str, tuple[Table, type[Record]]] = {

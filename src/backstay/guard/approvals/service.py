@@ -59,6 +59,11 @@ class Approvals:
         self._recheck, self._links, self.poll_s = recheck, link_signer, poll_s
         self.waiters = Waiters()
 
+    @property
+    def directory(self) -> Callable[[], Directory]:
+        """Who may approve, read anew at each call."""
+        return self._directory
+
     def ask(self, action: HeldAction) -> Approval:
         """Hold an action. Values under a `mask` obligation are stored and shown as keyed digests."""
         held = action.masked(self._ledger.digest)

@@ -16,10 +16,11 @@ from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import LOCAL, KeyRing, Principal
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.requests import Api
-from backstay.guard.gateway.service import Gateway
+from backstay.guard.gateway.service import Asked, Gateway
 from backstay.guard.gateway.upstream import UpstreamRefused
 
 SESSION_HEADER = "x-backstay-session"
+APPROVAL_HEADER = "x-backstay-approval"
 MAX_SESSION = 200
 Headers = Mapping[str, str]
 
@@ -62,8 +63,12 @@ class ModelEndpoint:
         self._front.open()
         principal = self._front.principal(request.headers)
         raw = await read_body(request, self._front.gateway.settings.limits.body_bytes)
-        session = request.headers.get(SESSION_HEADER, "")[:MAX_SESSION]
-        work = asyncio.ensure_future(self._front.gateway.serve(self._api, raw, principal, session, reply))
+        asked = Asked(
+            request.headers.get(SESSION_HEADER, "")[:MAX_SESSION],
+            request.headers.get(APPROVAL_HEADER, "").partition(",")[0].strip()[:MAX_SESSION],
+            wait_of(request.headers, self._front.gateway.settings.holds.wait_s),
+        )
+        work = asyncio.ensure_future(self._front.gateway.serve(self._api, raw, principal, asked, reply))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -101,6 +106,15 @@ class _Reply:
             if more and not body:
                 return
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def wait_of(headers: Headers, most_s: float) -> float:
+    """Seconds that a client waits for an approval (RFC 7240, `Prefer: wait=N`), at most what the operator allows."""
+    for preference in headers.get("prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.lower() == "wait" and value.isdigit():
+            return min(float(value[:6]), most_s)
+    return 0.0
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -1,16 +1,22 @@
 """From guard.yaml to a gateway: everything that can be wrong is found here, before anything listens."""
 
 import contextlib
+import os
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from backstay.guard.approvals import Approvals, Directory, DirectoryFile
+from backstay.guard.approvals import Settings as ApprovalSettings
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Enforcer
 from backstay.guard.gateway.app import Front
+from backstay.guard.gateway.holds import ApprovalHolds
+from backstay.guard.gateway.kept import KeptAnswers
 from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
@@ -20,6 +26,7 @@ from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
 from backstay.guard.recovery import restore_histories
+from backstay.guard.gateway.scanning import scanner, stream_kinds
 from backstay.guard.scans import RememberedScans
 from backstay.policy import Histories
 from backstay.policy.live import LivePolicy
@@ -37,6 +44,7 @@ class Parts:
     live: LivePolicy
     keys: KeyRing | None
     metrics: Metrics
+    holds: ApprovalHolds
 
 
 @asynccontextmanager
@@ -54,22 +62,23 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         histories, live = _policy(source, ledger, home)
         metrics = Metrics()
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
+        approvals = holds_of(settings, home, ledger)
         upstreams = await stack.enter_async_context(Upstreams(settings, environment))
         gateway = Gateway(
             settings,
             Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned),
             RememberedScans(scanner(settings)),
             stream_kinds(),
-            holds(settings, home, ledger, recorder),
+            approvals,
             upstreams,
             Limits(settings.limits.in_flight),
             recorder,
         )
-        yield Parts(settings, Front(gateway, keys, metrics), ledger, live, keys, metrics)
+        yield Parts(settings, Front(gateway, keys, metrics), ledger, live, keys, metrics, approvals)
 
 
 @contextlib.contextmanager
-def policy_source(settings: GuardSettings, home: Path) -> "contextlib.Iterator[PolicySource]":
+def policy_source(settings: GuardSettings, home: Path) -> Iterator[PolicySource]:
     """Where the policy comes from: files, a signed bundle, or the shipped default."""
     if settings.bundle:
         trusted = home / (settings.trusted_keys or settings.audit.keys)
@@ -88,6 +97,17 @@ def _policy(source: PolicySource, ledger: Ledger, home: Path) -> tuple[Histories
     with ledger.read() as connection:
         restore_histories(histories, first.counters, connection, clock=time.monotonic)
     return histories, LivePolicy(source, last_good=home / "policy-last-good.json", histories=histories)
+
+
+def holds_of(settings: GuardSettings, home: Path, ledger: Ledger) -> ApprovalHolds:
+    """Approvals by the people of the approvers file; without one nobody can approve, and what is held expires."""
+    nobody = Directory([])
+    people: Callable[[], Directory] = lambda: nobody
+    if settings.holds.approvers:
+        people = DirectoryFile(home / settings.holds.approvers)
+    webhooks = ("main",) if settings.holds.webhook else ()
+    approvals = Approvals(ledger, people, settings=ApprovalSettings(webhooks=webhooks))
+    return ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
 
 
 def _place(database: str, home: Path) -> str | Path:

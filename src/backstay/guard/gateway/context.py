@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from backstay.errors import BackstayError
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
@@ -21,17 +21,25 @@ from backstay.policy import Limit, PolicyBundle
 
 @dataclass(frozen=True)
 class HeldCall:
-    """Something that waits for an approval: the ruling that held it, and what is shown of it."""
+    """Something that waits for an approval: the ruling that held it, what is shown of it, and where it stands."""
 
     ruling: Ruling
-    tool_schema: object = None
+    args: Mapping[str, Any]
+    choice: int | None = None
+    call: int | None = None
 
 
 class Holds(Protocol):
-    """Approvals, as an exchange asks for them."""
+    """Approvals, as an exchange asks for them; see `holds.ApprovalHolds`."""
 
-    async def ask(self, exchange: Exchange, held: Sequence[HeldCall], request_digest: str, answer: bytes) -> list[str]:
+    async def ask(self, context: "Context", held: Sequence[HeldCall], answer: bytes) -> list[str]:
         """Keep an answer until all of these are approved; the ids of the approvals, once they are on disk."""
+
+    async def resume(self, context: "Context", approval_id: str, wait_s: float) -> Any:
+        """Let go what waits for an approval; a `Letting`. Raises ApiFault."""
+
+    async def sent(self, resumed: Any) -> None:
+        """What was let go has gone out."""
 
 
 @dataclass
@@ -48,10 +56,14 @@ class Context:
     limits: Limits
     principal: Principal
     request_digest: str
+    wait_s: float = 0.0
+    """How long the client waits for an approval."""
     rulings: list[Ruling] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
+    resumed: list[Any] = field(default_factory=list)
+    """Held answers that go out with this one; see `Holds.sent`."""
     writes: "list[Future[int]]" = field(default_factory=list)
 
     def count(self, ruling: Ruling) -> None:

@@ -26,6 +26,8 @@ class CallVerdict(NamedTuple):
     effect: str
     why: str
     ruling: Ruling | None
+    args: Mapping[str, Any] = {}
+    place: int = 0
 
 
 class AnswerVerdict(NamedTuple):
@@ -34,11 +36,16 @@ class AnswerVerdict(NamedTuple):
     effect: str
     notice: str
     calls: tuple[CallVerdict, ...] = ()
+    choice: int = 0
 
     @property
     def held(self) -> list[HeldCall]:
         """What waits for approvals."""
-        return [HeldCall(v.ruling) for v in self.calls if v.effect == "hold" and v.ruling is not None]
+        return [
+            HeldCall(v.ruling, v.args, self.choice, v.place)
+            for v in self.calls
+            if v.effect == "hold" and v.ruling is not None
+        ]
 
 
 ALLOWED = AnswerVerdict("allow", "")
@@ -96,18 +103,18 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
     if not choice.calls:
         return ALLOWED
     verdicts = []
-    for _, call in sorted(choice.calls.items()):
-        verdict = judge_call(context, call, ahead)
+    for index, call in sorted(choice.calls.items()):
+        verdict = judge_call(context, call, ahead)._replace(place=index)
         verdicts.append(verdict)
         if verdict.ruling is not None and verdict.effect == "allow":
             ahead.append(verdict.ruling.request)
     refused = [v for v in verdicts if v.effect == "deny"] or [v for v in verdicts if v.effect == "hold"]
     if not refused:
-        return AnswerVerdict("allow", "", tuple(verdicts))
+        return AnswerVerdict("allow", "", tuple(verdicts), choice.index)
     effect = refused[0].effect
     word = "was denied" if effect == "deny" else "waits for approval"
     lines = [f"[guard: the call of {_named(v.call)} {word}: {v.why}]" for v in refused]
-    return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts))
+    return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts), choice.index)
 
 
 def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> CallVerdict:
@@ -135,10 +142,10 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
     decision = ruling.decision
     if decision.effect == "allow" and not context.within_limits(ruling):
         return CallVerdict(call, "deny", f"a limit that policy sets is used up: {ruling.why}", ruling)
-    if decision.effect == "allow":
+    if decision.effect != "deny":
         args = _redact_arguments(context, args, wanted_by(decision.obligations))
     call.arguments = _written(call, args)
-    return CallVerdict(call, decision.effect, ruling.why, ruling)
+    return CallVerdict(call, decision.effect, ruling.why, ruling, args)
 
 
 def arguments_text(args: Mapping[str, Any]) -> str:

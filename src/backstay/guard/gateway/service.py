@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any, Protocol
@@ -50,6 +50,17 @@ class Outcome:
     began: float = field(default_factory=monotonic)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks for beside its body."""
+
+    session: str = ""
+    approval: str = ""
+    """An approval that what it asks for was held for."""
+    wait_s: float = 0.0
+    """How long it waits for a decision on what is held."""
+
+
 class OutcomeLog(Protocol):
     """Where ends of exchanges are written."""
 
@@ -71,16 +82,18 @@ class Gateway:
     outcomes: OutcomeLog
     decided: DecidedTexts = field(default_factory=DecidedTexts)
 
-    async def serve(self, api: Api, raw: bytes, principal: Principal, session: str, send: Send) -> None:
+    async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
         """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
         outcome = Outcome(api)
         exchange = Exchange(uuid7(), principal.id, principal.id, principal.roles, principal.attributes or {})
         try:
             with self.limits.admitted(principal):
-                context = self._context(api, raw, principal, session, exchange)
+                context = self._context(api, raw, principal, asked, exchange)
                 exchange = context.exchange
                 outcome.model = context.request.model
-                await self._carried_out(context, outcome, send)
+                await self._carried_out(context, asked.approval, outcome, send)
+                for resumed in context.resumed:
+                    await self.holds.sent(resumed)
         except asyncio.CancelledError:
             outcome.status = "client_gone"
             raise
@@ -92,19 +105,19 @@ class Gateway:
             self.limits.spend(principal, outcome.tokens)
             self.outcomes.outcome(exchange, outcome)
 
-    def _context(self, api: Api, raw: bytes, principal: Principal, session: str, exchange: Exchange) -> Context:
+    def _context(self, api: Api, raw: bytes, principal: Principal, asked: Asked, exchange: Exchange) -> Context:
         body = parse_body(raw)
         if self.settings.logprobs == "deny":
             refuse_logprobs(body)
-        digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": body}).encode())
+        digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": _bound(body)}).encode())
         request = READERS[api](body, self.settings.limits)
         if not principal.may_use(api, request.model):
             raise ApiFault(403, "denied", f"the key {principal.id} is not for {api} of {request.model}")
-        own = bool(principal.key and principal.key.sessions and session)
+        own = bool(principal.key and principal.key.sessions and asked.session)
         exchange = Exchange(
             exchange.id,
             principal.id,
-            f"{principal.id}/{session}" if own else principal.id,
+            f"{principal.id}/{asked.session}" if own else principal.id,
             principal.roles,
             principal.attributes or {},
             request.model,
@@ -122,15 +135,21 @@ class Gateway:
             self.limits,
             principal,
             digest,
+            asked.wait_s,
         )
 
-    async def _carried_out(self, context: Context, outcome: Outcome, send: Send) -> None:
+    async def _carried_out(self, context: Context, approval: str, outcome: Outcome, send: Send) -> None:
+        if approval:
+            resumed = await self.holds.resume(context, approval, context.wait_s)
+            if resumed.choices is not None or resumed.state == "pending":
+                await self._send_resumed(context, resumed, outcome, send)
+                return
+            context.resumed.append(resumed)
         try:
-            check_request(context, self.decided)
+            check_request(context, self.decided, approved=bool(approval))
         except Held as held:
-            outcome.effect = "hold"
-            await self._hold_request(context, held, send)
-            return
+            if not await self._hold_request(context, held, outcome, send):
+                return
         await context.on_disk()
         request, plan = context.request, self._plan(context)
         upstream = self.upstreams.of(request.model)
@@ -208,18 +227,38 @@ class Gateway:
         outcome.tokens, outcome.effect = tokens_of(streamed.usage) or streamed.estimated_tokens, settled.effect
         return last
 
-    async def _hold_request(self, context: Context, held: Held, send: Send) -> None:
-        """A request that waits for approval: nothing was sent upstream."""
-        ids = await self.holds.ask(context.exchange, [HeldCall(held.ruling)], context.request_digest, b"")
+    async def _hold_request(self, context: Context, held: Held, outcome: Outcome, send: Send) -> bool:
+        """A request that waits for approval: nothing was sent upstream. Whether it was approved meanwhile."""
+        one = HeldCall(held.ruling, {"text": held.ruling.request.text})
+        ids = await self.holds.ask(context, [one], b"")
         await context.on_disk()
+        if context.wait_s:
+            resumed = await self.holds.resume(context, ids[0], context.wait_s)
+            if resumed.state == "released":
+                context.resumed.append(resumed)
+                check_request(context, self.decided, approved=True)
+                return True
+        await self._send_waiting(context, ids, f"the request waits for approval: {held.ruling.why}", outcome, send)
+        return False
+
+    async def _send_resumed(self, context: Context, resumed: Any, outcome: Outcome, send: Send) -> None:
+        """An answer that was kept, or that it still waits."""
+        if resumed.choices is None:
+            await self._send_waiting(context, resumed.approvals, "the answer waits for approval", outcome, send)
+            return
+        settled = Settled("allow", (), tuple(ruling.id for ruling in context.rulings))
+        await send_made(context, resumed.choices, settled, send)
+        await self.holds.sent(resumed)
+
+    async def _send_waiting(self, context: Context, ids: Sequence[str], why: str, outcome: Outcome, send: Send) -> None:
+        outcome.effect = "hold"
         choice = Choice(0)
-        notice = f"[guard: the request waits for approval: {held.ruling.why}]\n[guard: approval {', '.join(ids)}]"
-        filter_choice(context, choice, notice)
+        filter_choice(context, choice, f"[guard: {why}]\n[guard: approval {', '.join(ids)}]")
         settled = Settled("hold", tuple(ids), tuple(ruling.id for ruling in context.rulings))
-        await send_made(context, choice, settled, send)
+        await send_made(context, [choice], settled, send)
 
 
-async def send_made(context: Context, choice: Choice, settled: Settled, send: Send) -> None:
+async def send_made(context: Context, choices: Sequence[Choice], settled: Settled, send: Send) -> None:
     """Send an answer that no model made: a notice, or one that was kept until it was approved."""
     legacy = context.request.api == "completions"
     kind = "text_completion" if legacy else "chat.completion"
@@ -230,11 +269,13 @@ async def send_made(context: Context, choice: Choice, settled: Settled, send: Se
     }
     facts = {"backstay": settled.facts(context.exchange.id)}
     if not context.request.stream:
-        told = frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy)]} | facts
+        told = (
+            frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy) for choice in choices]} | facts
+        )
         await send(200, _headers(context, settled), orjson.dumps(told), False)
         return
     frame["object"] = kind if legacy else "chat.completion.chunk"
-    streamed = StreamedAnswer.made(context, frame, choice)
+    streamed = StreamedAnswer.made(context, frame, choices)
     headers = _headers(context, settled) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
     await send(200, headers, b"", True)
     await send(
@@ -248,20 +289,26 @@ async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | No
         async for batch in events:
             yield batch
         return
-    upcoming = asyncio.ensure_future(anext(events, None))
+    upcoming = asyncio.ensure_future(_next(events))
     try:
         while True:
             done, _ = await asyncio.wait([upcoming], timeout=every_s)
             if not done:
                 yield []
                 continue
-            batch = upcoming.result()
-            if batch is None:
+            found = upcoming.result()
+            if found is None:
                 return
-            yield batch
-            upcoming = asyncio.ensure_future(anext(events, None))
+            yield found
+            upcoming = asyncio.ensure_future(_next(events))
     finally:
         upcoming.cancel()
+
+
+async def _next(events: AsyncIterator[list[Event]]) -> list[Event] | None:
+    async for batch in events:
+        return batch
+    return None
 
 
 def fault_of(error: Exception) -> ApiFault:
@@ -274,6 +321,11 @@ def fault_of(error: Exception) -> ApiFault:
         return unavailable(f"the guard cannot decide: {error.message}")
     _log.error("an exchange crashed", exc_info=error)
     return unavailable(f"the guard cannot decide: an error of its own ({type(error).__name__}), which is in its log")
+
+
+def _bound(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request an approval is bound to: all but how the answer is sent."""
+    return {name: value for name, value in body.items() if name not in ("stream", "stream_options", "backstay")}
 
 
 def _upstream_body(request: ModelRequest) -> bytes:

@@ -1,5 +1,6 @@
 """Streams of chat completions and completions: text flows as far as it is decided, tool calls wait for the end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -48,11 +49,11 @@ class StreamedAnswer:
         self.done = False
 
     @classmethod
-    def made(cls, context: Context, frame: dict[str, Any], choice: Choice) -> bytes:
-        """The chunks of a choice that is whole already."""
+    def made(cls, context: Context, frame: dict[str, Any], choices: Sequence[Choice]) -> bytes:
+        """The chunks of choices that are whole already."""
         answer = cls(context, OutputPlan("made", None))
         answer._frame |= frame
-        return answer._last_chunks(choice)
+        return b"".join(answer._last_chunks(choice) for choice in choices)
 
     @property
     def ended(self) -> bool:
