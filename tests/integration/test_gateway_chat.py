@@ -294,7 +294,7 @@ rules:
         assert told["backstay"]["effect"] == "hold" and told["backstay"]["approvals"] == ["approval-1-0"]
         assert "tool_calls" not in told["choices"][0]["message"]
         kept = json.loads(up.holds.asked[0][1])
-        assert [call["function"]["name"] for call in kept[0]["message"]["tool_calls"]] == ["look", "pay"]
+        assert [call["name"] for call in kept[0]["calls"].values()] == ["look", "pay"]
 
 
 def test_counters_bear_on_the_next_request() -> None:

@@ -182,6 +182,7 @@ def build_app(front: Front, more: list[Route] | None = None) -> Starlette:
         Route("/v1/models", guarded(front, models)),
         Route("/v1/chat/completions", ModelEndpoint(front, "chat")),
         Route("/v1/completions", ModelEndpoint(front, "completions")),
+        Route("/v1/responses", ModelEndpoint(front, "responses")),
         *(more or []),
     ]
 

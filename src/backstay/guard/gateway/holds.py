@@ -9,7 +9,7 @@ import orjson
 
 from backstay.guard.approvals import Approval, Approvals, AsyncApprovals, Claim, Current, HeldAction, Refusal, State
 from backstay.guard.enforcer import Exchange, Ruling
-from backstay.guard.gateway.answers import Choice, ToolCall, read_whole
+from backstay.guard.gateway.answers import Choice, ToolCall, choice_from
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.kept import Kept, KeptAnswers, Place, places_of
@@ -101,7 +101,7 @@ class ApprovalHolds:
         return found
 
     async def _released(self, context: Context, kept: Kept, found: Sequence[Approval]) -> Resumed:
-        choices = _choices(context, kept) if kept.answer else None
+        choices = _choices(kept) if kept.answer else None
         ahead: list[Request] = []
         claims: list[Claim] = []
         try:
@@ -162,10 +162,8 @@ def call_args(call: ToolCall) -> dict[str, Any]:
     return args
 
 
-def _choices(context: Context, kept: Kept) -> list[Choice]:
-    legacy = context.request.api == "completions"
-    rows = orjson.loads(kept.answer)
-    return read_whole({"choices": rows}, max(row["index"] for row in rows) + 1, legacy=legacy)
+def _choices(kept: Kept) -> list[Choice]:
+    return [choice_from(row) for row in orjson.loads(kept.answer)]
 
 
 def _judged_again(

@@ -12,8 +12,7 @@ import orjson
 from backstay.errors import BackstayError
 from backstay.guard.enforcer import Enforcer, Exchange
 from backstay.guard.findings import TextScans
-from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object, read_whole, written_choice
-from backstay.guard.gateway.chat import read_chat, read_completion
+from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object
 from backstay.guard.gateway.context import Context, HeldCall, Holds, digest_text
 from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.incoming import DecidedTexts, Held, check_request
@@ -23,17 +22,14 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
-from backstay.guard.gateway.streaming import StreamedAnswer
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
+from backstay.guard.gateway.wires import WIRES, Streamed
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
 
-PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
-READERS = {"chat": read_chat, "completions": read_completion}
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
-ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
 _log = logging.getLogger("backstay.guard")
 Send = Callable[[int, Mapping[str, str], bytes, bool], Awaitable[None]]
 
@@ -110,7 +106,7 @@ class Gateway:
         if self.settings.logprobs == "deny":
             refuse_logprobs(body)
         digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": _bound(body)}).encode())
-        request = READERS[api](body, self.settings.limits)
+        request = WIRES[api].read(body, self.settings.limits)
         if not principal.may_use(api, request.model):
             raise ApiFault(403, "denied", f"the key {principal.id} is not for {api} of {request.model}")
         own = bool(principal.key and principal.key.sessions and asked.session)
@@ -154,7 +150,7 @@ class Gateway:
         request, plan = context.request, self._plan(context)
         upstream = self.upstreams.of(request.model)
         body = _upstream_body(request)
-        async with self.upstreams.send(upstream, "POST", PATHS[request.api], body) as answer:
+        async with self.upstreams.send(upstream, "POST", WIRES[request.api].path, body) as answer:
             if request.stream:
                 await self._stream(context, plan, answer, outcome, send)
             else:
@@ -182,12 +178,11 @@ class Gateway:
         if not answer.is_json:
             raise MalformedAnswer("it does not say that it is JSON")
         body = parse_object(await answer.whole())
-        legacy = context.request.api == "completions"
-        choices = read_whole(body, context.request.choices, legacy=legacy)
+        wire = WIRES[context.request.api]
+        choices = wire.read_answer(body, context.request)
         settled = await settle_whole(context, choices)
         outcome.tokens, outcome.effect = tokens_of(body.get("usage")), settled.effect
-        told = {name: body[name] for name in ANSWER_FIELDS if name in body}
-        told["choices"] = [written_choice(choice, legacy=legacy) for choice in choices]
+        told = wire.write_answer(context, choices, body)
         if settled.effect != "allow":
             told["backstay"] = settled.facts(context.exchange.id)
         await send(200, _headers(context, settled), orjson.dumps(told), False)
@@ -197,7 +192,7 @@ class Gateway:
             raise MalformedAnswer("it does not say that it is an event stream")
         headers = _headers(context, None) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
         await send(200, headers, b"", True)
-        streamed = StreamedAnswer(context, plan)
+        streamed = WIRES[context.request.api].stream(context, plan)
         try:
             last = await self._streamed(streamed, plan, answer, outcome, send)
         except asyncio.CancelledError:
@@ -212,7 +207,7 @@ class Gateway:
         await send(200, {}, last, False)
 
     async def _streamed(
-        self, streamed: StreamedAnswer, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send
+        self, streamed: Streamed, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send
     ) -> bytes:
         """Send what may go out while it comes; the last bytes."""
         async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
@@ -258,29 +253,17 @@ class Gateway:
         await send_made(context, [choice], settled, send)
 
 
-async def send_made(context: Context, choices: Sequence[Choice], settled: Settled, send: Send) -> None:
-    """Send an answer that no model made: a notice, or one that was kept until it was approved."""
-    legacy = context.request.api == "completions"
-    kind = "text_completion" if legacy else "chat.completion"
-    frame: dict[str, Any] = {
-        "id": f"guard-{context.exchange.id}",
-        "created": int(time()),
-        "model": context.request.model,
-    }
+async def send_made(context: Context, choices: list[Choice], settled: Settled, send: Send) -> None:
+    """Send an answer that no model is giving now: a notice, or one that was kept until it was approved."""
+    wire = WIRES[context.request.api]
     facts = {"backstay": settled.facts(context.exchange.id)}
     if not context.request.stream:
-        told = (
-            frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy) for choice in choices]} | facts
-        )
+        told = wire.write_answer(context, choices, {}) | facts
         await send(200, _headers(context, settled), orjson.dumps(told), False)
         return
-    frame["object"] = kind if legacy else "chat.completion.chunk"
-    streamed = StreamedAnswer.made(context, frame, choices)
     headers = _headers(context, settled) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
     await send(200, headers, b"", True)
-    await send(
-        200, {}, streamed + event_bytes(orjson.dumps(frame | {"choices": []} | facts)) + b"data: [DONE]\n\n", False
-    )
+    await send(200, {}, wire.made_stream(context, choices, facts), False)
 
 
 async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | None) -> AsyncIterator[list[Event]]:
@@ -331,7 +314,7 @@ def _bound(body: Mapping[str, Any]) -> dict[str, Any]:
 def _upstream_body(request: ModelRequest) -> bytes:
     body = request.body
     body.pop("backstay", None)
-    if request.stream:
+    if request.stream and request.api != "responses":
         options = body.get("stream_options")
         body["stream_options"] = (options if isinstance(options, dict) else {}) | {"include_usage": True}
     try:

@@ -1,12 +1,11 @@
 """The end of an answer: what is denied falls away, what is held is kept for approval, and only the rest goes out."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from backstay.guard.gateway.answers import Choice, written_choice
+from backstay.guard.gateway.answers import Choice, kept_choice
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.outgoing import FILTERED, AnswerVerdict, CallVerdict, judge_calls, judge_texts
 from backstay.policy import Request
@@ -73,8 +72,7 @@ async def _hold(
     context: Context, choices: Sequence[Choice], held: list[HeldCall], verdicts: dict[int, AnswerVerdict]
 ) -> list[str]:
     """Keep the whole answer: no call of it goes out before all that is held is approved."""
-    legacy = context.request.api == "completions"
-    kept = orjson.dumps([written_choice(copy.deepcopy(choice), legacy=legacy) for choice in choices])
+    kept = orjson.dumps([kept_choice(choice) for choice in choices], option=orjson.OPT_NON_STR_KEYS)
     ids = await context.holds.ask(context, held, kept)
     if context.wait_s:
         resumed = await context.holds.resume(context, ids[0], context.wait_s)
