@@ -25,7 +25,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-WORDS = "the a model asks for tools and answers in words of this kind which are plain and say little more than that".split()
+WORDS = (
+    "the a model asks for tools and answers in words of this kind which are plain and say little more than that".split()
+)
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,7 +43,7 @@ def prose(rng: random.Random, characters: int) -> str:
 
 def upstream(port: Any, tokens: int) -> None:
     """Answers of 2 kB, or streams of as many tokens, all made before."""
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311  texts to measure with
     texts = [prose(rng, 2000) for _ in range(500)]
     frame = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
     turn = 0
@@ -114,9 +116,11 @@ def rss_mb(pid: int) -> float:
 
 async def load(url: str, count: int, workers: int, *, stream: bool, seed: int) -> list[float]:
     """Send requests of 2 kB, each with its own text; seconds of each."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311  texts to measure with
     bodies = [
-        json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": prose(rng, 2000) + f" {i}"}]})
+        json.dumps(
+            {"model": "m", "stream": stream, "messages": [{"role": "user", "content": prose(rng, 2000) + f" {i}"}]}
+        )
         for i in range(count)
     ]
     took: list[float] = []
@@ -174,7 +178,7 @@ def main() -> None:
         command = [sys.executable, "-m", "backstay.cli", "guard", "serve", "--port", "0", "--json"]
         command += ["--upstream", f"http://127.0.0.1:{target}/v1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as guard:
-            assert guard.stdout is not None
+            assert guard.stdout is not None  # noqa: S101  it was piped
             url = json.loads(guard.stdout.readline())["address"] + "/v1/chat/completions"
             start_s = time.perf_counter() - began
             idle_mb = rss_mb(guard.pid)

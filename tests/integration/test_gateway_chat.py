@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 from aiohttp import web
-from guard_gateway import PERMIT_ALL, REDACT_SECRETS, call_message, chat_answer, deltas, post, running, sse
+from guard_gateway import PERMIT_ALL, call_message, chat_answer, deltas, post, running, sse
 from made_secrets import token_with_check
 
 pytestmark = pytest.mark.integration
@@ -132,7 +132,8 @@ def test_tools_plain_and_streamed_with_the_sdk() -> None:
 FORBID_PAY = PERMIT_ALL.replace(
     "rules:",
     """rules:
-  - {id: no-pay, effect: forbid, match: {point: model.tool_call, tool: pay}, when: 'args.amount > 10', reason: too much}""",
+  - {id: no-pay, effect: forbid, match: {point: model.tool_call, tool: pay},
+     when: 'args.amount > 10', reason: too much}""",
 )
 
 
@@ -175,7 +176,8 @@ policy: 1
 counters:
   paid: {sum: args.amount, tool: pay}
 rules:
-  - {id: pay, effect: permit, match: {point: model.tool_call, tool: pay}, when: counter.paid + double(args.amount) <= 100.0, reason: budget}
+  - {id: pay, effect: permit, match: {point: model.tool_call, tool: pay},
+     when: counter.paid + double(args.amount) <= 100.0, reason: budget}
 """
     message = call_message(("pay", {"amount": 60}), ("pay", {"amount": 60}))
 
@@ -203,7 +205,8 @@ def test_a_tool_result_that_policy_denies_is_withheld_and_the_agent_goes_on() ->
     policy = PERMIT_ALL.replace(
         "rules:",
         """rules:
-  - {id: clean, effect: forbid, match: {point: tool.result, tool: fetch}, when: 'text.contains("obey me")', reason: it gives orders}""",
+  - {id: clean, effect: forbid, match: {point: tool.result, tool: fetch},
+     when: 'text.contains("obey me")', reason: it gives orders}""",
     )
     messages = [
         {"role": "user", "content": "read it"},
@@ -241,7 +244,8 @@ def test_a_rule_on_the_text_holds_the_whole_answer_and_denies_it() -> None:
     policy = PERMIT_ALL.replace(
         "rules:",
         """rules:
-  - {id: no-plan, effect: forbid, match: {point: model.output}, when: 'text.contains("the plan")', reason: plans stay here}""",
+  - {id: no-plan, effect: forbid, match: {point: model.output},
+     when: 'text.contains("the plan")', reason: plans stay here}""",
     )
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -256,7 +260,8 @@ def test_a_kind_that_a_rule_denies_ends_the_stream() -> None:
     policy = PERMIT_ALL.replace(
         "rules:",
         """rules:
-  - {id: no-token, effect: forbid, match: {point: model.output}, when: findings.github_token > 0, reason: tokens end answers}""",
+  - {id: no-token, effect: forbid, match: {point: model.output},
+     when: findings.github_token > 0, reason: tokens end answers}""",
     )
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -302,7 +307,8 @@ def test_counters_bear_on_the_next_request() -> None:
 policy: 1
 counters: {looked: {count: true, tool: look}}
 rules:
-  - {id: twice, effect: permit, match: {point: model.tool_call, tool: look}, when: counter.looked < 2, reason: twice at most}
+  - {id: twice, effect: permit, match: {point: model.tool_call, tool: look},
+     when: counter.looked < 2, reason: twice at most}
 """
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:

@@ -170,7 +170,7 @@ def test_a_client_that_goes_away_ends_the_work_and_is_in_the_journal() -> None:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            for _ in range(500):
+            for _step in range(500):
                 await response.write(b"data: " + json.dumps(deltas("one two ")[0]).encode() + b"\n\n")
                 await asyncio.sleep(0.01)
         gone.set()

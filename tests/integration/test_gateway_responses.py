@@ -137,7 +137,8 @@ def test_what_the_guard_cannot_see_is_refused(body: dict[str, Any], word: str) -
 def test_tool_outputs_are_results_of_their_tool() -> None:
     policy = PERMIT_ALL.replace(
         "rules:",
-        "rules:\n  - {id: never, effect: forbid, match: {point: tool.result, tool: fetch}, when: 'text.contains(\"obey\")', reason: orders}",
+        "rules:\n  - {id: never, effect: forbid, match: {point: tool.result, tool: fetch}, "
+        "when: 'text.contains(\"obey\")', reason: orders}",
     )
 
     async def answer(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:

@@ -19,10 +19,10 @@ from guard_gateway import LoopThread, call_message, chat_answer, deltas, post, s
 
 from backstay.guard.approvals import new_token
 from backstay.guard.ledger import Ledger
+from backstay.storage.engine import open_database
 from backstay.storage.journal import read_entries
 from backstay.storage.seal import Sealer
 from backstay.storage.verify import verify_journal
-from backstay.storage.engine import open_database
 
 pytestmark = pytest.mark.integration
 POLICY = """
@@ -35,7 +35,11 @@ rules:
     when: args.amount > 10
     obligations: [{require_approval: {k: 1, of: [lead], expires_s: 600}}]
     reason: more than 10 is for a lead
-  - {id: small, effect: permit, match: {point: model.tool_call, tool: pay}, when: 'args.amount <= 10 && counter.paid < 15.0', reason: small}
+  - id: small
+    effect: permit
+    match: {point: model.tool_call, tool: pay}
+    when: args.amount <= 10 && counter.paid < 15.0
+    reason: small
 """
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "pay"}]}
 

@@ -188,7 +188,7 @@ async def _start_gateway(
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.001)
     port = server.servers[0].sockets[0].getsockname()[1]
 

@@ -67,7 +67,7 @@ class PolicyInForce(Protocol):
 
 
 class Enforcer:
-    """Decides at every point by the policy in force. All of a decision happens without a pause, so none races another."""
+    """Decides at every point by the policy in force; a decision happens without a pause, so that none races another."""
 
     def __init__(
         self,

@@ -34,7 +34,9 @@ def plan_of(bundle: PolicyBundle) -> OutputPlan:
 def rule(effect: str, when: str = "", duties: str = "") -> str:
     condition = f"\n    when: '{when}'" if when else ""
     obligations = f"\n    obligations: {duties}" if duties else ""
-    return f"  - id: r{random.Random(effect + when + duties).randrange(10**9)}\n    effect: {effect}\n    match: {{point: model.output}}{condition}{obligations}\n    reason: test\n"
+    name = f"r{random.Random(effect + when + duties).randrange(10**9)}"
+    head = f"  - id: {name}\n    effect: {effect}\n    match: {{point: model.output}}"
+    return f"{head}{condition}{obligations}\n    reason: test\n"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from backstay.guard.gateway.service import Asked, Gateway
 from backstay.guard.gateway.upstream import UpstreamRefused
 
 SESSION_HEADER = "x-backstay-session"
+TRACE_HEADERS = ("traceparent", "tracestate")
 APPROVAL_HEADER = "x-backstay-approval"
 MAX_SESSION = 200
 Headers = Mapping[str, str]
@@ -31,6 +32,8 @@ class Front:
     def __init__(self, gateway: Gateway, keys: KeyRing | None, metrics: Metrics) -> None:
         self.gateway, self.keys, self.metrics = gateway, keys, metrics
         self.draining = False
+        self.observe: Callable[[], None] = lambda: None
+        """Brings figures up to date that are looked at and not counted."""
 
     def principal(self, headers: Headers) -> Principal:
         """Who asks; raises ApiFault 401."""
@@ -67,6 +70,7 @@ class ModelEndpoint:
             request.headers.get(SESSION_HEADER, "")[:MAX_SESSION],
             request.headers.get(APPROVAL_HEADER, "").partition(",")[0].strip()[:MAX_SESSION],
             wait_of(request.headers, self._front.gateway.settings.holds.wait_s),
+            {name: request.headers[name] for name in TRACE_HEADERS if name in request.headers},
         )
         work = asyncio.ensure_future(self._front.gateway.serve(self._api, raw, principal, asked, reply))
         gone = asyncio.ensure_future(_until_gone(receive))
@@ -96,7 +100,7 @@ class _Reply:
         self._send = send
         self.begun = False
 
-    async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:  # noqa: FBT001  the type Send
+    async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:
         if not self.begun:
             raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
             if not more:
@@ -168,6 +172,7 @@ def build_app(front: Front, more: list[Route] | None = None) -> Starlette:
         return json_response({"status": "draining" if front.draining else "ok"}, 503 if front.draining else 200)
 
     async def metrics(_: Request, __: Principal) -> Response:
+        front.observe()
         return PlainTextResponse(front.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def models(_: Request, principal: Principal) -> Response:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.recording import Recorder
+from backstay.guard.gateway.scanning import scanner, stream_kinds
 from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
 from backstay.guard.recovery import restore_histories
-from backstay.guard.gateway.scanning import scanner, stream_kinds
 from backstay.guard.scans import RememberedScans
 from backstay.policy import Histories
 from backstay.policy.live import LivePolicy
@@ -74,7 +75,11 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             Limits(settings.limits.in_flight),
             recorder,
         )
-        yield Parts(settings, Front(gateway, keys, metrics), ledger, live, keys, metrics, approvals)
+        front = Front(gateway, keys, metrics)
+        front.observe = lambda: metrics.observe(
+            gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
+        )
+        yield Parts(settings, front, ledger, live, keys, metrics, approvals)
 
 
 @contextlib.contextmanager
@@ -101,10 +106,8 @@ def _policy(source: PolicySource, ledger: Ledger, home: Path) -> tuple[Histories
 
 def holds_of(settings: GuardSettings, home: Path, ledger: Ledger) -> ApprovalHolds:
     """Approvals by the people of the approvers file; without one nobody can approve, and what is held expires."""
-    nobody = Directory([])
-    people: Callable[[], Directory] = lambda: nobody
-    if settings.holds.approvers:
-        people = DirectoryFile(home / settings.holds.approvers)
+    path = settings.holds.approvers
+    people: Callable[[], Directory] = DirectoryFile(home / path) if path else partial(Directory, [])
     webhooks = ("main",) if settings.holds.webhook else ()
     approvals = Approvals(ledger, people, settings=ApprovalSettings(webhooks=webhooks))
     return ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")

@@ -90,7 +90,8 @@ class Context:
         """Whether limits that rules set leave room for this; it is counted where they do."""
         what = ",".join(ruling.decision.rules) or ruling.request.point
         limits = [o for o in ruling.decision.obligations if isinstance(o, Limit)]
-        return all([self.limits.within(self.principal, what, limit) for limit in limits])
+        left = [self.limits.within(self.principal, what, limit) for limit in limits]
+        return all(left)
 
     def denial(self, ruling: Ruling, what: str) -> ApiFault:
         """The answer to a request that policy denies."""

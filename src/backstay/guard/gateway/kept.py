@@ -35,7 +35,7 @@ class Kept(NamedTuple):
 
 
 class KeptAnswers:
-    """Answers in the ledger's database; their key is made from the ledger's own, which is on disk for its owner only."""
+    """Answers in the ledger's database, under a key made from the ledger's own, which only its owner can read."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

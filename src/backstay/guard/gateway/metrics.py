@@ -50,6 +50,14 @@ class Metrics:
         self.seconds.labels(api).observe(seconds)
         self.tokens.labels(api).inc(tokens)
 
+    def observe(self, in_flight: int, pending: int, policy: str, *, broken: bool) -> None:
+        """Set what is looked at and not counted."""
+        self.in_flight.set(in_flight)
+        self.pending.set(pending)
+        self.policy.clear()
+        self.policy.labels(policy).set(1)
+        self.broken.set(int(broken))
+
     def text(self) -> str:
         """All figures in Prometheus' text format."""
         return generate_latest(self.registry).decode()

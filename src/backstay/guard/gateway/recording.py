@@ -12,6 +12,7 @@ from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Exchange
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.service import Outcome
+from backstay.guard.gateway.tracing import note_decision
 from backstay.policy import Decision, Request
 
 _log = logging.getLogger("backstay.guard")
@@ -29,6 +30,7 @@ class Recorder:
         self, exchange: Exchange, ruling_id: str, request: Request, decision: Decision, cost_us: int
     ) -> "Future[int]":
         """Write a decision; raises ResourceError where the ledger takes no more."""
+        note_decision(request.point, decision.effect, decision.policy)
         self._metrics.decided(request.point, decision.effect, request.findings or {})
         return self._audit.decision(
             request,

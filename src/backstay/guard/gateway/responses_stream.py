@@ -111,7 +111,7 @@ class StreamedResponse:
         return out + self._whole_items(choice) + self._end(choice, settled), settled
 
     @classmethod
-    def made(cls, context: Context, frame: Mapping[str, Any], choices: list[Choice]) -> bytes:
+    def made(cls, context: Context, choices: list[Choice]) -> bytes:
         """The events of an answer that is whole already."""
         answer = cls(context, OutputPlan("made", None))
         return answer._begin() + answer._whole_items(choices[0]) + answer._end(choices[0], None)

@@ -1,4 +1,4 @@
-"""The gateway as a process: it listens, looks after its policy, keys and approvals, and stops without cutting answers off."""
+"""The gateway as a process: it listens, tends policy, keys and approvals, and stops without cutting answers off."""
 
 import asyncio
 import contextlib

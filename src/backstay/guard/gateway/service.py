@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, time
+from time import monotonic
 from typing import Any, Protocol
 
 import orjson
@@ -22,6 +22,7 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
 from backstay.guard.gateway.wires import WIRES, Streamed
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
@@ -55,6 +56,8 @@ class Asked:
     """An approval that what it asks for was held for."""
     wait_s: float = 0.0
     """How long it waits for a decision on what is held."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """Headers that may hold the client's trace."""
 
 
 class OutcomeLog(Protocol):
@@ -83,7 +86,7 @@ class Gateway:
         outcome = Outcome(api)
         exchange = Exchange(uuid7(), principal.id, principal.id, principal.roles, principal.attributes or {})
         try:
-            with self.limits.admitted(principal):
+            with self.limits.admitted(principal), exchange_span(asked.trace, api, exchange.id):
                 context = self._context(api, raw, principal, asked, exchange)
                 exchange = context.exchange
                 outcome.model = context.request.model
@@ -331,5 +334,6 @@ def _headers(context: Context, settled: Settled | None) -> dict[str, str]:
 
 
 def tokens_of(usage: Any) -> int:
+    """What an upstream says was used, 0 where it says nothing that can be read."""
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0

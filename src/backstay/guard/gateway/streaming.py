@@ -86,7 +86,7 @@ class StreamedAnswer:
         return b"".join(out), None
 
     def take(self, event: Event) -> bytes:
-        """One event of the upstream; what may go out now. Raises MalformedAnswer, or ApiFault for the upstream's error."""
+        """One event; what may go out now. Raises MalformedAnswer, or ApiFault for an error of the upstream."""
         if event.data == b"[DONE]":
             self.done = True
             return b""

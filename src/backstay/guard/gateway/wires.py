@@ -84,10 +84,6 @@ def _write_response(context: Context, choices: Sequence[Choice], said: Mapping[s
     return written_response(exchange, context.request, choices[0], said, written_items(exchange, choices[0]))
 
 
-def _made_events(context: Context, choices: list[Choice], facts: Mapping[str, Any]) -> bytes:
-    return StreamedResponse.made(context, facts, choices)
-
-
 WIRES: Mapping[Api, Wire] = {
     "chat": Wire(
         "/chat/completions",
@@ -111,6 +107,6 @@ WIRES: Mapping[Api, Wire] = {
         lambda answer, _: read_response(answer),
         _write_response,
         StreamedResponse,
-        _made_events,
+        lambda context, choices, _: StreamedResponse.made(context, choices),
     ),
 }
