@@ -25,8 +25,7 @@ class DurableJournal:
         self._place = FilePlace(engine)
         self._own_tail: Head | None = None
         self._unsealed, self._due_s = 0, 0.0
-        with engine.connect() as connection:
-            sealer.check(connection)
+        self._append_seal(even_empty=True)
 
     def write(self, group: Sequence[Job]) -> BackstayError | None:
         """Write a group; what is returned instead of raised holds for all of it, and nothing of it was stored."""
@@ -62,12 +61,18 @@ class DurableJournal:
             self._place.check()
             with self.engine.connect() as connection:
                 self._intact_end(connection)
-            self._sealer.seal(self.engine)
+            self._append_seal()
         except BaseException:
             self._due_s = time.monotonic() + self._seal_s
             self._unsealed = max(self._unsealed, self._seal_rows)
             raise
         self._unsealed = 0
+
+    def _append_seal(self, *, even_empty: bool = False) -> None:
+        try:
+            self._sealer.seal(self.engine, even_empty=even_empty)
+        except OSError as error:
+            raise ResourceError(f"cannot seal the journal: {error}", cure="look at the seal file") from error
 
     def _intact_end(self, connection: Connection) -> Head:
         """The journal's end; what this process wrote, sealed or not, must still be before it."""
