@@ -4,7 +4,9 @@
 
 Decisions are synthetic, with fresh ids, arguments and digests; SQLite runs with synchronous=FULL and group commit, and
 the audit's own work (digests, canonical JSON) is part of every append. Latency is from the call to the resolved future,
-once with nothing else to write and once beside a thread that appends 2,000 rows a second in bursts. Prints one JSON line.
+once with nothing else to write and once beside a thread that appends 2,000 rows a second in bursts.
+
+Prints one JSON line.
 """
 
 import argparse
