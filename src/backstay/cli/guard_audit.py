@@ -40,7 +40,9 @@ def explain(session: Session, wanted: str, database: str | None, keys: Path | No
 
     with _ledger(session, database) as connection:
         rows = rows_about(connection, wanted)
-        found = [{"seq": row.seq, "kind": row.kind, "hash": row.hash, "payload": row.payload} for row in rows]
+        found: list[dict[str, Any]] = [
+            {"seq": row.seq, "kind": row.kind, "hash": row.hash, "payload": row.payload} for row in rows
+        ]
         for item, row in zip(found, rows, strict=True):
             if proof:
                 item["proof"] = _prove(connection, row, keys or session.project.state / "keys")
@@ -137,7 +139,7 @@ def _tell_proof(session: Session, proof: dict[str, Any]) -> None:
 def _shown(value: Any) -> str:
     """A value on one line, without characters that could move the cursor or hide text."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        text = ", ".join(value) if value else "none: the default decided"
+        text = ", ".join(value) or "-"
     elif isinstance(value, str):
         text = value
     else:

@@ -15,6 +15,7 @@ from backstay.guard.canonical import canonical_text
 from backstay.guard.ledger import Ledger
 from backstay.guard.redaction import redact
 from backstay.policy import Decision, Mask, Obligation, Request
+from backstay.policy.history import amount_of
 from backstay.records.ids import uuid7
 from backstay.storage.journal import utc_now
 
@@ -63,7 +64,7 @@ class AuditLog:
         row["id"] = decision_id or uuid7()
         row["exchange"], row["session"], row["cost_us"] = exchange, session, int(cost_us)
         if counted:
-            row["counted"] = {name: _counted(value) for name, value in counted.items()}
+            row["counted"] = {name: _number(amount_of(value)) for name, value in counted.items()}
         if self._contents != "digests":
             row["content"] = self._content(request, decision.obligations)
         return self._append(DECISION, row)
@@ -94,7 +95,7 @@ class AuditLog:
             "content_digest": None if content is None else self._ledger.digest(content),
         }
         if counted:
-            row["counted"] = {name: _counted(value) for name, value in counted.items()}
+            row["counted"] = {name: _number(amount_of(value)) for name, value in counted.items()}
         return self._append(OUTCOME, row)
 
     def _row(self, request: Request, decision: Decision) -> dict[str, Any]:
@@ -145,17 +146,6 @@ class AuditLog:
 def _number(value: float | None) -> float | None:
     """Sums are floats; a whole one is written as an integer, which is faster and the same number."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT else value
-
-
-def _counted(value: Any) -> float | None:
-    """A value as a counter understands it: None where it makes the counter unknown."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return _number(number) if math.isfinite(number) else None
 
 
 def _bytes(text: str) -> bytes:

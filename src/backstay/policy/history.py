@@ -29,8 +29,8 @@ class WindowedCounter:
     def add(self, value: Any, now_s: float) -> None:
         """Count a value at a time."""
         self._advance(now_s)
-        known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        amount = max(0.0, float(value)) if known else math.nan
+        known = amount_of(value)
+        amount = math.nan if known is None else known
         if self._buckets and self._buckets[-1][0] == self._slot:
             self._buckets[-1] = (self._slot, self._buckets[-1][1] + amount)
         else:
@@ -58,6 +58,17 @@ class WindowedCounter:
             dropped = True
         if dropped:
             self._total = math.fsum(amount for _, amount in self._buckets)
+
+
+def amount_of(value: Any) -> float | None:
+    """What a value adds to a counter: nothing where it is negative; None where it is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        amount = float(value)
+    except OverflowError:
+        return None
+    return max(0.0, amount) if math.isfinite(amount) else None
 
 
 class SessionHistory:
