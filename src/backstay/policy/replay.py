@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from backstay.policy.engine import PolicyBundle
+from backstay.policy.obligations import Route
 from backstay.policy.partial import Partial, PartialDecider
 from backstay.policy.recorded import RecordedDecision, holds_whole_numbers, request_of_row
 from backstay.policy.rules import Outcome, PolicyFile
@@ -51,7 +52,7 @@ class Replay:
         self._deciders = [PartialDecider(bundle) for bundle in (candidate, against) if bundle is not None]
         given = [bundle for bundle in (candidate, against, enforces) if bundle is not None]
         self._declared = {bundle.hash: bundle.counters for bundle in given}
-        self._enforces = None if enforces is None else enforces.hash
+        self._enforces = None if enforces is None or _routes(candidate) > 1 else enforces.hash
         self._assume, self._keep = assume_readable, keep
         self.decisions = self.same = self.unknown = self.assumed = 0
         self.before: Counter[Outcome] = Counter()
@@ -189,6 +190,11 @@ def enforcing(file: PolicyFile) -> PolicyFile:
     """The policy with every rule in shadow mode enforced."""
     rules = tuple(rule.model_copy(update={"mode": "enforce"}) for rule in file.rules)
     return file.model_copy(update={"rules": rules})
+
+
+def _routes(bundle: PolicyBundle) -> int:
+    """How many models rules route to: two at once are a denial, which a recorded shadow effect does not know of."""
+    return len({o.model for c in bundle.rules for o in c.rule.obligations if isinstance(o, Route)})
 
 
 def _missing(row: RecordedDecision) -> dict[str, str]:
