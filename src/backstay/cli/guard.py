@@ -14,7 +14,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test, lint, analyze, sign and replay policies for tools and texts."""
+    """Test, lint and analyze policies for tools and texts."""
 
 
 @guard.command()

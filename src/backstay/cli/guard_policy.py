@@ -61,7 +61,7 @@ def bundle(
     from backstay.storage.keys import fingerprint, signing_key
 
     texts = read_texts(policies)
-    key = signing_key(key_dir or session.project.state / "keys")
+    key = signing_key(key_dir or session.project.keys)
     now = datetime.now(UTC)
     data = sign_policy(texts, key, version, now=now, valid_days=valid_days)
     public = key.public_key()
@@ -70,7 +70,8 @@ def bundle(
     if session.as_json:
         session.emit({"output": str(output), **found.model_dump(mode="json", exclude={"files"})})
         return
-    session.say(f"{output}: version {found.version} of policy {found.policy[:12]}, {len(found.files)} files")
+    session.say(str(output))
+    session.say(f"version {found.version} of policy {found.policy[:12]}, {len(found.files)} files")
     session.say(f"{found.cases} tests passed, {found.warnings} warnings; expires {found.expires_at or 'never'}")
     session.say(f"signed with the key {found.key[:16]}")
 
@@ -172,7 +173,8 @@ def export(session: Session, ledger: str, output: Path, *, no_verify: bool) -> N
     if session.as_json:
         session.emit({"output": str(output), "decisions": count, **_named(proof, None)})
         return
-    session.say(f"{output}: {count} decisions")
+    session.say(str(output))
+    session.say(f"{count} decisions")
     _say_proof(session, proof, None)
 
 
