@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from backstay.cli import guard_policy
+from backstay.cli.guard_audit import audit, explain
 from backstay.cli.session import Session, shared_options
 
 POLICIES = click.argument(
@@ -110,3 +111,5 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
 
 for command in (guard_policy.bundle, guard_policy.replay, guard_policy.shadow, guard_policy.export):
     guard.add_command(command)
+guard.add_command(explain)
+guard.add_command(audit)
