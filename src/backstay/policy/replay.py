@@ -22,6 +22,9 @@ _ERRS: dict[str | None, dict[bool, bool | None]] = {
 }
 
 
+_ESCAPED = Partial(frozenset({"allow", "hold", "deny"}), (), ("the row holds values that JSON cannot hold",), None)
+
+
 class Change(NamedTuple):
     """Decisions that go from one effect to another."""
 
@@ -92,9 +95,11 @@ class Replay:
         self, decider: PartialDecider, row: RecordedDecision, missing: dict[str, str], errs: dict[bool, bool | None]
     ) -> Partial:
         bundle = decider.bundle
+        recorded = self._recorded(row, bundle)
+        if row.escaped:
+            return _ESCAPED if recorded is None else Partial(frozenset({recorded}), tuple(row.rules), (), None)
         counters, unknown = self._counters(row, bundle)
         found = decider.decide(request_of_row(row, counters), missing | unknown, errs=errs[bundle.reads_numbers])
-        recorded = self._recorded(row, bundle)
         if recorded is None:
             return found
         if recorded not in found.effects:
@@ -200,15 +205,13 @@ def _routes(bundle: PolicyBundle) -> int:
 def _missing(row: RecordedDecision) -> dict[str, str]:
     """Which contents are not what was decided upon, and why."""
     content = row.content
-    if content is None or content.redacted:
-        why = "are recorded as digests only" if content is None else "are recorded redacted"
-        missing = {"attributes": f"attributes {why}"}
+    if content is None or not content.exact:
+        why = "are recorded as digests only" if content is None else "are recorded redacted or masked"
+        missing = {"attributes": f"attributes {why}", "text": f"texts {why}"}
         if row.args_shape != {}:
             missing["args"] = f"arguments {why}"
         if row.args_shape is None:
             missing["provenance"] = "the names of arguments are not recorded"
-        if row.text_digest is not None:
-            missing["text"] = f"texts {why}"
         return missing
     missing = {} if content.attributes is not None else {"attributes": "attributes are not recorded"}
     if content.doubles is None:

@@ -31,7 +31,7 @@ def said(*arguments: Any, code: int = 0) -> str:
 def recorded(tmp_path: Path) -> Path:
     policy = bundle(OLD)
     rows = [payload(policy, call(args={"amount": n}), f"decision-{n}") for n in (10, 20, 30, 60)]
-    return ledger(tmp_path / "guard.db", [*rows, payload(policy, call(args={"amount": 5}), "digest-only", "none")])
+    return ledger(tmp_path / "guard.db", [*rows, payload(policy, call(args={"amount": 5}), "digest-only", "digests")])
 
 
 def written(path: Path, rules: list[dict[str, Any]]) -> Path:
@@ -83,9 +83,9 @@ def test_strict_replay_fails_on_any_difference(tmp_path: Path, recorded: Path) -
 
 def test_replay_against_another_policy_compares_the_two(tmp_path: Path, recorded: Path) -> None:
     new = written(tmp_path / "new.yaml", [rule("small", "permit", "args.amount <= 20")])
-    other = written(tmp_path / "other.yaml", [rule("none")])
+    other = written(tmp_path / "other.yaml", [rule("digests")])
     found = json.loads(guard("replay", "--policy", new, "--against", other, recorded, "--json").output)
-    assert found["against"] == bundle([rule("none")]).hash
+    assert found["against"] == bundle([rule("digests")]).hash
     assert found["before"] == {"deny": 4}
     assert found["after"] == {"allow": 2, "deny": 2}
 
@@ -114,8 +114,8 @@ def test_an_export_replays_like_the_ledger(tmp_path: Path, recorded: Path) -> No
 
 def test_mistakes_end_with_a_clear_error(tmp_path: Path, recorded: Path) -> None:
     new = written(tmp_path / "new.yaml", [rule("small", "permit", "args.amount <= 20")])
-    assert isinstance(guard("replay", "--policy", new, tmp_path / "none").exception, UsageError)
-    assert isinstance(guard("replay", "--policy", tmp_path / "none", recorded).exception, BackstayError)
+    assert isinstance(guard("replay", "--policy", new, tmp_path / "digests").exception, UsageError)
+    assert isinstance(guard("replay", "--policy", tmp_path / "digests", recorded).exception, BackstayError)
     broken = tmp_path / "decisions.jsonl"
     guard("export", recorded, "-o", broken)
     broken.write_bytes(broken.read_bytes().replace(b"decision-30", b"decision-31"))

@@ -1,3 +1,5 @@
+from typing import Any
+
 from policy_texts import bundle, call, rule
 
 from backstay.policy.partial import PartialDecider
@@ -5,10 +7,8 @@ from backstay.policy.partial import PartialDecider
 ARGS = {"args": "arguments are not recorded"}
 
 
-def effects(
-    rules: list[dict[str, object]], missing: dict[str, str], errs: bool | None = False, **head: object
-) -> set[str]:
-    return set(PartialDecider(bundle(rules, **head)).decide(call(), missing, errs=errs).effects)  # type: ignore[arg-type]  # rules as written
+def effects(rules: list[dict[str, Any]], missing: dict[str, str], errs: bool | None = False, **head: Any) -> set[str]:
+    return set(PartialDecider(bundle(rules, **head)).decide(call(), missing, errs=errs).effects)
 
 
 def test_what_no_condition_reads_is_not_missed() -> None:
@@ -97,5 +97,5 @@ def test_words_in_comments_and_texts_count_as_read_never_the_other_way_round() -
     ):
         assert effects([rule("a", "permit", written)], ARGS) == {"allow", "deny"}
     counter = {"missing": "counter.n is not known"}
-    head = {"counters": {"n": {"count": True}}}
+    head: dict[str, Any] = {"counters": {"n": {"count": True}}}
     assert effects([rule("a", "permit", "counter .\n n < 5")], {"n": counter["missing"]}, **head) == {"allow", "deny"}

@@ -9,11 +9,11 @@ from backstay.policy import Request
 from backstay.policy.recorded import (
     Content,
     RecordedDecision,
-    content_of,
     holds_whole_numbers,
     read_row,
     readable,
     request_of_row,
+    whole_doubles,
 )
 from backstay.records import canonical_json
 
@@ -21,14 +21,14 @@ POLICY = bundle([rule("small", "permit", "args.amount < 5"), rule("odd", "hold",
 
 
 def test_a_row_says_what_was_decided_and_how() -> None:
-    row = json.loads(payload(POLICY, call(args={"amount": 1, "to": "x"}), contents="none", session="s9"))
+    row = json.loads(payload(POLICY, call(args={"amount": 1, "to": "x"}), contents="digests", session="s9"))
     assert (row["effect"], row["rules"], row["policy"], row["session"]) == ("allow", ["small"], POLICY.hash, "s9")
-    assert row["args_shape"] == {"amount": "int", "to": "str"}
+    assert row["args_shape"] == {"amount": "integer", "to": "string"}
     assert row["provenance"] == {"amount": ["user"], "to": ["user"]}
     assert row["shadow"][0][:3] == ["odd", "hold", False]
     assert row["shadow_effect"] == "hold"
     assert "content" not in row
-    assert row["text_digest"] is None
+    assert row["readable"] == "yes"
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,23 @@ def test_contents_come_back_with_the_types_they_had(args: dict[str, Any]) -> Non
     assert again.text == request.text
 
 
-@pytest.mark.parametrize("args", [{"a": 2**53 + 1}, {"a": [-0.0]}, {"a": {1, 2}}, {"a": "\ud800"}, {"a": b"x"}])
-def test_what_json_cannot_hold_exactly_is_not_recorded(args: dict[str, Any]) -> None:
-    assert content_of(call(args=args)) is None
+@pytest.mark.parametrize("args", [{"a": 2**53 + 1}, {"a": "\ud800"}, {"a": float("nan")}])
+def test_what_json_cannot_hold_is_known_as_such(args: dict[str, Any]) -> None:
+    row = read_row(payload(POLICY, call(args=args)))
+    assert row is not None and row.escaped
+
+
+def test_a_negative_zero_is_not_taken_for_the_zero_that_json_makes_of_it() -> None:
+    assert whole_doubles({"a": [-0.0]}, {}) is None
+    row = read_row(payload(POLICY, call(args={"a": [-0.0]})))
+    assert row is not None and row.content is not None and not row.content.exact
+
+
+def test_masked_arguments_are_not_taken_for_what_was_decided() -> None:
+    masks = bundle([rule("small", "permit", "args.amount < 5", obligations=[{"mask": {"args": ["to"]}}])])
+    for args, exact in (({"amount": 1, "to": "x"}, False), ({"amount": 1}, True)):
+        row = read_row(payload(masks, call(args=args)))
+        assert row is not None and row.content is not None and row.content.exact is exact
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_depth_counts_as_it_does_for_conditions() -> None:
 
 def test_an_older_row_that_does_not_say_is_read_by_its_errors() -> None:
     def fitness(*messages: str) -> str | None:
-        row = json.loads(payload(POLICY, call(), contents="none"))
+        row = json.loads(payload(POLICY, call(), contents="digests"))
         del row["readable"]
         row["errors"] = [["r", message] for message in messages]
         return RecordedDecision.model_validate_json(json.dumps(row)).fitness()
@@ -102,16 +116,16 @@ def test_an_older_row_that_does_not_say_is_read_by_its_errors() -> None:
 
 def test_redacted_contents_are_not_taken_for_what_was_decided() -> None:
     row = json.loads(payload(POLICY, call(args={"amount": 1})))
-    row["content"]["redacted"] = True
+    row["content"]["exact"] = False
     again = request_of_row(RecordedDecision.model_validate_json(json.dumps(row)), {})
     assert again.args == {"amount": None}
-    del row["content"]["redacted"]
+    del row["content"]["exact"]
     assert request_of_row(RecordedDecision.model_validate_json(json.dumps(row)), {}).args == {"amount": None}
 
 
 @pytest.mark.parametrize("path", [[], [0, "missing"], [0, "a", 0], [2], [0, "b"], ["x"], [0]])
 def test_a_path_of_doubles_that_leads_nowhere_is_refused(path: list[str | int]) -> None:
-    content = Content(redacted=False, text="", args={"a": 1, "b": True}, doubles=[path])
+    content = Content(exact=True, text="", args={"a": 1, "b": True}, doubles=[path])
     row = read_row(payload(POLICY, call()))
     assert row is not None
     with pytest.raises(ValueError, match="path of doubles"):

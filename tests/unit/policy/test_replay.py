@@ -82,7 +82,7 @@ def test_other_obligations_with_the_same_effect_are_a_difference_of_their_own() 
 
 def test_digests_only_make_unknown_what_reads_them_and_nothing_else() -> None:
     new = bundle([rule("small", "permit", "args.amount <= 20"), rule("role", when="'intern' in principal.roles")])
-    rows = [*rows_of(OLD, "none"), *rows_of(OLD, "none", [7], roles=("intern",))]
+    rows = [*rows_of(OLD, "digests"), *rows_of(OLD, "digests", [7], roles=("intern",))]
     found = replayed(new, rows).as_json()
     assert (found["unknown"], found["changed"]) == (5, 1)
     assert found["unknown_because"] == {
@@ -93,10 +93,10 @@ def test_digests_only_make_unknown_what_reads_them_and_nothing_else() -> None:
 
 
 def test_the_very_policy_that_decided_is_known_without_contents() -> None:
-    found = replayed(OLD, rows_of(OLD, "none"))
+    found = replayed(OLD, rows_of(OLD, "digests"))
     assert (found.same, found.unknown) == (5, 0)
     other = bundle([rule("role", when="'intern' in principal.roles")])
-    found = replayed(other, rows_of(OLD, "none"), OLD)
+    found = replayed(other, rows_of(OLD, "digests"), OLD)
     assert (found.before, found.after) == ({"allow": 3, "hold": 2}, {"deny": 5})
 
 
@@ -110,7 +110,7 @@ def without(row: str, key: str) -> str:
 
 def test_whether_contents_could_be_read_is_not_taken_for_granted() -> None:
     new = bundle([rule("role", "permit", "'lead' in principal.roles")])
-    rows = [without(row, "readable") for row in rows_of(OLD, "none", roles=("lead",))]
+    rows = [without(row, "readable") for row in rows_of(OLD, "digests", roles=("lead",))]
     found = replayed(new, rows)
     assert (found.unknown, found.assumed) == (5, 0)
     assert [name for name, _ in found.reasons.ranked()] == [
@@ -123,10 +123,10 @@ def test_whether_contents_could_be_read_is_not_taken_for_granted() -> None:
 def test_redacted_contents_are_not_decided_upon() -> None:
     new = bundle([rule("small", "permit", "args.amount <= 20")])
     row = json.loads(rows_of(OLD)[0])
-    row["content"]["redacted"] = True
+    row["content"]["exact"] = False
     found = replayed(new, [json.dumps(row)])
     assert found.unknown == 1
-    assert found.reasons["arguments are recorded redacted"].count == 1
+    assert found.reasons["arguments are recorded redacted or masked"].count == 1
 
 
 def test_numbers_whose_type_was_not_kept_are_unknown_only_where_they_are_read() -> None:
@@ -176,7 +176,7 @@ def test_malformed_rows_are_counted_by_fault_and_named_by_entry() -> None:
 
 def test_decisions_add_up() -> None:
     new = bundle([rule("small", "permit", "args.amount <= 20"), rule("role", when="'intern' in principal.roles")])
-    rows = [*rows_of(OLD), *rows_of(OLD, "none"), "{}"]
+    rows = [*rows_of(OLD), *rows_of(OLD, "digests"), "{}"]
     found = replayed(new, rows)
     assert found.same + found.changed + found.unknown + found.malformed.total == found.decisions == 11
     assert sum(found.before.values()) == sum(found.after.values()) == found.same + found.changed
@@ -198,8 +198,8 @@ def test_shadow_rules_count_only_in_the_enforcing_copy() -> None:
     assert replayed(written, rows).changed == 0
     found = replayed(enforced, rows, enforces=written)
     assert found.changes["allow", "deny"].now["trial"].count == 2
-    assert replayed(enforced, rows_of(written, "none")).unknown == 5
-    settled = replayed(enforced, rows_of(written, "none"), enforces=written)
+    assert replayed(enforced, rows_of(written, "digests")).unknown == 5
+    settled = replayed(enforced, rows_of(written, "digests"), enforces=written)
     assert (settled.unknown, settled.after) == (0, found.after)
 
 
@@ -213,16 +213,21 @@ def test_recorded_shadow_effects_settle_nothing_where_routes_may_conflict() -> N
     assert written.decide(call()).shadow_effect == "allow"
     assert enforced.decide(call()).effect == "deny"
     assert replayed(enforced, rows_of(written), enforces=written).after == {"deny": 5}
-    assert replayed(enforced, rows_of(written, "none"), enforces=written).unknown == 5
+    assert replayed(enforced, rows_of(written, "digests"), enforces=written).unknown == 5
 
 
 def test_texts_are_replayed_at_other_points_too() -> None:
     old = bundle([rule("none", when="text == 'never'", point="request.input", tool="*")])
     new = bundle([rule("word", when="text.contains('password')", point="request.input", tool="*")])
     asked = [Request(point="request.input", text=text, findings={}) for text in ("a password", "hello", "")]
-    rows = [
-        payload(old, request, f"d{n}", contents)
-        for n, (request, contents) in enumerate(zip(asked, ("full", "full", "none"), strict=True))
-    ]  # type: ignore[arg-type]  # literals
+    rows = [payload(old, request) for request in asked[:2]] + [payload(old, asked[2], contents="digests")]
     found = replayed(new, rows)
-    assert (found.after, found.unknown) == ({"deny": 1, "allow": 2}, 0)
+    assert (found.after, found.unknown) == ({"deny": 1, "allow": 1}, 1)
+
+
+def test_a_row_whose_values_were_escaped_is_known_only_to_the_policy_that_decided_it() -> None:
+    row = payload(OLD, call(args={"amount": 2**60}))
+    assert json.loads(row)["escaped"]
+    assert replayed(OLD, [row]).same == 1
+    found = replayed(bundle([rule("role", when="'intern' in principal.roles")]), [row])
+    assert (found.unknown, list(found.reasons.as_json())) == (1, ["the row holds values that JSON cannot hold"])

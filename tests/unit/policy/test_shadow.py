@@ -16,7 +16,7 @@ RULES = [
 def recorded(amounts: list[int]) -> ShadowRecord:
     record = ShadowRecord(keep=2)
     for n in amounts:
-        record.add(read_row(payload(bundle(RULES), call(args={"amount": n}), f"d{n}", "none")))
+        record.add(read_row(payload(bundle(RULES), call(args={"amount": n}), f"d{n}", "digests")))
     return record
 
 
