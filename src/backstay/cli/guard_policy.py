@@ -238,7 +238,9 @@ def _say_shadow(session: Session, record: "ShadowRecord") -> None:
             session.say(f"  {count} would have changed from {old} to {new}, all rules enforced together")
     for rule in sorted(record.asked):
         erred = f", erred {record.erred[rule].count}" if record.erred[rule].count else ""
-        session.say(f"\n{rule}: asked {record.asked[rule]}, applied {record.applied[rule]}{erred}; alone it would have")
+        session.say(
+            f"\n{_plain(rule)}: asked {record.asked[rule]}, applied {record.applied[rule]}{erred}; alone it would have"
+        )
         for effect, tallies in record.would.items():
             if tallies[rule].count:
                 session.say(f"  {_DONE[effect]} {_counted(tallies[rule])}")
@@ -248,11 +250,16 @@ def _say_shadow(session: Session, record: "ShadowRecord") -> None:
 
 def _say_tallies(session: Session, word: str, tallies: "Tallies") -> None:
     for name, tally in tallies.ranked()[:20]:
-        session.say(f"  {word}{' ' if word else ''}{name}: {_counted(tally)}")
+        session.say(f"  {word}{' ' if word else ''}{_plain(name)}: {_counted(tally)}")
     if len(tallies.ranked()) > 20:
         session.say(f"  ... and {len(tallies.ranked()) - 20} more (--json shows all)")
 
 
 def _counted(tally: "Tally") -> str:
-    ids = "".join(f"\n      {example}" for example in tally.examples)
+    ids = "".join(f"\n      {_plain(example)}" for example in tally.examples)
     return f"{tally.count}{ids}"
+
+
+def _plain(text: str) -> str:
+    """Text of a recorded row, without characters that could move the cursor or hide what stands there."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -76,7 +76,7 @@ class Replay:
         try:
             row = RecordedDecision.model_validate_json(payload)
             found = self._decided(row)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             self.malformed.add(_fault(error), name)
             return None
         self._compare(row, *found)
