@@ -8,13 +8,23 @@ from policy_texts import bundle, call, rule
 from recorded_traffic import append, ledger, payload
 
 from backstay.errors import IntegrityError, UsageError
-from backstay.policy.traffic import export_decisions, open_traffic
+from backstay.policy.traffic import LedgerTraffic, export_decisions, open_traffic
 from backstay.records import sha256_hex
 from backstay.storage import open_database
 from backstay.storage.journal import head
 
 POLICY = bundle([rule("small", "permit", "args.amount < 5")])
 ROWS = [payload(POLICY, call(args={"amount": n}), f"d{n}") for n in range(4)]
+
+
+def bend(path: Path, statement: str) -> None:
+    """Change the journal as somebody with a shell would."""
+    connection = sqlite3.connect(path)
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
 
 
 def read(source: Path, *, verify: bool = True) -> list[str]:
@@ -44,6 +54,21 @@ def test_what_is_appended_after_the_opening_is_not_read(tmp_path: Path) -> None:
         assert [first, *(entry.payload for entry in entries)] == ROWS[:2]
 
 
+def test_the_end_is_that_of_the_opening_where_the_database_keeps_no_snapshot(tmp_path: Path) -> None:
+    path = ledger(tmp_path / "guard.db", ROWS[:2])
+    engine = open_database(path)
+    with engine.connect() as connection:
+        traffic = LedgerTraffic(connection, verify=True)
+        connection.rollback()
+        append(path, [("guard.decision", ROWS[2])])
+        assert [entry.payload for entry in traffic] == ROWS[:2]
+        connection.rollback()
+        bend(path, "DELETE FROM journal WHERE seq > 2")
+        with pytest.raises(IntegrityError, match="ends after entry 2, not 4"):
+            list(traffic)
+    engine.dispose()
+
+
 def test_an_empty_ledger_has_a_proof_too(tmp_path: Path) -> None:
     with open_traffic(ledger(tmp_path / "guard.db", [])) as traffic:
         assert (tuple(traffic.proof), list(traffic)) == ((0, "", True), [])
@@ -60,12 +85,7 @@ def test_an_empty_ledger_has_a_proof_too(tmp_path: Path) -> None:
 )
 def test_a_changed_journal_is_refused_unless_it_is_not_verified(tmp_path: Path, statement: str, message: str) -> None:
     path = ledger(tmp_path / "guard.db", ROWS)
-    connection = sqlite3.connect(path)
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute(statement)
-    connection.commit()
-    connection.close()
+    bend(path, statement)
     with pytest.raises(IntegrityError, match=message):
         read(path)
     assert len(read(path, verify=False)) >= 4
@@ -148,12 +168,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
     path = ledger(tmp_path / "guard.db", ROWS)
-    connection = sqlite3.connect(path)
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("DELETE FROM journal WHERE seq = 3")
-    connection.commit()
-    connection.close()
+    bend(path, "DELETE FROM journal WHERE seq = 3")
     with pytest.raises(IntegrityError):
         export_decisions(path, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
