@@ -18,14 +18,27 @@ _BEYOND_PLANE = 0xF0
 
 def canonical_text(value: Any) -> str:
     """Canonical JSON as text; raises ValueError, TypeError or RecursionError for what JSON cannot hold."""
-    if _is_plain(value):
-        try:
-            found = orjson.dumps(value, option=_OPTIONS)
-        except orjson.JSONEncodeError:
-            return canonical_json(value).decode()
-        if found.isascii() or max(found) < _BEYOND_PLANE:
-            return found.decode()
+    try:
+        found = orjson.dumps(value if _is_plain(value) else _with_numbers(value), option=_OPTIONS)
+    except (orjson.JSONEncodeError, ValueError, RecursionError):
+        return canonical_json(value).decode()
+    if found.isascii() or max(found) < _BEYOND_PLANE:
+        return found.decode()
     return canonical_json(value).decode()
+
+
+def _with_numbers(value: Any) -> Any:
+    """A copy with floats as RFC 8785 writes them; raises for everything else that is not plain."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is float:
+        return orjson.Fragment(canonical_json(value))
+    if kind is dict:
+        return {key: _with_numbers(inner) for key, inner in value.items()}
+    if kind is list or kind is tuple:
+        return [_with_numbers(inner) for inner in value]
+    raise orjson.JSONEncodeError(f"{kind.__name__} is not plain")
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """The journal under the ledger: a group a transaction, seals when they are due, and nothing on a bent journal."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, Engine
 
@@ -10,6 +11,19 @@ from backstay.guard.ledger_group import Job, write_group
 from backstay.storage.engine import FilePlace, write_transaction
 from backstay.storage.journal import Head, hash_at, head
 from backstay.storage.seal import Sealer
+
+
+@contextlib.contextmanager
+def _clear_errors(verb: str) -> Iterator[None]:
+    """Whatever a driver or the file system raises, as an error that callers expect."""
+    try:
+        yield
+    except BackstayError:
+        raise
+    except Exception as error:
+        # SQLAlchemy's own message quotes the statement with its parameters, which are the audit's contents.
+        cause = getattr(error, "orig", None) or error
+        raise ResourceError(f"the ledger could not {verb} the journal: {cause}", cure="look at the database") from error
 
 
 class DurableJournal:
@@ -32,13 +46,11 @@ class DurableJournal:
         try:
             if self.seal_overdue():
                 self.seal()
-            with write_transaction(self.engine) as connection:
+            with _clear_errors("write"), write_transaction(self.engine) as connection:
                 entries = write_group(connection, group, self._intact_end(connection))
             self._place.check()
         except BackstayError as error:
             return error
-        except Exception as error:  # noqa: BLE001  a driver's error of any kind must reach the waiting callers
-            return ResourceError(f"the ledger could not write: {error}", cure="look at the database")
         if entries:
             self._own_tail = Head(entries[-1].seq, entries[-1].hash)
             self._due_s = self._due_s if self._unsealed else time.monotonic() + self._seal_s
@@ -59,20 +71,18 @@ class DurableJournal:
             return
         try:
             self._place.check()
-            with self.engine.connect() as connection:
+            with _clear_errors("read"), self.engine.connect() as connection:
                 self._intact_end(connection)
             self._append_seal()
-        except BaseException:
+        except BackstayError:
             self._due_s = time.monotonic() + self._seal_s
             self._unsealed = max(self._unsealed, self._seal_rows)
             raise
         self._unsealed = 0
 
     def _append_seal(self, *, even_empty: bool = False) -> None:
-        try:
+        with _clear_errors("seal"):
             self._sealer.seal(self.engine, even_empty=even_empty)
-        except OSError as error:
-            raise ResourceError(f"cannot seal the journal: {error}", cure="look at the seal file") from error
 
     def _intact_end(self, connection: Connection) -> Head:
         """The journal's end; what this process wrote, sealed or not, must still be before it."""

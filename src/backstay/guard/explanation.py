@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from backstay.errors import IntegrityError, UsageError
 from backstay.guard.audit import DECISION, OUTCOME
+from backstay.guard.canonical import canonical_text
 from backstay.storage.journal import head, read_between
 from backstay.storage.tables import journal
 
@@ -32,7 +33,7 @@ def rows_about(connection: Connection, wanted: str) -> list[AuditRow]:
     """
     query = (
         select(journal.c.seq, journal.c.kind, journal.c.hash, journal.c.payload)
-        .where(journal.c.payload.contains(f'"{wanted}"', autoescape=True), journal.c.kind.in_(KINDS))
+        .where(journal.c.payload.contains(canonical_text(wanted), autoescape=True), journal.c.kind.in_(KINDS))
         .order_by(journal.c.seq)
     )
     rows = [_row(*row) for row in connection.execute(query)]
