@@ -10,6 +10,7 @@ from policy_texts import bundle, rule
 from recorded_traffic import payload
 
 from backstay.policy import PolicyBundle, Request
+from backstay.policy.recorded import readable
 from backstay.policy.replay import Replay
 
 pytestmark = pytest.mark.property
@@ -144,3 +145,29 @@ def test_nothing_is_unknown_where_contents_are_recorded_and_counters_alike(
     if decision.effect != old.decide(request).effect:
         change = compared.changes[old.decide(request).effect, decision.effect]
         assert {rule for rule, _ in change.now.ranked()} == set(decision.rules or ["(default)"])
+
+
+values = st.recursive(
+    st.one_of(numbers, st.sampled_from(["nan", " +NaN(x", "-nano", "an", "\u2003nan", "nan\0", "n" * 1001, True])),
+    lambda inner: st.one_of(
+        st.lists(inner), st.tuples(inner), st.dictionaries(st.sampled_from(["a", "b\0", "nan"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(values, values, st.sampled_from(["x", "nan"]), st.sampled_from([(), ("nan",), ("a\0",), {"a"}]))
+def test_a_row_says_what_conditions_met(argument: Any, attribute: Any, principal: str, origins: Any) -> None:
+    request = Request(
+        point="model.tool_call",
+        tool="pay",
+        principal=principal,
+        args={"a": argument},
+        resource_attributes={"b": attribute},
+        provenance={"a": origins},
+    )
+    erred = [
+        bool(bundle([rule("r", when=when)]).decide(request).errors) for when in ("tool == 'pay'", "double(1) > 0.0")
+    ]
+    assert readable(request) == {(True, True): "no", (False, True): "nan", (False, False): "yes"}[erred[0], erred[1]]

@@ -1,18 +1,19 @@
 """Decisions as the ledger keeps them, read again as requests; and what a row must say of contents for that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backstay.policy.binding import reads_as_nan
-from backstay.policy.cel import unfit
+from backstay.policy.cel import MAX_DEPTH, unfit
 from backstay.policy.request import Request
 from backstay.policy.rules import Effect, Outcome
 
 KIND = "guard.decision"
 Readable = Literal["yes", "no", "nan"]
 Text = Annotated[str, Field(max_length=4000)]
+_NAN_BEGINS = frozenset("+-nN")
 _UNREADABLE = ("the request holds ", "the request cannot be read")
 _NAN = "the request holds text that double() reads as NaN"
 
@@ -67,18 +68,42 @@ class RecordedDecision(BaseModel):
 
 
 def readable(request: Request) -> Readable:
-    """Whether conditions can read the request: a row without contents must say so, or it cannot be decided again."""
+    """Whether conditions can read the request: a row without contents must say so, or it cannot be decided again.
+
+    The same as `cel.unfit` and `binding.reads_as_nan` say of the bound variables, in one walk.
+    """
+    if isinstance(request.roles, str):
+        return "no"
+    named = (request.point, request.action, request.tool, request.principal, request.resource, request.text)
+    maps = (request.args, request.principal_attributes, request.resource_attributes, request.counters)
     try:
-        read = [
-            *(request.point, request.action, request.tool, request.principal, request.resource, request.text),
-            *(dict(request.args), dict(request.principal_attributes), dict(request.resource_attributes)),
-            *(dict(request.findings or {}), _listed(request.provenance), dict(request.counters), list(request.roles)),
-        ]
+        origins = {name: list(found) for name, found in (request.provenance or {}).items()}
+        inner = [dict(found) for found in (*maps, request.findings or {}) if found]
+        return _worst((*named, *request.roles, *inner, origins), 1)
     except (TypeError, ValueError):
         return "no"
-    if isinstance(request.roles, str) or unfit(read):
-        return "no"
-    return "nan" if reads_as_nan(read) else "yes"
+
+
+def _worst(values: Iterable[Any], depth: int) -> Readable:
+    nan = False
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if "\0" in value:
+                return "no"
+            nan = nan or (value.lstrip()[:1] in _NAN_BEGINS and reads_as_nan(value))
+        elif kind is dict or kind is list or kind is tuple:
+            if depth >= MAX_DEPTH or (kind is dict and any(not isinstance(key, str) or "\0" in key for key in value)):
+                return "no"
+            found = _worst(value.values() if kind is dict else value, depth + 1)
+            if found == "no":
+                return "no"
+            nan = nan or found == "nan"
+        elif unfit(value, depth):
+            return "no"
+        else:
+            nan = nan or reads_as_nan(value)
+    return "nan" if nan else "yes"
 
 
 def whole_doubles(args: Mapping[str, Any], attributes: Mapping[str, Any]) -> list[list[str | int]] | None:
@@ -149,10 +174,6 @@ def _find_doubles(value: Any, path: list[str | int], found: list[list[str | int]
         if value == 0 and str(value).startswith("-"):
             raise ValueError("-0.0 is not written")
         found.append(path)
-
-
-def _listed(provenance: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]] | None:
-    return None if provenance is None else {name: list(origins) for name, origins in provenance.items()}
 
 
 def read_row(payload: str) -> RecordedDecision | None:
