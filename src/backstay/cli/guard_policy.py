@@ -211,8 +211,8 @@ def _say_replay(session: Session, compared: "Replay", before: str) -> None:
             session.say(f"  {effect:6} {compared.before[effect]:12} {compared.after[effect]:12}")
     for (old, new), change in sorted(compared.changes.items()):
         session.say(f"\nnewly {_DONE[new]}, {_DONE[old]} before: {_counted(change.total)}")
-        _say_tallies(session, "by", change.now)
-        _say_tallies(session, "no longer by", change.was)
+        _say_tallies(session, "by", change.now, change.total.count)
+        _say_tallies(session, "no longer by", change.was, change.total.count)
     for title, tallies in (
         ("unknown", compared.reasons),
         ("other obligations, same effect", compared.duties),
@@ -248,9 +248,12 @@ def _say_shadow(session: Session, record: "ShadowRecord") -> None:
             session.say("  changed nothing")
 
 
-def _say_tallies(session: Session, word: str, tallies: "Tallies") -> None:
+def _say_tallies(session: Session, word: str, tallies: "Tallies", told: int = -1) -> None:
+    """Counts by name; the examples of one that counts all of what was `told` already stand there."""
     for name, tally in tallies.ranked()[:20]:
-        session.say(f"  {word}{' ' if word else ''}{_plain(name)}: {_counted(tally)}")
+        session.say(
+            f"  {word}{' ' if word else ''}{_plain(name)}: {tally.count if tally.count == told else _counted(tally)}"
+        )
     if len(tallies.ranked()) > 20:
         session.say(f"  ... and {len(tallies.ranked()) - 20} more (--json shows all)")
 

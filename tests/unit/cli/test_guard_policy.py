@@ -10,6 +10,8 @@ from signed_policies import pay_up_to
 
 from backstay.cli.main import cli
 from backstay.errors import BackstayError, IntegrityError, UsageError
+from backstay.guard.audit import AuditLog
+from backstay.guard.ledger import Ledger
 from backstay.policy.bundle_file import open_signed
 from backstay.storage.keys import public_keys
 
@@ -121,3 +123,23 @@ def test_mistakes_end_with_a_clear_error(tmp_path: Path, recorded: Path) -> None
     broken.write_bytes(broken.read_bytes().replace(b"decision-30", b"decision-31"))
     assert isinstance(guard("replay", "--policy", new, broken).exception, IntegrityError)
     assert "not verified" in said("replay", "--policy", new, "--no-verify", broken)
+
+
+def test_what_the_audit_writes_to_a_ledger_is_replayed(tmp_path: Path) -> None:
+    policy, path = bundle(OLD), tmp_path / "guard.db"
+    with Ledger.open(path, keys_dir=tmp_path / "keys") as opened:
+        for contents in ("full", "redacted", "digests"):
+            log = AuditLog(opened, contents)
+            for amount in (10, 30):
+                asked = call(args={"amount": amount})
+                log.decision(asked, policy.decide(asked), exchange="e", session="s", cost_us=1).result(10)
+    new = written(tmp_path / "new.yaml", [rule("small", "permit", "args.amount <= 20")])
+    found = json.loads(guard("replay", "--policy", new, path, "--json").output)
+    assert (found["decisions"], found["same"], found["changed"], found["unknown"]) == (6, 1, 1, 4)
+    assert [(reason, tally["count"]) for reason, tally in found["unknown_because"].items()] == [
+        ("arguments are recorded as digests only", 2),
+        ("arguments are recorded redacted or masked", 2),
+    ]
+    same = written(tmp_path / "same.yaml", OLD)
+    found = json.loads(guard("replay", "--policy", same, path, "--strict", "--json").output)
+    assert (found["same"], found["not_reproduced"]["count"]) == (6, 0)
