@@ -1,27 +1,42 @@
-"""Rows of a guard's ledger for tests: requests decided by a policy, written as the guard writes them."""
+"""Rows of a guard's ledger for tests: requests decided by a policy, written as the guard's audit writes them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from backstay.guard.audit import AuditLog, Contents
+from backstay.guard.ledger import Ledger
+from backstay.guard.ledger_group import journal_item
 from backstay.policy import PolicyBundle, Request
-from backstay.policy.recorded import KIND, Contents, decision_payload
-from backstay.records import canonical_json
+from backstay.policy.recorded import KIND
 from backstay.storage import open_database
 from backstay.storage.engine import write_transaction
 from backstay.storage.journal import append_entries
 
 
-def payload(policy: PolicyBundle, request: Request, name: str = "d1", contents: Contents = "full", **head: Any) -> str:
-    """The canonical payload of one decided request; the digests are made up."""
-    written = decision_payload(
-        policy.decide(request),
-        request,
-        contents=contents,
-        digests=("0" * 64 if request.text else None, "1" * 64),
-        **({"id": name, "at": "2026-01-01T00:00:00.000Z", "exchange": "e1", "session": "s1", "cost_us": 20} | head),
+class _Caught:
+    """Stands where the ledger stands, and keeps the row."""
+
+    payload = ""
+
+    def append(self, kind: str, payload: Mapping[str, Any]) -> Future[int]:
+        self.payload = journal_item(kind, payload)[1]
+        return Future()
+
+    def digest(self, data: bytes) -> str:
+        return f"{len(data):064}"
+
+
+def payload(
+    policy: PolicyBundle, request: Request, name: str = "d1", contents: Contents = "full", session: str = "s1"
+) -> str:
+    """The canonical payload of one decided request."""
+    caught = _Caught()
+    AuditLog(cast("Ledger", caught), contents).decision(
+        request, policy.decide(request), exchange="e1", session=session, cost_us=20, decision_id=name
     )
-    return canonical_json(written).decode()
+    return caught.payload
 
 
 def append(path: Path, items: Iterable[tuple[str, str]]) -> None:

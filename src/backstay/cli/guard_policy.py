@@ -61,7 +61,7 @@ def bundle(
     from backstay.storage.keys import fingerprint, signing_key
 
     texts = read_texts(policies)
-    key = signing_key(key_dir or session.project.state / "keys")
+    key = signing_key(key_dir or session.project.keys)
     now = datetime.now(UTC)
     data = sign_policy(texts, key, version, now=now, valid_days=valid_days)
     public = key.public_key()
@@ -70,7 +70,8 @@ def bundle(
     if session.as_json:
         session.emit({"output": str(output), **found.model_dump(mode="json", exclude={"files"})})
         return
-    session.say(f"{output}: version {found.version} of policy {found.policy[:12]}, {len(found.files)} files")
+    session.say(str(output))
+    session.say(f"version {found.version} of policy {found.policy[:12]}, {len(found.files)} files")
     session.say(f"{found.cases} tests passed, {found.warnings} warnings; expires {found.expires_at or 'never'}")
     session.say(f"signed with the key {found.key[:16]}")
 
@@ -172,7 +173,8 @@ def export(session: Session, ledger: str, output: Path, *, no_verify: bool) -> N
     if session.as_json:
         session.emit({"output": str(output), "decisions": count, **_named(proof, None)})
         return
-    session.say(f"{output}: {count} decisions")
+    session.say(str(output))
+    session.say(f"{count} decisions")
     _say_proof(session, proof, None)
 
 
@@ -209,8 +211,8 @@ def _say_replay(session: Session, compared: "Replay", before: str) -> None:
             session.say(f"  {effect:6} {compared.before[effect]:12} {compared.after[effect]:12}")
     for (old, new), change in sorted(compared.changes.items()):
         session.say(f"\nnewly {_DONE[new]}, {_DONE[old]} before: {_counted(change.total)}")
-        _say_tallies(session, "by", change.now)
-        _say_tallies(session, "no longer by", change.was)
+        _say_tallies(session, "by", change.now, change.total.count)
+        _say_tallies(session, "no longer by", change.was, change.total.count)
     for title, tallies in (
         ("unknown", compared.reasons),
         ("other obligations, same effect", compared.duties),
@@ -236,7 +238,9 @@ def _say_shadow(session: Session, record: "ShadowRecord") -> None:
             session.say(f"  {count} would have changed from {old} to {new}, all rules enforced together")
     for rule in sorted(record.asked):
         erred = f", erred {record.erred[rule].count}" if record.erred[rule].count else ""
-        session.say(f"\n{rule}: asked {record.asked[rule]}, applied {record.applied[rule]}{erred}; alone it would have")
+        session.say(
+            f"\n{_plain(rule)}: asked {record.asked[rule]}, applied {record.applied[rule]}{erred}; alone it would have"
+        )
         for effect, tallies in record.would.items():
             if tallies[rule].count:
                 session.say(f"  {_DONE[effect]} {_counted(tallies[rule])}")
@@ -244,13 +248,21 @@ def _say_shadow(session: Session, record: "ShadowRecord") -> None:
             session.say("  changed nothing")
 
 
-def _say_tallies(session: Session, word: str, tallies: "Tallies") -> None:
+def _say_tallies(session: Session, word: str, tallies: "Tallies", told: int = -1) -> None:
+    """Counts by name; the examples of one that counts all of what was `told` already stand there."""
     for name, tally in tallies.ranked()[:20]:
-        session.say(f"  {word}{' ' if word else ''}{name}: {_counted(tally)}")
+        session.say(
+            f"  {word}{' ' if word else ''}{_plain(name)}: {tally.count if tally.count == told else _counted(tally)}"
+        )
     if len(tallies.ranked()) > 20:
         session.say(f"  ... and {len(tallies.ranked()) - 20} more (--json shows all)")
 
 
 def _counted(tally: "Tally") -> str:
-    ids = "".join(f"\n      {example}" for example in tally.examples)
+    ids = "".join(f"\n      {_plain(example)}" for example in tally.examples)
     return f"{tally.count}{ids}"
+
+
+def _plain(text: str) -> str:
+    """Text of a recorded row, without characters that could move the cursor or hide what stands there."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -16,11 +16,12 @@ from backstay.guard.ledger import Ledger
 from backstay.guard.redaction import redact
 from backstay.policy import Decision, Mask, Obligation, Request
 from backstay.policy.history import amount_of
+from backstay.policy.recorded import KIND, readable, whole_doubles
 from backstay.records.ids import uuid7
 from backstay.storage.journal import utc_now
 
 Contents = Literal["digests", "redacted", "full"]
-DECISION = "guard.decision"
+DECISION = KIND
 OUTCOME = "guard.outcome"
 MASKED = "[MASKED]"
 MAX_EXACT = 2**53 - 1
@@ -122,19 +123,22 @@ class AuditLog:
             "text_digest": self._ledger.digest(_bytes(request.text)),
             "args_digest": self._ledger.digest(_args_bytes(request.args)),
             "args_shape": {arg: _TYPES.get(type(value), "null") for arg, value in request.args.items()},
+            "readable": readable(request),
         }
 
     def _content(self, request: Request, obligations: Sequence[Obligation]) -> dict[str, Any]:
         hidden = {arg for obligation in obligations if isinstance(obligation, Mask) for arg in obligation.args}
+        attributes = {"principal": dict(request.principal_attributes), "resource": dict(request.resource_attributes)}
         content = {
             "text": request.text,
             "args": {arg: MASKED if arg in hidden else value for arg, value in request.args.items()},
-            "attributes": {
-                "principal": dict(request.principal_attributes),
-                "resource": dict(request.resource_attributes),
-            },
+            "attributes": attributes,
         }
-        return _with_texts(content, self._redaction) if self._contents == "redacted" else content
+        if self._contents == "redacted":
+            return {**_with_texts(content, self._redaction), "exact": False}
+        doubles = whole_doubles(request.args, attributes)
+        exact = doubles is not None and hidden.isdisjoint(request.args)
+        return content | {"exact": exact} | ({"doubles": doubles} if exact else {})
 
     def _append(self, kind: str, row: dict[str, Any]) -> Future[int]:
         try:

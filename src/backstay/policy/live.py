@@ -64,6 +64,7 @@ class LivePolicy:
         self._polled = self._read = source.stamp()
         self._tried = ""
         self._active = self._start(on_broken)
+        self._count_by(self._active.bundle)
 
     @property
     def bundle(self) -> PolicyBundle:
@@ -158,9 +159,12 @@ class LivePolicy:
             LOG.warning("the policy %s was not loaded, the one before decides: %s", self._source.name, _why(error))
             return False
         self._active = fresh
-        if self._histories is not None:
-            self._histories.redeclare(fresh.bundle.counters)
+        self._count_by(fresh.bundle)
         return True
+
+    def _count_by(self, bundle: PolicyBundle) -> None:
+        if self._histories is not None:
+            self._histories.redeclare(bundle.counters)
 
 
 def _why(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Decisions on requests of which a part is not known: every effect that is still possible, and never a guess."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -98,7 +98,10 @@ class PartialDecider:
                 break
         else:
             effects.add(self.bundle.defaults.get(point, "deny"))
-        if effects != {"deny"} and _may_conflict((*groups[1], *groups[2])):
+        beside = (*groups[1], *groups[2])
+        if len(_routes(c for c, states in beside if "no" not in states)) > 1:
+            return frozenset({"deny"})
+        if len(_routes(c for c, states in beside if states != {"no"})) > 1:
             effects.add("deny")
         return frozenset(effects)
 
@@ -112,13 +115,6 @@ def _state(compiled: CompiledRule, bound: object) -> State:
         return "error"
 
 
-def _may_conflict(rules: Sequence[tuple[CompiledRule, frozenset[State]]]) -> bool:
-    """Whether the rules that may count route to different models, which is a denial."""
-    routes = {
-        obligation.model
-        for compiled, states in rules
-        if states != {"no"}
-        for obligation in compiled.rule.obligations
-        if isinstance(obligation, Route)
-    }
-    return len(routes) > 1
+def _routes(rules: Iterable[CompiledRule]) -> set[str]:
+    """The models that rules route to; when rules that count name two, that is a denial."""
+    return {o.model for compiled in rules for o in compiled.rule.obligations if isinstance(o, Route)}

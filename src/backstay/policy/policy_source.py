@@ -61,6 +61,8 @@ class PolicyFiles:
             texts = tuple(PolicyText(str(name), str(text)) for name, text in json.loads(captured))
         except (ValueError, TypeError, RecursionError) as error:
             raise IntegrityError(f"what was kept of {self.name} is damaged: {type(error).__name__}") from error
+        if not texts:
+            raise IntegrityError(f"what was kept of {self.name} is empty")
         return Opened(compile_texts(texts), _nothing)
 
 

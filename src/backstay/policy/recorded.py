@@ -1,29 +1,28 @@
-"""Decisions as the ledger keeps them: how one is written, and how it is read again as a request."""
+"""Decisions as the ledger keeps them, read again as requests; and what a row must say of contents for that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backstay.policy.binding import reads_as_nan
-from backstay.policy.cel import unfit
-from backstay.policy.request import Decision, Request
+from backstay.policy.cel import MAX_DEPTH, unfit
+from backstay.policy.request import Request
 from backstay.policy.rules import Effect, Outcome
-from backstay.records import canonical_json
 
 KIND = "guard.decision"
 Readable = Literal["yes", "no", "nan"]
-Contents = Literal["none", "redacted", "full"]
 Text = Annotated[str, Field(max_length=4000)]
+_NAN_BEGINS = frozenset("+-nN")
 _UNREADABLE = ("the request holds ", "the request cannot be read")
 _NAN = "the request holds text that double() reads as NaN"
 
 
 class Content(BaseModel):
-    """What was decided upon, word for word; `redacted` contents are not that, and are never decided upon again."""
+    """The contents. Only where they are `exact` are they what was decided upon, neither redacted nor masked."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-    redacted: bool = True
+    exact: bool = False
     text: str
     args: dict[str, Any]
     attributes: dict[Literal["principal", "resource"], dict[str, Any]] | None = None
@@ -53,8 +52,9 @@ class RecordedDecision(BaseModel):
     shadow: list[tuple[Text, Effect, bool, str]] = Field(default_factory=list)
     shadow_effect: Outcome | None = None
     args_shape: dict[str, str] | None = None
-    text_digest: str | None = ""
     readable: Readable | None = None
+    escaped: bool = False
+    """Whether values were changed so that JSON can hold them (lone surrogates, integers beyond 2**53, NaN)."""
     content: Content | None = None
 
     def fitness(self) -> Readable | None:
@@ -67,79 +67,59 @@ class RecordedDecision(BaseModel):
         return None
 
 
-def decision_payload(
-    decision: Decision,
-    request: Request,
-    *,
-    contents: Contents = "none",
-    digests: tuple[str | None, str | None],
-    **head: Any,
-) -> dict[str, Any]:
-    """The payload of a row. `digests` are those of text (None when empty) and arguments; `head` is id, at, session, ...
-
-    With `contents` full, what was decided upon stands in it, if JSON can hold it exactly. Redacted contents are the
-    caller's to put in: `payload["content"] = {"redacted": True, ...}`.
-    """
-    payload = {
-        **head,
-        "point": request.point,
-        "action": request.action,
-        "tool": request.tool,
-        "principal": request.principal,
-        "roles": list(request.roles),
-        "resource": request.resource,
-        "effect": decision.effect,
-        "rules": list(decision.rules),
-        "reasons": list(decision.reasons),
-        "errors": [list(error) for error in decision.errors],
-        "obligations": [obligation.model_dump(mode="json") for obligation in decision.obligations],
-        "policy": decision.policy,
-        "findings": None if request.findings is None else dict(request.findings),
-        "provenance": _listed(request.provenance),
-        "counters": dict(request.counters),
-        "shadow": [list(result) for result in decision.shadow],
-        "shadow_effect": decision.shadow_effect,
-        "text_digest": digests[0],
-        "args_digest": digests[1],
-        "args_shape": {name: type(value).__name__ for name, value in request.args.items()},
-        "readable": readable(request),
-    }
-    content = content_of(request) if contents == "full" and payload["readable"] != "no" else None
-    return payload if content is None else payload | {"content": content}
-
-
 def readable(request: Request) -> Readable:
-    """Whether conditions can read the request: a row without contents must say so, or it cannot be decided again."""
+    """Whether conditions can read the request: a row without contents must say so, or it cannot be decided again.
+
+    The same as `cel.unfit` and `binding.reads_as_nan` say of the bound variables, in one walk.
+    """
+    if isinstance(request.roles, str):
+        return "no"
+    named = (request.point, request.action, request.tool, request.principal, request.resource, request.text)
+    maps = (request.args, request.principal_attributes, request.resource_attributes, request.counters)
     try:
-        read = [
-            *(request.point, request.action, request.tool, request.principal, request.resource, request.text),
-            *(dict(request.args), dict(request.principal_attributes), dict(request.resource_attributes)),
-            *(dict(request.findings or {}), _listed(request.provenance), dict(request.counters), list(request.roles)),
-        ]
+        origins = {name: list(found) for name, found in (request.provenance or {}).items()}
+        inner = [dict(found) for found in (*maps, request.findings or {}) if found]
+        return _worst((*named, *request.roles, *inner, origins), 1)
     except (TypeError, ValueError):
         return "no"
-    if isinstance(request.roles, str) or unfit(read):
-        return "no"
-    return "nan" if reads_as_nan(read) else "yes"
 
 
-def content_of(request: Request) -> dict[str, Any] | None:
-    """The contents for a row; None when JSON cannot hold them exactly (an integer beyond 2**53, -0.0, ...)."""
-    attributes = {"principal": dict(request.principal_attributes), "resource": dict(request.resource_attributes)}
-    content = {"redacted": False, "text": request.text, "args": dict(request.args), "attributes": attributes}
-    doubles: list[list[str | int]] = []
+def _worst(values: Iterable[Any], depth: int) -> Readable:
+    nan = False
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if "\0" in value:
+                return "no"
+            nan = nan or (value.lstrip()[:1] in _NAN_BEGINS and reads_as_nan(value))
+        elif kind is dict or kind is list or kind is tuple:
+            if depth >= MAX_DEPTH or (kind is dict and any(not isinstance(key, str) or "\0" in key for key in value)):
+                return "no"
+            found = _worst(value.values() if kind is dict else value, depth + 1)
+            if found == "no":
+                return "no"
+            nan = nan or found == "nan"
+        elif unfit(value, depth):
+            return "no"
+        else:
+            nan = nan or reads_as_nan(value)
+    return "nan" if nan else "yes"
+
+
+def whole_doubles(args: Mapping[str, Any], attributes: Mapping[str, Any]) -> list[list[str | int]] | None:
+    """Paths of doubles without a fraction, for `Content.doubles`; None when -0.0 is among them, which JSON loses."""
+    found: list[list[str | int]] = []
     try:
-        canonical_json(content)
-        _find_doubles([content["args"], attributes], [], doubles)
+        _find_doubles([args, attributes], [], found)
     except (ValueError, RecursionError):
         return None
-    return content | {"doubles": doubles}
+    return found
 
 
 def request_of_row(row: RecordedDecision, counters: Mapping[str, float | None]) -> Request:
     """The request as far as the row holds it; arguments without contents keep their names, with null values."""
     content = row.content
-    held = None if content is None or content.redacted else content
+    held = None if content is None or not content.exact else content
     args, attributes = (dict.fromkeys(row.args_shape or ()), {}) if held is None else restored(held)
     return Request(
         point=row.point,
@@ -184,7 +164,7 @@ def holds_whole_numbers(value: Any) -> bool:
 
 
 def _find_doubles(value: Any, path: list[str | int], found: list[list[str | int]]) -> None:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         for name, item in value.items():
             _find_doubles(item, [*path, name], found)
     elif isinstance(value, list | tuple):
@@ -194,10 +174,6 @@ def _find_doubles(value: Any, path: list[str | int], found: list[list[str | int]
         if value == 0 and str(value).startswith("-"):
             raise ValueError("-0.0 is not written")
         found.append(path)
-
-
-def _listed(provenance: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]] | None:
-    return None if provenance is None else {name: list(origins) for name, origins in provenance.items()}
 
 
 def read_row(payload: str) -> RecordedDecision | None:

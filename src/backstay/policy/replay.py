@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from backstay.policy.engine import PolicyBundle
+from backstay.policy.obligations import Route
 from backstay.policy.partial import Partial, PartialDecider
 from backstay.policy.recorded import RecordedDecision, holds_whole_numbers, request_of_row
 from backstay.policy.rules import Outcome, PolicyFile
@@ -19,6 +20,9 @@ _ERRS: dict[str | None, dict[bool, bool | None]] = {
     "no": {False: True, True: True},
     None: {False: None, True: None},
 }
+
+
+_ESCAPED = Partial(frozenset({"allow", "hold", "deny"}), (), ("the row holds values that JSON cannot hold",), None)
 
 
 class Change(NamedTuple):
@@ -51,7 +55,7 @@ class Replay:
         self._deciders = [PartialDecider(bundle) for bundle in (candidate, against) if bundle is not None]
         given = [bundle for bundle in (candidate, against, enforces) if bundle is not None]
         self._declared = {bundle.hash: bundle.counters for bundle in given}
-        self._enforces = None if enforces is None else enforces.hash
+        self._enforces = None if enforces is None or _routes(candidate) > 1 else enforces.hash
         self._assume, self._keep = assume_readable, keep
         self.decisions = self.same = self.unknown = self.assumed = 0
         self.before: Counter[Outcome] = Counter()
@@ -72,7 +76,7 @@ class Replay:
         try:
             row = RecordedDecision.model_validate_json(payload)
             found = self._decided(row)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             self.malformed.add(_fault(error), name)
             return None
         self._compare(row, *found)
@@ -91,9 +95,11 @@ class Replay:
         self, decider: PartialDecider, row: RecordedDecision, missing: dict[str, str], errs: dict[bool, bool | None]
     ) -> Partial:
         bundle = decider.bundle
+        recorded = self._recorded(row, bundle)
+        if row.escaped:
+            return _ESCAPED if recorded is None else Partial(frozenset({recorded}), tuple(row.rules), (), None)
         counters, unknown = self._counters(row, bundle)
         found = decider.decide(request_of_row(row, counters), missing | unknown, errs=errs[bundle.reads_numbers])
-        recorded = self._recorded(row, bundle)
         if recorded is None:
             return found
         if recorded not in found.effects:
@@ -191,18 +197,21 @@ def enforcing(file: PolicyFile) -> PolicyFile:
     return file.model_copy(update={"rules": rules})
 
 
+def _routes(bundle: PolicyBundle) -> int:
+    """How many models rules route to: two at once are a denial, which a recorded shadow effect does not know of."""
+    return len({o.model for c in bundle.rules for o in c.rule.obligations if isinstance(o, Route)})
+
+
 def _missing(row: RecordedDecision) -> dict[str, str]:
     """Which contents are not what was decided upon, and why."""
     content = row.content
-    if content is None or content.redacted:
-        why = "are recorded as digests only" if content is None else "are recorded redacted"
-        missing = {"attributes": f"attributes {why}"}
+    if content is None or not content.exact:
+        why = "are recorded as digests only" if content is None else "are recorded redacted or masked"
+        missing = {"attributes": f"attributes {why}", "text": f"texts {why}"}
         if row.args_shape != {}:
             missing["args"] = f"arguments {why}"
         if row.args_shape is None:
             missing["provenance"] = "the names of arguments are not recorded"
-        if row.text_digest is not None:
-            missing["text"] = f"texts {why}"
         return missing
     missing = {} if content.attributes is not None else {"attributes": "attributes are not recorded"}
     if content.doubles is None:

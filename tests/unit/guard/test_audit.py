@@ -104,6 +104,7 @@ def test_a_decision_is_written_as_it_was_taken_without_contents(ledger: Ledger, 
         },
         "cost_us": 31,
         "counted": {"sent": 1, "spent": 12.5},
+        "readable": "yes",
     }
 
 
