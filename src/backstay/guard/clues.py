@@ -107,7 +107,7 @@ def _one_number(text: str) -> Clue | None:
 def _address(text: str) -> Clue | None:
     found = next(emails(text), None)
     if found is not None and _covers(found, text):
-        return Clue((found.readings,))
+        return Clue((found.readings,), found.readings)
     found = next(addresses(text), None)
     if found is None or not _covers(found, text):
         return None
