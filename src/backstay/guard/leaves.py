@@ -23,9 +23,7 @@ class Leaf(NamedTuple):
 
 def leaves(arguments: Mapping[str, Any]) -> Iterator[Leaf]:
     """Leaves in order; an empty list or object is one, and a key that is no plain name is one as well."""
-    stack = [
-        (Leaf(_step("", name), name, value, (str(name),)), 1) for name, value in reversed([*arguments.items()])
-    ]
+    stack = [(Leaf(_step("", name), name, value, (str(name),)), 1) for name, value in reversed([*arguments.items()])]
     count = 0
     while stack:
         leaf, depth = stack.pop()

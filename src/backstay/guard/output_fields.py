@@ -1,126 +1,160 @@
-"""The fields of tools' outputs that nobody outside can write, as the operator declares them.
+"""Single values in tools' outputs that somebody trusted stands for, as the operator declares them.
 
-Outputs are read as data only: of YAML, plain lists, mappings and texts, without aliases, anchors and tags. What is no
-such data, too long, too deep or holds a key twice in one mapping has no trusted field.
+Two kinds. Of a `record` a field that nobody outside can write: its id, its owner. Of a source that the user `named`
+(a page by its address, a message by its sender) the only address in it, where the user gave none himself.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import yaml
-
+from backstay.guard.clues import WEAK, clue, key_of
 from backstay.guard.conversation import Message
-from backstay.guard.intent import user_words
-from backstay.guard.marks import normal, words
+from backstay.guard.leaves import leaves
+from backstay.guard.marks import KINDS, Mark, Wanted, normal
+from backstay.guard.output_reading import UnreadableOutput, read_output
+from backstay.guard.provenance import Origin
 from backstay.guard.tool_roles import Output, ToolRoles
 from backstay.scan.view import View
 
-MAX_CHARACTERS = 1_000_000
-MAX_DEPTH = 24
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_RECORDS = 5000
+"""Records of one output; of one with more nothing is taken."""
+MAX_FIELD = 500
+"""Characters of a field; a longer one is no name, id or address."""
 
 
-class Unreadable(ValueError):
-    """An output is no plain data."""
+class _Answer(NamedTuple):
+    """An output with what is declared of it, its records, and the values that its call was made with."""
+
+    message: Message
+    output: Output
+    records: list[Any]
+    asked: list[Any]
 
 
 class OutputFields:
-    """What is trusted in the outputs of one conversation."""
+    """What is vouched for in the outputs of one conversation."""
 
     def __init__(self, tools: ToolRoles, messages: Sequence[Message]) -> None:
         self._tools = tools
-        self._messages = messages
-        self._user: str | None = None
+        self._outputs = [message for message in messages if message.role == "tool"]
+        self._user = "\n".join(normal(View.of(m.text)) for m in messages if m.role == "user")
 
-    def is_trusted(self, message: Message) -> bool:
-        """Whether nobody outside writes any of an output."""
-        tool = self._tools.get(message.tool)
-        return tool is not None and tool.output == "trusted"
+    def directories(self) -> set[str]:
+        """The tools in this conversation of whose outputs nobody outside writes any."""
+        return {m.tool for m in self._outputs if (t := self._tools.get(m.tool)) and t.output == "trusted"}
 
-    def __call__(self, message: Message) -> Iterator[str]:
-        """The trusted fields of one output."""
-        tool = self._tools.get(message.tool)
-        if tool is None or not isinstance(tool.output, Output):
-            return
-        try:
-            data = _read(message.text, tool.output.format)
-        except Unreadable:
-            return
-        for record in data if isinstance(data, list) else [data]:
-            if isinstance(record, dict):
-                yield from self._of_record(record, tool.output)
+    def values(self) -> dict[Origin, set[Hashable]]:
+        """Keys (`clues.key_of`) of the values of either kind."""
+        answers = [answer for message in self._outputs if (answer := _answer(message, self._tools))]
+        said = self._said(text for answer in answers for text in _names(answer))
+        records: set[Hashable] = set()
+        alone: dict[str, set[str]] = {}
+        for answer in answers:
+            asked = {key_of(value) for value in answer.asked}
+            records.update({key_of(value) for value in _trusted(answer, said)} - asked)
+            for kind, value in _in_named(answer, said):
+                alone.setdefault(kind, set()).add(value)
+        lone = {key_of(*found) for kind, found in alone.items() if len(found) == 1 and not self._user_gave(kind)}
+        return {"record": records, "named": lone}
 
-    def _of_record(self, record: Mapping[str, Any], output: Output) -> Iterator[str]:
-        for path in output.trusted:
-            yield from _texts(record, path.split("."))
-        named = output.if_named
-        if named is not None and any(self._is_named(text) for path in named.by for text in _texts(record, path.split("."))):
-            for path in named.fields:
-                yield from _texts(record, path.split("."))
+    def _said(self, texts: Iterable[str]) -> set[str]:
+        """Those of the texts that the user said as a whole and that are not too weak to tell; in one pass."""
+        clues = {text: one for text in texts if (one := clue(text)) is not None and one != WEAK}
+        found = Wanted(mark for one in clues.values() for mark in one.marks()).found_in(self._user)
+        return {text for text, one in clues.items() if all(not found.isdisjoint(part) for part in one.whole)}
 
-    def _is_named(self, text: str) -> bool:
-        """Whether the user said all of a field, as whole words and more than a number or two letters."""
-        if self._user is None:
-            self._user = f" {' '.join(user_words(self._messages))} "
-        wanted = " ".join(words(normal(View.of(text))))
-        return len(wanted) >= 3 and not wanted.isdigit() and f" {wanted} " in self._user
+    def _user_gave(self, kind: str) -> bool:
+        return any(True for _ in _of_kinds(self._user, (kind,)))
 
 
-def _texts(value: Any, path: Sequence[str]) -> Iterator[str]:
-    """The scalars at a path, in lists on the way to it as well."""
+def _answer(message: Message, tools: ToolRoles) -> _Answer | None:
+    """None where nothing single is declared of an output, or its call cannot be read."""
+    declared = tools.get(message.tool)
+    if declared is None or not isinstance(declared.output, Output):
+        return None
+    try:
+        given = json.loads(message.arguments or "{}")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict):
+        return None
+    asked = [leaf.value for leaf in leaves(given) if isinstance(leaf.value, str | int | float)]
+    return _Answer(message, declared.output, _records(message, declared.output), asked)
+
+
+def _records(message: Message, output: Output) -> list[Any]:
+    """The records of an output; none where it cannot be read or has too many."""
+    if output.format == "text":
+        return []
+    try:
+        data = read_output(message.text, output.format)
+    except UnreadableOutput:
+        return []
+    records = data if isinstance(data, list) else [data]
+    return records if len(records) <= MAX_RECORDS else []
+
+
+def _names(answer: _Answer) -> Iterator[str]:
+    """All by which the user may have named a record, or the output as a whole."""
+    yield from (value for value in answer.asked if isinstance(value, str))
+    if answer.output.if_named is not None:
+        for record in answer.records:
+            yield from _fields(record, answer.output.if_named.by)
+
+
+def _is_named(record: Any, output: Output, said: Collection[str]) -> bool:
+    return output.if_named is not None and any(text in said for text in _fields(record, output.if_named.by))
+
+
+def _trusted(answer: _Answer, said: Collection[str]) -> Iterator[str]:
+    named = answer.output.if_named
+    for record in answer.records:
+        yield from _fields(record, answer.output.trusted)
+        if named is not None and _is_named(record, answer.output, said):
+            yield from _fields(record, named.fields)
+
+
+def _in_named(answer: _Answer, said: Collection[str]) -> Iterator[Mark]:
+    """The addresses in what the user named: in records by one of their fields, else in an output by its call."""
+    output = answer.output
+    if not output.lone:
+        return
+    if output.if_named is not None:
+        texts = [t for record in answer.records if _is_named(record, output, said) for t in _all_texts(record)]
+    else:
+        by_name = len(answer.asked) > 0 and all(value in said for value in answer.asked)
+        texts = [answer.message.text] if by_name else []
+    for text in texts:
+        yield from _of_kinds(normal(View.of(text)), output.lone)
+
+
+def _of_kinds(text: str, kinds: Iterable[str]) -> Iterator[Mark]:
+    for kind in kinds:
+        for found in KINDS[kind](text):
+            yield kind, found.readings[0][1]
+
+
+def _fields(record: Any, paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        yield from _at(record, () if path == "." else tuple(path.split(".")))
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """The texts at a path, in lists on the way to it as well."""
     if isinstance(value, list):
         for item in value:
-            yield from _texts(item, path)
+            yield from _at(item, path)
     elif path:
-        if isinstance(value, dict) and path[0] in value:
-            yield from _texts(value[path[0]], path[1:])
-    elif isinstance(value, str):
+        if isinstance(value, Mapping) and path[0] in value:
+            yield from _at(value[path[0]], path[1:])
+    elif isinstance(value, str) and len(value) <= MAX_FIELD:
         yield value
 
 
-def _read(text: str, written: str) -> Any:
-    """An output as lists, mappings and texts; numbers as they are written."""
-    if len(text) > MAX_CHARACTERS:
-        raise Unreadable
-    try:
-        return _json(text) if written == "json" else _yaml(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise Unreadable from error
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str, parse_constant=str)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Unreadable
-    return found
-
-
-def _yaml(text: str) -> Any:
-    """Built from events, so that no tag, alias or type of YAML comes into it."""
-    open_: list[list[Any]] = [[]]
-    kinds: list[type] = []
-    for event in yaml.parse(text, Loader=_YAML):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) or len(open_) > MAX_DEPTH:
-            raise Unreadable
-        if isinstance(event, yaml.ScalarEvent):
-            open_[-1].append(event.value)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_.append([])
-            kinds.append(dict if isinstance(event, yaml.MappingStartEvent) else list)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            inside = open_.pop()
-            open_[-1].append(_mapping(inside) if kinds.pop() is dict else inside)
-    if len(open_[0]) != 1:
-        raise Unreadable
-    return open_[0][0]
-
-
-def _mapping(inside: list[Any]) -> dict[str, Any]:
-    if not all(isinstance(key, str) for key in inside[::2]):
-        raise Unreadable
-    return _once(list(zip(inside[::2], inside[1::2], strict=True)))
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    else:
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _all_texts(item)

@@ -5,17 +5,17 @@ error makes a policy ask once too often, not once too seldom.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from backstay.guard.clues import WEAK, Clue, clue
+from backstay.guard.clues import WEAK, Clue, clue, key_of
 from backstay.guard.conversation import Message
-from backstay.guard.leaves import leaves
-from backstay.guard.marks import Mark, Wanted, normal, squeezed, words
+from backstay.guard.leaves import Leaf, leaves
+from backstay.guard.marks import Mark, Wanted, normal
 from backstay.scan.view import View
 
-Origin = Literal["user", "system", "directory", "record", "tool", "model", "tool_only"]
-Fields = Callable[[Message], Iterable[str]]
+Origin = Literal["user", "system", "directory", "record", "named", "tool", "model", "tool_only"]
+Vouched = Mapping[Origin, Collection[Hashable]]
 COPIED = 0.25
 """Share of a long text's parts, known from tool outputs only, from which on the text came from there."""
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"/\\]))')
@@ -53,19 +53,12 @@ class Provenance(NamedTuple):
         return {name: tuple(sorted(found)) for name, found in origins.items()}
 
 
-class _Said(NamedTuple):
-    """What was found: the wanted marks by who said them (no entry for who said nothing), and whole trusted fields."""
-
-    marks: dict[Origin, set[Mark]]
-    fields: set[str]
-
-
 def origins_of(
     messages: Sequence[Message],
     arguments: Mapping[str, Any],
     *,
     directories: Collection[str] = (),
-    fields: Fields | None = None,
+    vouched: Vouched | None = None,
 ) -> Provenance:
     """Where each leaf of a tool call's arguments came from.
 
@@ -73,47 +66,49 @@ def origins_of(
         messages: the conversation before the call; what the assistant said is evidence of nothing.
         arguments: of the call, as parsed JSON.
         directories: names of tools whose outputs nobody outside can write to, such as a list of contacts.
-        fields: of a message that is a tool's output, the values that nobody outside can write (`OutputFields`).
+        vouched: single values that somebody stands for, by origin, as `clues.key_of` gives them (`OutputFields`).
     """
     examined = list(leaves(arguments))
     clues = [clue(leaf.value) if leaf.examined else None for leaf in examined]
     wanted = Wanted(mark for one in clues if one is not None for mark in one.marks())
-    said = _said(messages, wanted, frozenset(directories), fields)
-    trusted = frozenset[Mark]().union(*(marks for origin, marks in said.marks.items() if origin != "tool"))
+    said = _said(messages, wanted, frozenset(directories))
+    trusted = frozenset[Mark]().union(*(marks for origin, marks in said.items() if origin != "tool"))
     return Provenance(
         tuple(
-            _leaf(LeafOrigins(leaf.path, leaf.argument, ()), leaf.value, one, said, trusted)
+            _leaf(LeafOrigins(leaf.path, leaf.argument, _stand_for(leaf, vouched or {})), one, said, trusted)
             for leaf, one in zip(examined, clues, strict=True)
         )
     )
 
 
-def _leaf(leaf: LeafOrigins, value: Any, one: Clue | None, said: _Said, trusted: Collection[Mark]) -> LeafOrigins:
+def _leaf(
+    leaf: LeafOrigins, one: Clue | None, said: Mapping[Origin, set[Mark]], trusted: Collection[Mark]
+) -> LeafOrigins:
+    """The leaf with all its origins; it comes with those of whoever stands for its value as a whole."""
     if one is None:
-        origins: tuple[Origin, ...] = ("tool", "tool_only") if "tool" in said.marks else ("model",)
+        origins: tuple[Origin, ...] = ("tool", "tool_only") if "tool" in said else ("model",)
         return leaf._replace(origins=origins, flag="assumed")
     if one == WEAK:
-        return _weak(leaf, value, said.fields)
-    found = {origin for origin, marks in said.marks.items() if all(not marks.isdisjoint(part) for part in one.whole)}
-    from_tools = said.marks.get("tool", set())
+        return leaf if leaf.origins else leaf._replace(origins=("model",), flag="weak")
+    found = {origin for origin, marks in said.items() if all(not marks.isdisjoint(part) for part in one.whole)}
+    from_tools = said.get("tool", set())
     copied = _copied(one, from_tools, trusted)
     foreign = any(mark in from_tools and mark not in trusted for mark in one.telling)
     if copied >= COPIED or foreign:
         found.add("tool")
-    if found == {"tool"}:
+    found.update(leaf.origins)
+    if found - {"named"} == {"tool"}:
         found.add("tool_only")
-    return leaf._replace(origins=tuple(sorted(found)) or ("model",), copied=copied, flag="address" if foreign else "")
+    flag: Literal["", "address"] = "address" if foreign and found.isdisjoint(leaf.origins) else ""
+    return leaf._replace(origins=tuple(sorted(found)) or ("model",), copied=copied, flag=flag)
 
 
-def _weak(leaf: LeafOrigins, value: Any, fields: Collection[str]) -> LeafOrigins:
-    """A value too weak for marks is known all the same where it is the whole of a trusted field."""
-    if fields and isinstance(value, int | float | str) and not isinstance(value, bool) and _whole(value) in fields:
-        return leaf._replace(origins=("record",))
-    return leaf._replace(origins=("model",), flag="weak")
-
-
-def _whole(value: float | str) -> str:
-    return squeezed(normal(View.of(str(value))))
+def _stand_for(leaf: Leaf, vouched: Vouched) -> tuple[Origin, ...]:
+    value = leaf.value
+    if not vouched or not leaf.examined or isinstance(value, bool) or not isinstance(value, int | float | str):
+        return ()
+    key = key_of(value)
+    return tuple(origin for origin, keys in vouched.items() if key in keys)
 
 
 def _copied(one: Clue, from_tools: set[Mark], trusted: Collection[Mark]) -> float:
@@ -122,35 +117,22 @@ def _copied(one: Clue, from_tools: set[Mark], trusted: Collection[Mark]) -> floa
     return only / len(one.whole)
 
 
-def _said(
-    messages: Iterable[Message], wanted: Wanted, directories: Collection[str], fields: Fields | None
-) -> _Said:
-    said = _Said({}, set())
+def _said(messages: Iterable[Message], wanted: Wanted, directories: Collection[str]) -> dict[Origin, set[Mark]]:
+    """The wanted marks by who said them; no entry for who said nothing."""
+    said: dict[Origin, set[Mark]] = {}
     for message in messages:
         origin = _SAID_BY.get(message.role)
-        if origin is None:
-            continue
-        origin = "directory" if origin == "tool" and message.tool in directories else origin
-        found = {mark for text in _readings(message.text, origin) for mark in wanted.found_in(text)}
-        if origin == "directory":
-            found -= _echoed(message, wanted)
-        said.marks.setdefault(origin, set()).update(found)
-        if origin == "tool" and fields is not None:
-            _add_fields(said, message, [*fields(message)], wanted)
+        if origin is not None:
+            origin = "directory" if origin == "tool" and message.tool in directories else origin
+            found = {mark for text in _readings(message.text, origin) for mark in wanted.found_in(text)}
+            said.setdefault(origin, set()).update(found - _echoed(message, wanted, origin))
     return said
 
 
-def _add_fields(said: _Said, message: Message, values: Sequence[str], wanted: Wanted) -> None:
-    """A field vouches for nothing that its own call was asked for: the tool may only have repeated it."""
-    if not values:
-        return
-    found = {mark for value in values for mark in wanted.found_in(normal(View.of(value)))}
-    said.marks.setdefault("record", set()).update(found - _echoed(message, wanted))
-    asked = set(words(normal(View.of(_unescaped(message.arguments)))))
-    said.fields.update({_whole(value) for value in values} - asked)
-
-
-def _echoed(message: Message, wanted: Wanted) -> set[Mark]:
+def _echoed(message: Message, wanted: Wanted, origin: Origin) -> set[Mark]:
+    """What a directory was asked for is no evidence: it may only have repeated it."""
+    if origin != "directory" or not message.arguments:
+        return set()
     return {mark for text in _readings(message.arguments, "directory") for mark in wanted.found_in(text)}
 
 

@@ -1,4 +1,4 @@
-"""What an operator says of his tools: what a call does, what each argument is for, and which outputs outsiders write."""
+"""What an operator says of his tools: what a call does, what each argument is for, which outputs outsiders write."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,19 +29,28 @@ Verb = Annotated[str, Field(pattern=r"^\w+( \w+){0,4}\*?$", max_length=60)]
 
 
 class IfNamed(Closed):
-    """Fields of a record that count as trusted where the user named the record."""
+    """How a user names a record, and which of its fields then count as trusted."""
 
     by: Annotated[FieldPaths, Field(min_length=1)]
-    """The fields by which a user names a record, such as its title: one of them stands in what the user said."""
-    fields: Annotated[FieldPaths, Field(min_length=1)]
+    """One of these fields, such as its title, stands in what the user said."""
+    fields: FieldPaths = ()
 
 
 class Output(Closed):
-    """Which fields of an output nobody outside can write, by their path from the record: `id`, `owner.email`."""
+    """What single values of an output are good for."""
 
-    format: Literal["json", "yaml"] = "json"
+    format: Literal["json", "yaml", "text"] = "json"
     trusted: FieldPaths = ()
+    """Fields that nobody outside can write, by their path from the record: `id`, `owner.email`; `.` is the record."""
     if_named: IfNamed | None = None
+    lone: Annotated[tuple[Literal["email", "url"], ...], Field(strict=False)] = ()
+    """Kinds of address that count as `named` where one alone stands in all that the user named, and he gave none."""
+
+    @model_validator(mode="after")
+    def _structured(self) -> Self:
+        if self.format == "text" and (self.trusted or self.if_named):
+            raise ValueError("an output of format: text has no fields; only lone: is read from it")
+        return self
 
 
 class Tool(Closed):
@@ -62,7 +71,9 @@ class Tool(Closed):
             raise ValueError("a tool with a side effect has verbs, the words by which users ask for it, or verbs: any")
         wanted = _NEEDS.get(self.side_effect)
         if wanted and wanted.isdisjoint(self.arguments.values()):
-            raise ValueError(f"side_effect: {self.side_effect} needs an argument that is a {' or '.join(sorted(wanted))}")
+            raise ValueError(
+                f"side_effect: {self.side_effect} needs an argument that is a {' or '.join(sorted(wanted))}"
+            )
         return self
 
     def role(self, names: tuple[str, ...]) -> Role:

@@ -31,7 +31,9 @@ VARIABLES: dict[str, VariableType] = {
     "call.amount": "strings",
     "call.payload": "strings",
 }
-CALL_LISTS = tuple(name.partition(".")[2] for name, kind in VARIABLES.items() if name[:5] == "call." and kind == "strings")
+CALL_LISTS = tuple(
+    name.partition(".")[2] for name, kind in VARIABLES.items() if name[:5] == "call." and kind == "strings"
+)
 """Parts of `Request.call` that are lists; `side_effect` is the only other one."""
 MAX_DEPTH = 32
 Condition = Callable[[Any], bool]

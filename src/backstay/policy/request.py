@@ -13,7 +13,8 @@ class Request:
     """One request for a decision.
 
     `findings` is None when no scan ran, `provenance` None when origins are unknown, `call` None when nobody looked at
-    the call's roles (`guard.call_facts`): conditions about them then err, which forbids. `counters` come from `history.SessionHistory.values()`; a value of None means unknown.
+    the roles of its arguments (`guard.facts_of`): conditions about them then err, which forbids. `counters` come from
+    `history.SessionHistory.values()`; a value of None means unknown.
     """
 
     point: str
