@@ -88,7 +88,7 @@ def _words(role: Role, leaf: LeafOrigins) -> Iterator[str]:
     the user named, and nobody else stands for it. `altered`: nobody said it as a whole, so it may carry something out.
     """
     yield from leaf.origins
-    if leaf.flag:
+    if leaf.flag and (leaf.flag != "address" or role == "payload"):
         yield leaf.flag
     vouch = {"user"} if role == "credential" else _VOUCH
     if vouch.isdisjoint(leaf.origins):

@@ -36,5 +36,10 @@ def test_words_and_phrases_are_whole(text: str, verbs: tuple[str, ...], answer: 
 
 
 def test_only_users_ask() -> None:
-    talk = [Message("system", "delete"), Message("assistant", "delete"), Message("tool", "delete"), Message("user", "hi")]
+    talk = [
+        Message("system", "delete"),
+        Message("assistant", "delete"),
+        Message("tool", "delete"),
+        Message("user", "hi"),
+    ]
     assert user_words(talk) == ["hi"]

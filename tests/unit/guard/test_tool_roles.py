@@ -62,7 +62,9 @@ def test_a_fault_is_named(tool: str, fault: str) -> None:
     assert fault in error.value.message
 
 
-@pytest.mark.parametrize("text", ["", "tools: {}", "tool_roles: 2\ntools: {}", "tool_roles: 1\ntools: {'a b': {}}", "[]"])
+@pytest.mark.parametrize(
+    "text", ["", "tools: {}", "tool_roles: 2\ntools: {}", "tool_roles: 1\ntools: {'a b': {}}", "[]"]
+)
 def test_a_file_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_tool_roles(text, "t.yaml")
@@ -89,5 +91,7 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes | None, tmp_path: Pa
 
 def test_the_files_that_come_with_it_are_read() -> None:
     assert load_tool_roles([RECIPES])["pay"].side_effect == "pays"
-    assert load_tool_roles([BENCHMARKS / "agentdojo_workspace_banking.yaml", BENCHMARKS / "agentdojo_slack_travel.yaml"])
+    assert load_tool_roles(
+        [BENCHMARKS / "agentdojo_workspace_banking.yaml", BENCHMARKS / "agentdojo_slack_travel.yaml"]
+    )
     assert load_tool_roles([BENCHMARKS / "agentdojo_slack_travel_revised.yaml"])
