@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from provenance_adaptive import VARIANTS, Step
+from provenance_adaptive import VARIANTS, Step, source_rewritten
 
 from backstay.guard import Message, origins_of
 from backstay.guard.call_facts import CallFacts, facts_of
@@ -180,6 +180,14 @@ def adaptive(given: list[Episode], tools: Tools) -> dict[str, str]:
         made = [varied for episode in given for varied in vary(episode, tools)]
         held = sum(stops(bundle, judged(episode, tools)) for episode in made)
         table[name] = f"{held}/{len(made)}"
+    sources = {
+        "lone addresses": changed(tools, less(lone=())),
+        "records that the user named": changed(tools, less(if_named=IfNamed(by=("?",)))),
+    }
+    for name, other in sources.items():
+        made = [varied for episode in given for varied in source_rewritten(episode, other)]
+        held = sum(stops(bundle, judged(episode, other)) for episode in made)
+        table[f"the same, without {name}"] = f"{held}/{len(made)}"
     return table
 
 
