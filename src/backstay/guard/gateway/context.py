@@ -15,6 +15,7 @@ from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.tool_roles import ToolRoles
 from backstay.guard.output_plan import PackKinds
 from backstay.policy import Limit, PolicyBundle
 
@@ -56,6 +57,8 @@ class Context:
     limits: Limits
     principal: Principal
     request_digest: str
+    tools: ToolRoles = field(default_factory=dict)
+    """What the operator says of his tools."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
     rulings: list[Ruling] = field(default_factory=list)

@@ -10,7 +10,7 @@ from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
-from backstay.guard.provenance import origins_of
+from backstay.guard.call_facts import facts_of
 from backstay.policy import Request
 from backstay.policy.points import is_plain_name
 from backstay.records import Finding
@@ -126,7 +126,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
-    origins = origins_of(context.request.conversation(), args).by_argument()
+    facts = facts_of(context.request.conversation(), call.name, args, context.tools)
     ruling = context.ruled(
         context.enforcer.rule(
             context.exchange,
@@ -135,7 +135,8 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
             findings=findings,
             tool=call.name,
             args=args,
-            provenance=origins,
+            provenance=facts.provenance.by_argument(),
+            call=facts.call,
             ahead=ahead,
         )
     )
