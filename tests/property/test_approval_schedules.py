@@ -15,10 +15,15 @@ from backstay.guard.approvals.states import State
 pytestmark = pytest.mark.property
 
 
-def violations(path: Path, seeds: range) -> Counter[str]:
+def violations(path: Path, seeds: range, *, until: str = "") -> Counter[str]:
     world, found = direct_world(path / "g.db"), Counter[str]()
+    if until == "I5":  # The database itself would refuse.
+        with world.ledger.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER approvals_no_update")
     for seed in seeds:
         found.update(Schedule(world, seed).run().violations)
+        if found[until]:
+            break
     last = Checker()
     audit(world, last)
     world.close()
@@ -26,7 +31,7 @@ def violations(path: Path, seeds: range) -> Counter[str]:
 
 
 def test_no_invariant_is_broken(tmp_path: Path) -> None:
-    assert violations(tmp_path, range(150)) == {}
+    assert violations(tmp_path, range(100)) == {}
 
 
 def forgetful(change: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,4 +71,4 @@ FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
 def test_a_removed_guard_is_missed(invariant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name, fault in FAULTS[invariant]:
         monkeypatch.setattr(owner, name, fault)
-    assert violations(tmp_path, range(150))[invariant] > 0
+    assert violations(tmp_path, range(400), until=invariant)[invariant] > 0

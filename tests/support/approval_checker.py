@@ -166,8 +166,8 @@ class Checker:
     def glass_broken(self, at_ms: int, window_ms: int, most: int, paged: int) -> None:
         """An approval became approved by break-glass; `paged` events were in the outbox for it."""
         self.glass += 1
-        self.glass_ms = [*(t for t in self.glass_ms if t > at_ms - window_ms), at_ms]
-        self.expect(len(self.glass_ms) <= most, "I11", "the glass was broken too often")
+        self.glass_ms.append(at_ms)
+        self.expect(sum(t > at_ms - window_ms for t in self.glass_ms) <= most, "I11", "the glass was broken too often")
         self.expect(paged >= 2, "I11", "nobody was paged")
 
     def executed(self, approval_id: str, journalled: bool) -> None:

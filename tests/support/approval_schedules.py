@@ -21,12 +21,12 @@ from backstay.storage.tables import approval_outbox, journal
 
 T = TypeVar("T")
 Actor = Generator[None, None, None]
-WINDOW_S = 900.0
+WINDOW_S = 200_000.0
 SETTINGS = Settings(
     webhooks=("pager",),
     escalate_after_s=1800,
     escalate_to=("oncall",),
-    break_glass_most=3,
+    break_glass_most=1,
     break_glass_window_s=WINDOW_S,
 )
 DUTIES = (
@@ -42,14 +42,18 @@ POLICIES = tuple(
 VOTERS = [name for name in ROLES if name != "gina"] + ["gina", "nobody"]
 
 
+IDLE = ("pending", "executed", "denied", "stale", "superseded", "cancelled", "expired", "failed")
+
+
 class Schedule:
     """One schedule in a world that others have used before."""
 
     def __init__(self, world: World, seed: int, steps: int = 30) -> None:
         self.world, self.random, self.steps, self.seed = world, random.Random(seed), steps, seed
         self.checker = Checker()
+        self.checker.glass_ms = world.glass_ms
         self.ids: list[str] = []
-        self.links: list[tuple[str, str]] = []
+        self.broken: list[tuple[str, str]] = []
         self.seen_ms = self.world.approvals._clock.now_ms()
         self.kills = self.keys = 0
         self.codes: Counter[str] = Counter()
@@ -87,7 +91,7 @@ class Schedule:
         world, chance = self.world, self.random.random()
         world.ledger.down = chance < 0.01
         if chance < 0.05:
-            world.now_s += self.random.choice([1, 60, 300, 900])
+            world.now_s += self.random.choice([1, 60, 600, 1300, 3700])
         elif chance < 0.06:
             world.now_s -= self.random.choice([1, 600, 4000])
         elif chance < 0.09:
@@ -210,19 +214,15 @@ class Schedule:
                 bodies = [json.loads(row.body) for row in connection.execute(latest)]
             about = [body["type"] for body in bodies if body["approval"]["id"] == chosen]
             found = about.count("approval.break_glass")
-            if (chosen, cast[0].at_ms) not in self.links:
-                self.links.append((chosen, str(cast[0].at_ms)))
+            if (chosen, digest) not in self.broken:
+                self.broken.append((chosen, digest))
                 self.checker.glass_broken(cast[0].at_ms, int(WINDOW_S * 1000), SETTINGS.break_glass_most, found)
 
     def worker(self) -> Actor:
-        seen = None
-        for chosen in self.random.sample(self.ids, len(self.ids)):
-            seen = self.world.approvals.get(chosen)
-            if seen.state == "approved" or self.random.random() < 0.1:
-                break
-        if seen is None or (seen.state != "approved" and self.random.random() < 0.8):
+        chosen = self.pick()
+        seen = self.world.approvals.get(chosen) if chosen else None
+        if chosen is None or seen is None or (seen.state in IDLE and self.random.random() < 0.8):
             return
-        chosen = seen.id
         yield
         args = dict(seen.content["args"]) if self.random.random() < 0.95 else {"amount": 77}
         current = self.evaluate(args, str(seen.content["session"]))

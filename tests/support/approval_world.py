@@ -121,6 +121,7 @@ class World:
         self.settings = settings or Settings(webhooks=("pager",))
         self.recheck = recheck
         self.keys = 0
+        self.glass_ms: list[int] = []
         self.approvals = self.restarted()
 
     def restarted(self) -> Approvals:

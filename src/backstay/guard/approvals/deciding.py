@@ -84,6 +84,5 @@ def _cast(unit: Unit, approval: Approval, who: Identity, vote: str, reason: str,
         return unit.change(voted, DENY, who.id, to=State.DENIED, **said)
     if not is_enough(unit, voted):
         return unit.change(voted, vote, who.id, **said)
-    broken_at_ms = unit.now_ms if vote == BREAK_GLASS else None
     via = {"via": "break-glass" if vote == BREAK_GLASS else "quorum"}
-    return unit.change(voted, vote, who.id, to=State.APPROVED, changes=via, broken_at_ms=broken_at_ms, **said)
+    return unit.change(voted, vote, who.id, to=State.APPROVED, changes=via, **said)

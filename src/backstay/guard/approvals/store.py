@@ -92,8 +92,15 @@ def count_open(connection: Connection, principal: str) -> int:
 
 
 def count_broken(connection: Connection, since_ms: int) -> int:
-    """How often the glass was broken since then."""
-    return connection.execute(select(func.count()).where(approvals.c.broken_at_ms > since_ms)).scalar_one()
+    """How many digests two people broke the glass for, the latest of them since then."""
+    votes = approval_votes.c
+    broken = (
+        select(votes.approval_id)
+        .where(votes.vote == "break_glass")
+        .group_by(votes.approval_id, votes.digest)
+        .having(func.count(votes.person.distinct()) > 1, func.max(votes.at_ms) > since_ms)
+    )
+    return connection.execute(select(func.count()).select_from(broken.subquery())).scalar_one()
 
 
 def add(connection: Connection, approval: Approval) -> None:
@@ -102,15 +109,10 @@ def add(connection: Connection, approval: Approval) -> None:
     connection.execute(insert(approvals).values(row))
 
 
-def swap(
-    connection: Connection, before: Approval, changes: dict[str, Any], broken_at_ms: int | None = None
-) -> Approval:
+def swap(connection: Connection, before: Approval, changes: dict[str, Any]) -> Approval:
     """Change the row if nobody has changed it since `before` was read, else raise Raced."""
     after = replace(before, **changes, version=before.version + 1)
-    values = _row(after)
-    if broken_at_ms is not None:
-        values["broken_at_ms"] = broken_at_ms
-    values |= {"the_id": before.id, "the_version": before.version, "the_state": before.state}
+    values = _row(after) | {"the_id": before.id, "the_version": before.version, "the_state": before.state}
     done = connection.execute(_SWAP, values)
     if done.rowcount != 1:
         raise Raced(f"approval {before.id} was changed by another process meanwhile", cure="try again")

@@ -79,7 +79,6 @@ class Unit:
         *,
         to: State | None = None,
         changes: Mapping[str, Any] | None = None,
-        broken_at_ms: int | None = None,
         **more: Any,
     ) -> Approval:
         """Change a row, and its state where `to` is given; `more` stands in the journal only."""
@@ -87,7 +86,7 @@ class Unit:
         if to is not None:
             check_transition(approval.state, to)
             values["state"] = to
-        after = store.swap(self.writer.connection, approval, values, broken_at_ms)
+        after = store.swap(self.writer.connection, approval, values)
         self._journal(approval, event, by, approval.state, after, more)
         if to is not None or event in ANNOUNCED:
             self._announce(after, event, by)
