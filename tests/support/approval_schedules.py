@@ -55,7 +55,7 @@ class Schedule:
         self.ids: list[str] = []
         self.broken: list[tuple[str, str]] = []
         self.seen_ms = self.world.approvals._clock.now_ms()
-        self.kills = self.keys = 0
+        self.sent_ms = self.kills = self.keys = 0
         self.codes: Counter[str] = Counter()
         self.policy = POLICIES[0]
         self.trying: tuple[str, str, str, str] | None = None
@@ -112,23 +112,31 @@ class Schedule:
         self.world.restarted()
 
     def call(self, method: Callable[..., T], *args: Any) -> Generator[None, None, T]:
-        """A call that is sent once more when its process died before the answer, as a client with a key does."""
-        self.note_time()
+        """A call that is sent once more when its process died before the answer, as a client with a key does.
+
+        Leaves in `sent_ms` the latest moment that must have counted at its earliest try: what a unit that was
+        committed has seen, or the wall clock.
+        """
         trying, self.trying = self.trying, None
+        sent_ms = self.now_ms()
         while True:
             if trying is not None:
                 self.checker.tried(*trying, frozenset(self.world.roles.get(trying[2], ())))
+            sent_ms = min(sent_ms, self.now_ms())
             try:
-                return method(*args)
+                answer = method(*args)
             except Killed:
                 self.kill()
                 yield
                 method = getattr(self.world.approvals, method.__name__)
             except ResourceError:
                 yield
+            else:
+                self.seen_ms, self.sent_ms = max(self.seen_ms, int(self.world.now_s * 1000)), sent_ms
+                return answer
 
-    def note_time(self) -> None:
-        self.seen_ms = max(self.seen_ms, int(self.world.now_s * 1000))
+    def now_ms(self) -> int:
+        return max(self.seen_ms, int(self.world.now_s * 1000))
 
     def evaluate(self, args: dict[str, Any], session: str) -> Current:
         effect, policy, duties = self.policy
@@ -150,7 +158,7 @@ class Schedule:
         approval = self.world.approvals.get(approval_id)
         known = self.checker.told.get(approval_id)
         fresh = known is None or approval.digest not in known.contents or known.unchecked
-        if approval.state == "pending" and fresh:
+        if known is None or (approval.state == "pending" and fresh):
             barred = {"rita", "olga", *approval.editors}
             shown = self.world.approvals.rendered(approval_id)
             self.checker.asked(
@@ -194,20 +202,20 @@ class Schedule:
         who = self.random.choice(["erin", "frank", who]) if vote == "break_glass" else who
         self.keys += 1
         key = f"{self.seed}/{self.keys}"
-        before_ms = max(self.seen_ms, int(self.world.now_s * 1000))
         for _ in range(2 if self.random.random() < 0.2 else 1):
             self.trying = (chosen, seen.digest, who, vote)
             after = yield from self.call(
                 self.world.approvals.decide, chosen, Identity(who, "token"), vote, seen.digest, REASON, key
             )
-            self.heard(after, chosen, seen.digest, who, vote, key, before_ms)
+            self.heard(after, chosen, seen.digest, who, vote, key)
             yield
 
-    def heard(self, after: Any, chosen: str, digest: str, who: str, vote: str, key: str, before_ms: int) -> None:
+    def heard(self, after: Any, chosen: str, digest: str, who: str, vote: str, key: str) -> None:
         cast = [v for v in after.votes if (v.person, v.vote, v.digest, v.key) == (who, vote, digest, key)]
         self.checker.expect(len(cast) == 1, "I7", f"{len(cast)} votes of one decision")
         if cast:
-            self.checker.voted(chosen, digest, who, vote, cast[0].roles, before_ms, key, cast[0].version)
+            self.settle(chosen)
+            self.checker.voted(chosen, digest, who, vote, cast[0].roles, self.sent_ms, key, cast[0].version)
         if after.via == "break-glass" and vote == "break_glass" and after.version == cast[0].version + 1:
             with self.world.ledger.read() as connection:
                 latest = select(approval_outbox.c.body).order_by(approval_outbox.c.id.desc()).limit(100)
@@ -218,6 +226,18 @@ class Schedule:
                 self.broken.append((chosen, digest))
                 self.checker.glass_broken(cast[0].at_ms, int(WINDOW_S * 1000), SETTINGS.break_glass_most, found)
 
+    def settle(self, chosen: str) -> None:
+        """Learn from the journal whether policy has been run on an edit, by whoever swept meanwhile."""
+        known = self.checker.told[chosen]
+        if known.unchecked:
+            known.unchecked = not any(row["id"] == chosen and row["event"] == "rechecked" for row in self.recent())
+
+    def recent(self) -> list[dict[str, Any]]:
+        """The newest rows of the journal."""
+        query = select(journal.c.payload).where(journal.c.kind == "guard.approval").order_by(journal.c.seq.desc())
+        with self.world.ledger.engine.connect() as connection:
+            return [json.loads(row.payload) for row in connection.execute(query.limit(200))]
+
     def worker(self) -> Actor:
         chosen = self.pick()
         seen = self.world.approvals.get(chosen) if chosen else None
@@ -227,8 +247,7 @@ class Schedule:
         args = dict(seen.content["args"]) if self.random.random() < 0.95 else {"amount": 77}
         current = self.evaluate(args, str(seen.content["session"]))
         yield
-        self.note_time()
-        before_ms = self.seen_ms
+        before_ms = self.now_ms()
         claim = self.world.approvals.claim(chosen, seen.digest, current, "w", self.random.choice([5.0, 120.0]))
         roles = {name: frozenset(had) for name, had in self.world.roles.items()}
         self.checker.claimed(
@@ -236,9 +255,7 @@ class Schedule:
             claim.approval.escalated_roles, claim.approval.votes,
         )  # fmt: skip
         yield
-        with self.world.ledger.engine.connect() as connection:
-            row = select(journal.c.payload).where(journal.c.kind == "guard.approval").order_by(journal.c.seq.desc())
-            rows = [json.loads(r.payload) for r in connection.execute(row.limit(200))]
+        rows = self.recent()
         self.checker.executed(chosen, any(r["id"] == chosen and r["event"] == "claimed" for r in rows))
         yield
         yield from self.call(self.world.approvals.finish, claim.token, "executed", "")
@@ -282,13 +299,14 @@ class Schedule:
         self.world.approvals.open_link(token)
         self.checker.expect(self.world.approvals.get(chosen).version == before, "I12", "GET decided")
         yield
-        before_ms = max(self.seen_ms, int(self.world.now_s * 1000))
         self.trying = (chosen, seen.digest, who, "approve")
         after = yield from self.call(self.world.approvals.decide_by_link, token, who, "approve", REASON)
         cast = [v for v in after.votes if v.person == who and v.key.startswith("link:")]
         if cast and cast[-1].digest in self.checker.told[chosen].contents:
+            self.settle(chosen)
+            self.settle(chosen)
             self.checker.voted(
-                chosen, cast[-1].digest, who, "approve", cast[-1].roles, before_ms, cast[-1].key, cast[-1].version
+                chosen, cast[-1].digest, who, "approve", cast[-1].roles, self.sent_ms, cast[-1].key, cast[-1].version
             )
         yield
         other = "bob" if who != "bob" else "alice"

@@ -171,7 +171,7 @@ def test_a_requester_who_became_known_under_that_name_no_longer_counts(world: Wo
 
 
 def test_masked_values_are_bound_and_not_stored(world: World) -> None:
-    secret = "the pin is 4711"  # noqa: S105  a made-up value that must not reach the disk
+    secret = "the pin is 4711"
     duties = (*needs((2, "finance")), *_mask("pin"))
     held = approved(world, args={"pin": secret, "to": "DE89"}, obligations=duties)
     assert secret.encode() not in world.approvals.rendered(held)
