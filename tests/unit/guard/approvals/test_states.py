@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError as RowRefused
 
 from backstay.errors import IntegrityError
-from backstay.guard.approvals import TERMINAL, TRANSITIONS, State
+from backstay.guard.approvals import REASONS, TERMINAL, TRANSITIONS, State
 from backstay.guard.approvals.states import check_transition
 
 DOCS = Path(__file__).parents[4] / "docs" / "guard" / "approvals.md"
@@ -41,3 +41,17 @@ def test_the_database_keeps_terminal_states_votes_and_rows(world: World) -> None
     ):
         with world.ledger.engine.connect() as connection, pytest.raises(RowRefused, match="never"):
             connection.execute(text(statement))
+
+
+def test_the_page_names_every_refusal_with_its_status_and_cure() -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \| (\d+) \| (.+) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows == {(code, str(reason.status), reason.cure) for code, reason in REASONS.items()}
+
+
+def test_the_page_names_every_invariant_and_tests_that_exist() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert re.findall(r"^\| (I\d+) \|", text, re.MULTILINE) == [f"I{n}" for n in range(1, 15)]
+    root = DOCS.parents[2]
+    for name in re.findall(r"\b((?:unit|property)/[\w/]+\.py|test_\w+\.py)", text):
+        place = root / "tests" / name if "/" in name else Path(__file__).with_name(name)
+        assert place.is_file(), name
