@@ -9,6 +9,8 @@ with the package keeps account from outside (tests/support/approval_checker.py).
 full fsync, each is killed at a random moment, and the next three go on. Afterwards effects (a file that each effect
 appends to), answers heard (another file) and the journal must agree. These count I1, I5, I7 and I13 only.
 
+`decision_to_wake_ms` is from the call that decides to the return of a wait in the same process, with full fsync.
+
     python benchmarks/guard/approvals.py --schedules 2000 --seconds 100 --kills 100
 """
 
@@ -19,6 +21,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -165,6 +168,30 @@ def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
+def wakes(count: int, folder: Path) -> list[float]:
+    """Sorted milliseconds from the call that decides to the return of who waits in the same process."""
+    took_ms = []
+    with Ledger.open(folder / "wakes.db", keys_dir=folder / "keys") as ledger:
+        world = World(folder / "wakes.db", ledger=ledger)
+        world.approvals.poll_s = 60.0
+        for _ in range(count):
+            held = world.ask(obligations=needs((1, "finance")))
+            began_s: list[float] = []
+
+            def decide(held: str = held, began_s: list[float] = began_s) -> None:
+                time.sleep(0.02)
+                began_s.append(time.perf_counter())
+                world.vote(held, "alice")
+
+            thread = threading.Thread(target=decide)
+            thread.start()
+            if world.approvals.wait(held, 30).state != "approved":
+                raise SystemExit("the wait ended without the decision")
+            took_ms.append((time.perf_counter() - began_s[0]) * 1000)
+            thread.join()
+    return sorted(took_ms)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--schedules", type=int, default=1000)
@@ -173,6 +200,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
+        woken_ms = wakes(100, Path(name))
         killed, broken_by_kills = kills(options.kills, Path(name), options.seed)
         counts, broken, examples = interleavings(options.seed, options.schedules, options.seconds, Path(name))
     line: dict[str, Any] = {
@@ -182,6 +210,7 @@ def main() -> None:
         "violations": {name: broken[name] for name in INVARIANTS},
         "kill_9": dict(killed),
         "violations_kill_9": {name: broken_by_kills[name] for name in ("I1", "I5", "I7", "I13")},
+        "decision_to_wake_ms": {"p50": round(woken_ms[50], 1), "p99": round(woken_ms[99], 1)},
         "examples": examples,
     }
     print(json.dumps(line))

@@ -122,6 +122,19 @@ def test_a_vote_with_too_long_a_reason_or_no_key_is_not_cut_but_refused(world: W
             world.vote(held, "alice", **changes)
 
 
+def test_text_that_no_database_holds_is_refused(world: World) -> None:
+    held = world.ask()
+    for changes in ({"reason": "\ud800"}, {"key": "\ud800"}):
+        with refused("not_json"):
+            world.vote(held, "alice", **changes)
+    with refused("other_digest"):
+        world.vote(held, "alice", digest_shown="\u00e9")
+    with refused("not_json"):
+        world.approvals.cancel(held, "olga", "\ud800")
+    with refused("not_json"):
+        world.ask(rules=("\ud800",))
+
+
 def test_somebody_with_a_new_role_may_vote_again(world: World) -> None:
     held = world.ask(obligations=needs((1, "finance"), (1, "security")))
     world.vote(held, "alice")

@@ -45,6 +45,12 @@ def test_what_is_not_approved_is_not_executed(world: World) -> None:
         world.approvals.finish(f"{held}.guess", "executed")
 
 
+def test_a_digest_of_no_letters_of_ours_is_another_digest(world: World) -> None:
+    held = approved(world)
+    with refused("other_digest"):
+        world.approvals.claim(held, "\u00e9", Current("hold", action()), "w")
+
+
 def test_another_token_reports_nothing(world: World) -> None:
     held = approved(world)
     world.claim(held)
