@@ -15,8 +15,8 @@ from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
-from backstay.guard.tool_roles import ToolRoles
 from backstay.guard.output_plan import PackKinds
+from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
 
 

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from backstay.guard.call_facts import facts_of
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
-from backstay.guard.call_facts import facts_of
 from backstay.policy import Request
 from backstay.policy.points import is_plain_name
 from backstay.records import Finding
