@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from backstay.cli.guard_audit import audit, explain
 from backstay.cli.session import Session, shared_options
 
 POLICIES = click.argument(
@@ -105,3 +106,7 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
         session.say(f"every one of {len(bundle.rules)} rules can decide, and no permit and forbid meet")
     wrong = any((answer.verdict != "never") if tool else (answer.verdict == "never") for answer in answers)
     raise click.exceptions.Exit(1 if wrong else 0)
+
+
+guard.add_command(explain)
+guard.add_command(audit)

@@ -16,18 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, ResourceError, UsageError
-from backstay.guard.ledger_group import Job, Writer, journal_item, write_group
-from backstay.storage.engine import FilePlace, open_database, write_transaction
+from backstay.guard.durable import DurableJournal
+from backstay.guard.ledger_group import Job, Writer, journal_item
+from backstay.storage.engine import open_database
 from backstay.storage.keys import digest_key
 from backstay.storage.seal import Sealer
 
 __all__ = ["Ledger", "Writer"]
 
 T = TypeVar("T")
-MAX_PENDING_BYTES = 256 * 1024 * 1024
+MAX_PENDING_CHARS = 256 * 1024 * 1024
 SEALS_NAME = "journal.seals.jsonl"
 
 
@@ -35,31 +36,19 @@ class Ledger:
     """A journal open for writing by this process; open it after the fork, close it to flush and seal."""
 
     def __init__(
-        self,
-        engine: Engine,
-        sealer: Sealer,
-        key: bytes,
-        *,
-        max_batch: int,
-        max_wait_ms: float,
-        max_pending: int,
-        seal_rows: int,
-        seal_s: float,
+        self, journal: DurableJournal, key: bytes, *, max_batch: int, max_wait_ms: float, max_pending: int
     ) -> None:
-        self._engine, self._sealer, self._key = engine, sealer, key
+        self._journal, self._key = journal, key
         self._max_batch, self._max_wait_s, self._max_pending = max_batch, max_wait_ms / 1000, max_pending
-        self._seal_rows, self._seal_s = seal_rows, seal_s
-        self._place = FilePlace(engine)
         self._pid = os.getpid()
         self._wake = threading.Condition()
         self._jobs: deque[Job] = deque()
         self._group: list[Job] = []
-        self._pending = self._pending_bytes = 0
+        self._pending = self._pending_chars = 0
         self._wanted = self._expected = 1
-        self._unsealed, self._seal_due_s = 0, 0.0
         self._closing = False
         self._refusal: BackstayError | None = None
-        self._last_error: BackstayError | None = None
+        self._close_error: BackstayError | None = None
         self._thread = threading.Thread(target=self._run, name="backstay-ledger", daemon=True)
 
     @classmethod
@@ -88,11 +77,9 @@ class Ledger:
         engine = open_database(url_or_path, create=create, busy_timeout_s=busy_timeout_s)
         try:
             sealer = Sealer(keys_dir, seal_path or keys_dir.parent / SEALS_NAME)
-            with engine.connect() as connection:
-                sealer.check(connection)
+            journal = DurableJournal(engine, sealer, seal_rows=seal_rows, seal_s=seal_s)
             key = digest_key(keys_dir)
-            limits = {"max_batch": max_batch, "max_pending": max_pending, "seal_rows": seal_rows}
-            ledger = cls(engine, sealer, key, max_wait_ms=max_wait_ms, seal_s=seal_s, **limits)
+            ledger = cls(journal, key, max_batch=max_batch, max_wait_ms=max_wait_ms, max_pending=max_pending)
         except BaseException:
             engine.dispose()
             raise
@@ -123,7 +110,7 @@ class Ledger:
     def read(self) -> Iterator[Connection]:
         """A connection for reading; it sees what is committed."""
         self._check_usable()
-        with self._engine.connect() as connection:
+        with self._journal.engine.connect() as connection:
             yield connection
 
     def digest(self, data: bytes) -> str:
@@ -136,7 +123,10 @@ class Ledger:
         return self._pending
 
     def close(self) -> None:
-        """Write what waits, seal, and stop; raises when the seal could not be written. May be called again."""
+        """Write what waits, seal, and stop. May be called again.
+
+        Raises once when the last seal could not be written or the writer had ended before.
+        """
         if threading.current_thread() is self._thread:
             raise UsageError("the ledger's writer cannot close it", cure="close it from another thread")
         self._check_process()
@@ -144,8 +134,8 @@ class Ledger:
             self._closing = True
             self._wake.notify_all()
         self._thread.join()
-        self._engine.dispose()
-        error, self._last_error = self._last_error, None
+        self._journal.engine.dispose()
+        error, self._close_error = self._close_error, None
         if error is not None:
             raise error
 
@@ -170,18 +160,18 @@ class Ledger:
         if self._closing:
             raise ResourceError("the ledger is closed")
 
-    def _hand_over(self, job: Job, size_bytes: int) -> None:
+    def _hand_over(self, job: Job, size_chars: int) -> None:
         # Running from now on: a waiter that is cancelled must not take an audit row with it.
         job.future.set_running_or_notify_cancel()
         with self._wake:
             self._check_usable()
-            if self._pending >= self._max_pending or self._pending_bytes + size_bytes > MAX_PENDING_BYTES:
+            if self._pending >= self._max_pending or self._pending_chars + size_chars > MAX_PENDING_CHARS:
                 raise ResourceError(
-                    f"{self._pending} rows ({self._pending_bytes} bytes) wait to be written, which is the most",
+                    f"{self._pending} rows ({self._pending_chars} characters) wait to be written, which is the most",
                     cure="send less, or find what slows the database down",
                 )
             self._pending += 1
-            self._pending_bytes += size_bytes
+            self._pending_chars += size_chars
             self._jobs.append(job)
             if len(self._jobs) >= self._wanted:
                 self._wake.notify()
@@ -189,9 +179,9 @@ class Ledger:
     def _run(self) -> None:
         try:
             while (group := self._next_group()) is not None:
-                self._write(group)
-                self._seal_when_due()
-            self._seal_at_close()
+                if self._write(group):
+                    self._seal_when_due()
+            self._journal.seal()
         except BaseException as error:  # noqa: BLE001  whatever ends the writer must make every later call raise
             self._fail_for_good(error)
 
@@ -203,7 +193,7 @@ class Ledger:
             while not self._jobs:
                 if self._closing:
                     return None
-                if not self._wake.wait(self._seal_in_s()):
+                if not self._wake.wait(self._journal.seal_in_s()):
                     return []
             if time.monotonic() - began_s > self._max_wait_s:
                 self._expected = 1
@@ -220,72 +210,35 @@ class Ledger:
             if left_s <= 0 or not self._wake.wait(left_s):
                 return
 
-    def _write(self, group: Sequence[Job]) -> None:
+    def _write(self, group: Sequence[Job]) -> bool:
+        """Write and answer a group; whether it stands."""
         if not group:
-            return
-        error: BackstayError | None = self._last_error if self._closing else None
-        if error is None:
-            error = self._try_to_write(group)
-        self._last_error = error
+            return True
+        error = self._journal.write(group)
         with self._wake:
+            if error is not None and self._closing:
+                group = [*group, *self._jobs]  # Each further group could wait as long for the same lock.
+                self._jobs.clear()
             self._pending -= len(group)
-            self._pending_bytes -= sum(len(job.item[1]) for job in group if job.item)
+            self._pending_chars -= sum(len(job.item[1]) for job in group if job.item)
         for job in group:
             job.resolve(error)
         self._group = []
-
-    def _try_to_write(self, group: Sequence[Job]) -> BackstayError | None:
-        try:
-            if self._seal_overdue():
-                self._seal()
-            with write_transaction(self._engine) as connection:
-                written = write_group(connection, group)
-            self._place.check()
-        except BackstayError as error:
-            return error
-        except Exception as error:  # noqa: BLE001  a driver's error of any kind must reach the waiting callers
-            return ResourceError(f"the ledger could not write: {error}", cure="look at the database")
-        if written and not self._unsealed:
-            self._seal_due_s = time.monotonic() + self._seal_s
-        self._unsealed += written
-        return None
-
-    def _seal_in_s(self) -> float | None:
-        return max(0.0, self._seal_due_s - time.monotonic()) if self._unsealed else None
-
-    def _seal_overdue(self) -> bool:
-        return self._unsealed > 0 and (self._unsealed >= self._seal_rows or time.monotonic() >= self._seal_due_s)
+        return error is None
 
     def _seal_when_due(self) -> None:
-        if not self._seal_overdue():
-            return
-        try:
-            self._seal()
-        except ResourceError as error:
-            # The next group tries again and is refused when that fails; idle, once every `seal_s`.
-            self._last_error = error
-            self._seal_due_s = time.monotonic() + self._seal_s
-            self._unsealed = max(self._unsealed, self._seal_rows)
-
-    def _seal_at_close(self) -> None:
-        if self._unsealed:
-            try:
-                self._seal()
-            except BackstayError as error:
-                self._last_error = error
-
-    def _seal(self) -> None:
-        self._place.check()
-        self._sealer.seal(self._engine)
-        self._unsealed = 0
+        if self._journal.seal_overdue():
+            # When this fails the next group tries again, and is refused if that fails too.
+            with contextlib.suppress(ResourceError):
+                self._journal.seal()
 
     def _fail_for_good(self, error: BaseException) -> None:
         refusal = _as_refusal(error)
         with self._wake:
-            self._refusal = refusal
+            self._refusal = self._close_error = refusal
             jobs = [*self._group, *self._jobs]
             self._jobs.clear()
-            self._pending = self._pending_bytes = 0
+            self._pending = self._pending_chars = 0
         for job in jobs:
             if not job.future.done():
                 job.resolve(refusal)

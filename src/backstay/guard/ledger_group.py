@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, ResourceError, UsageError
-from backstay.records import canonical_json
-from backstay.storage.journal import append_entries
+from backstay.guard.canonical import canonical_text
+from backstay.storage.journal import Entry, Head, append_entries
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -62,13 +62,13 @@ def journal_item(kind: str, payload: Mapping[str, Any]) -> Item:
     if _KIND.fullmatch(kind) is None or kind in _RESERVED:
         raise UsageError(f"{kind!r} is no kind that the ledger writes", cure="use one such as guard.decision")
     try:
-        return kind, canonical_json(payload).decode()
+        return kind, canonical_text(payload)
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"the payload of {kind} is not JSON: {error}") from error
 
 
-def write_group(connection: Connection, group: Sequence[Job]) -> int:
-    """Run the units and append all rows, in order; the transaction is the caller's. Returns how many rows there are."""
+def write_group(connection: Connection, group: Sequence[Job], end: Head) -> list[Entry]:
+    """Run the units and append all rows behind the journal's end, in order; the transaction is the caller's."""
     items: list[Item] = []
     rows: list[tuple[Job, int]] = []
     for job in group:
@@ -77,10 +77,10 @@ def write_group(connection: Connection, group: Sequence[Job]) -> int:
             items.append(job.item)
         else:
             items.extend(_run_unit(connection, job))
-    entries = append_entries(connection, items)
+    entries = append_entries(connection, items, end)
     for job, index in rows:
         job.result = entries[index].seq
-    return len(entries)
+    return entries
 
 
 def _run_unit(connection: Connection, job: Job) -> list[Item]:

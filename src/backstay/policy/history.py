@@ -28,8 +28,8 @@ class WindowedCounter:
     def add(self, value: Any, now_s: float) -> None:
         """Count a value at a time."""
         self._advance(now_s)
-        known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        amount = max(0.0, float(value)) if known else math.nan
+        known = amount_of(value)
+        amount = math.nan if known is None else known
         if self._buckets and self._buckets[-1][0] == self._slot:
             self._buckets[-1] = (self._slot, self._buckets[-1][1] + amount)
         else:
@@ -59,19 +59,37 @@ class WindowedCounter:
             self._total = math.fsum(amount for _, amount in self._buckets)
 
 
+def amount_of(value: Any) -> float | None:
+    """What a value adds to a counter: nothing where it is negative; None where it is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        amount = float(value)
+    except OverflowError:
+        return None
+    return max(0.0, amount) if math.isfinite(amount) else None
+
+
 class SessionHistory:
     """The counters of one session."""
 
     def __init__(self, counters: Mapping[str, Counter], clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._rules = counters
         self._counters = {name: (counter, WindowedCounter(counter.within_s)) for name, counter in counters.items()}
 
     def record(self, point: str, action: str, tool: str, args: Mapping[str, Any]) -> None:
         """Count what was done; call it once for each action that was carried out."""
-        now_s = self._clock()
-        for counter, window in self._counters.values():
-            if counter.point == point and _any(counter.action, action) and _any(counter.tool, tool):
-                window.add(1 if counter.sum is None else _argument(args, counter.sum), now_s)
+        self.restore(counted_values(self._rules, point, action, tool, args), self._clock())
+
+    def restore(self, counted: Mapping[str, Any], at_s: float) -> None:
+        """Count again what `counted_values` said of an action at a time of the clock; give actions in their order.
+
+        Counters that the policy no longer has are passed over.
+        """
+        for name, value in counted.items():
+            if name in self._counters:
+                self._counters[name][1].add(value, at_s)
 
     def values(self) -> dict[str, float | None]:
         """The counters for `Request.counters`; None where one is unknown."""
@@ -82,6 +100,17 @@ class SessionHistory:
         """Whether nothing is counted any more, so that forgetting the session changes no decision."""
         now_s = self._clock()
         return all(window.idle(now_s) for _, window in self._counters.values())
+
+
+def counted_values(
+    counters: Mapping[str, Counter], point: str, action: str, tool: str, args: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What each counter that an action matters to adds for it: 1, or the argument that it sums."""
+    return {
+        name: 1 if counter.sum is None else _argument(args, counter.sum)
+        for name, counter in counters.items()
+        if counter.point == point and _any(counter.action, action) and _any(counter.tool, tool)
+    }
 
 
 class Histories:

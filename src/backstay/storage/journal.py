@@ -11,13 +11,17 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select
 
 from backstay.records import canonical_json
 from backstay.storage.engine import fetch_rows
 from backstay.storage.tables import journal
 
 PAGE = 2000
+# Built once: building a statement costs more than SQLite takes to run it.
+_HEAD = select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)
+_HASH_AT = select(journal.c.hash).where(journal.c.seq == bindparam("at"))
+_INSERT = insert(journal)
 _COLUMNS = (journal.c.seq, journal.c.kind, journal.c.payload, journal.c.prev_hash, journal.c.hash)
 
 
@@ -58,13 +62,13 @@ def utc_now() -> str:
 
 def head(connection: Connection) -> Head:
     """The end of the journal."""
-    row = connection.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
+    row = connection.execute(_HEAD).first()
     return Head(0, "") if row is None else Head(row.seq, row.hash)
 
 
 def hash_at(connection: Connection, seq: int) -> str | None:
     """Hash of entry `seq`, or None when there is no such entry."""
-    found: str | None = connection.execute(select(journal.c.hash).where(journal.c.seq == seq)).scalar()
+    found: str | None = connection.execute(_HASH_AT, {"at": seq}).scalar()
     return found
 
 
@@ -74,11 +78,14 @@ def entry_at(connection: Connection, seq: int) -> Entry | None:
     return None if row is None else Entry(*row)
 
 
-def append_entries(connection: Connection, items: Sequence[tuple[str, str]]) -> list[Entry]:
-    """Append (kind, canonical JSON) items in order; the connection must hold the write transaction."""
-    entries = list(_chain(head(connection), items))
+def append_entries(connection: Connection, items: Sequence[tuple[str, str]], end: Head | None = None) -> list[Entry]:
+    """Append (kind, canonical JSON) items in order; the connection must hold the write transaction.
+
+    `end` is the end of the journal where the transaction has read it already.
+    """
+    entries = list(_chain(end or head(connection), items))
     if entries:
-        connection.execute(insert(journal), [entry._asdict() for entry in entries])
+        connection.execute(_INSERT, [entry._asdict() for entry in entries])
     return entries
 
 
@@ -86,6 +93,12 @@ def read_entries(connection: Connection, kind: str | None = None) -> Iterator[En
     """Entries in order of seq, fetched page by page; of one kind when given."""
     query = select(*_COLUMNS)
     for row in _paged(connection, query if kind is None else query.where(journal.c.kind == kind)):
+        yield Entry(*row)
+
+
+def read_between(connection: Connection, first: int, last: int) -> Iterator[Entry]:
+    """Entries `first` to `last`, in order."""
+    for row in _paged(connection, select(*_COLUMNS).where(journal.c.seq <= last), first - 1):
         yield Entry(*row)
 
 

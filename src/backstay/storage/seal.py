@@ -74,8 +74,12 @@ class Sealer:
                 cure="run `backstay verify` to see what was changed; nothing is appended until then",
             )
 
-    def seal(self, engine: Engine) -> Seal | None:
-        """Append a signed seal of the journal's present end; None when the last seal already says the same."""
+    def seal(self, engine: Engine, *, even_empty: bool = False) -> Seal | None:
+        """Append a signed seal of the journal's present end; None when the last seal already says the same.
+
+        With `even_empty` a journal without entries gets its first seal too: who dies before the next one then leaves an
+        unsealed tail, and not a journal that no seal speaks of.
+        """
         # The write lock of the database also keeps two sealers apart.
         with write_transaction(engine) as connection:
             self.check(connection)
@@ -83,7 +87,7 @@ class Sealer:
             line = _last_line(self.seal_path)
             last = _statement(line) if line is not None else None
             before = last.count if last else 0
-            if before == end.count:
+            if before == end.count and not (even_empty and line is None):
                 return None
             root = _root(connection, before)
             return self._append(end, root, sha256_hex(line) if line is not None else "")

@@ -76,7 +76,7 @@ class _Walk:
         return self._end_fault()
 
     def _end_fault(self) -> str | None:
-        sealed = self._cut_tail() or self._seal_fault() or self._roots.fault
+        sealed = self._cut_tail() or self._seal_fault() or self._roots.settle(self.entries)
         return sealed or self._judgment_rows.left_over() or self._orphans()
 
     def _entry_fault(self, entry: Entry, previous: str) -> str | None:
@@ -154,19 +154,24 @@ class _Roots:
     """The Merkle roots of the seals, computed along the walk."""
 
     def __init__(self, seals: Sequence[Seal]) -> None:
-        self.fault: str | None = None
+        self._fault: str | None = None
         self._seals = deque(seals)
         self._builder = RootBuilder()
 
     def add(self, entry: Entry) -> None:
         """The next entry, which is sound."""
+        self.settle(entry.seq - 1)
         self._builder.add(bytes.fromhex(entry.hash))
-        while self._seals and self._seals[0].count <= entry.seq:
+
+    def settle(self, count: int) -> str | None:
+        """Compare the roots of the seals of up to `count` entries; what was wrong with the first that is."""
+        while self._seals and self._seals[0].count <= count:
             stated = self._seals.popleft()
             root = self._builder.root().hex()
-            if stated.merkle_root not in (None, root) and self.fault is None:
-                self.fault = f"the seal of {stated.count} entries states another Merkle root than its entries have"
+            if stated.merkle_root not in (None, root) and self._fault is None:
+                self._fault = f"the seal of {stated.count} entries states another Merkle root than its entries have"
             self._builder = RootBuilder()
+        return self._fault
 
 
 class _JudgmentRows:

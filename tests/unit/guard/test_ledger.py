@@ -1,5 +1,6 @@
 """The ledger: rows in order, units that undo themselves, errors that every caller sees."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from backstay.storage import Sealer, VerifyReport, open_database, verify_journal
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys") as opened:
-        yield opened
+    opened = Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys")
+    yield opened
+    with contextlib.suppress(ResourceError):
+        opened.close()
 
 
 def kept(folder: Path) -> tuple[VerifyReport, list[tuple[int, str, str]]]:

@@ -3,6 +3,7 @@
 import base64
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,15 @@ def test_entries_that_do_not_exist_or_are_not_sealed_are_named(store: Store) -> 
         proven(store, 5)
     with pytest.raises(UsageError, match="no entry 6"):
         proven(store, 6)
+
+
+def test_a_journal_can_be_sealed_before_its_first_entry(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store:
+        first = store.sealer.seal(store.engine, even_empty=True)
+        assert first is not None
+        assert (first.count, first.merkle_root) == (0, sha256_hex(b""))
+        assert store.sealer.seal(store.engine, even_empty=True) is None
+        store.repository.add_review("pair-1", "release", "Ann", "fine")
+        assert [seal.count for seal in store.sealer.read().seals] == [0, 1]
+        assert store.verify().ok
+        assert proven(store, 1).size == 1
