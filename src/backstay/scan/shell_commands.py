@@ -1,0 +1,343 @@
+"""Commands of a shell script, read by tree-sitter-bash: their words as the shell would see them, as far as that is fixed.
+
+Quotes are taken off, escapes undone, and variables put in that the script itself sets. What is known at run time only
+is one character, `UNKNOWN`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+from backstay.errors import ResourceError
+from backstay.scan.danger import Clock
+from backstay.scan.engine import CURE
+
+UNKNOWN = "\x00"
+MAX_CHARACTERS = 20_000
+MAX_COMMANDS = 2_000
+MAX_DEPTH = 60
+_STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " "}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+class Word(NamedTuple):
+    """A word after expansion. `tricks`: ways of writing that hide what it is; `inner`: commands whose output it is."""
+
+    text: str
+    tricks: frozenset[str] = frozenset()
+    inner: "tuple[Command, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """One simple command; `redirects` are operators with their targets, `given` a here-document or here-string."""
+
+    words: tuple[Word, ...]
+    span: tuple[int, int]
+    redirects: tuple[tuple[str, Word], ...] = ()
+    given: str | None = None
+
+
+@dataclass
+class Script:
+    """What a script runs, in order; `pipelines` hold the commands of each stage, `broken` says that not all parsed."""
+
+    commands: list[Command] = field(default_factory=list)
+    pipelines: list[list[list[Command]]] = field(default_factory=list)
+    functions: dict[str, list[Command]] = field(default_factory=dict)
+    broken: str = ""
+
+
+@cache
+def _parser() -> Any:
+    try:
+        import tree_sitter  # noqa: PLC0415 - an extra
+        import tree_sitter_bash  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ResourceError("scanning shell needs tree-sitter-bash, which is not installed", cure=CURE) from error
+    return tree_sitter, tree_sitter.Language(tree_sitter_bash.language())
+
+
+def read_script(text: str) -> Script:
+    """The commands of a script; what cannot be read within bounds makes it `broken`."""
+    if len(text) > MAX_CHARACTERS:
+        return Script(broken=f"more than {MAX_CHARACTERS} characters")
+    source = text.encode("utf-8", "replace")
+    tree_sitter, language = _parser()
+    clock = Clock(5 + 2 * len(source) / 1000)
+    try:
+        tree = tree_sitter.Parser(language).parse(
+            lambda place, _: source[place : place + 65_536], progress_callback=lambda _place, _error: clock.spent
+        )
+    except ValueError:
+        return Script(broken="no time left")
+    reading = _Reading(source)
+    try:
+        reading.visit(tree.root_node, 0)
+    except _TooMuch as error:
+        reading.script.broken = str(error)
+    if tree.root_node.has_error:
+        reading.script.broken = reading.script.broken or "does not parse"
+    return reading.script
+
+
+class _TooMuch(Exception):
+    """Deeper or longer than is read."""
+
+
+class _Reading:
+    """One walk over a tree; variables are those that the script has set so far."""
+
+    def __init__(self, source: bytes) -> None:
+        self.source = source
+        self.script = Script()
+        self.variables = dict(_STANDING)
+
+    def visit(self, node: Any, depth: int) -> list[Command]:
+        """The commands at or below a node, which are also added to the script."""
+        if depth > MAX_DEPTH or len(self.script.commands) > MAX_COMMANDS:
+            raise _TooMuch("more or deeper commands than are read")
+        special = getattr(self, f"_visit_{node.type}", None)
+        if special is not None:
+            found: list[Command] = special(node, depth)
+            return found
+        return [one for child in node.named_children for one in self.visit(child, depth + 1)]
+
+    def _visit_pipeline(self, node: Any, depth: int) -> list[Command]:
+        stages = [self.visit(child, depth + 1) for child in node.named_children]
+        self.script.pipelines.append(stages)
+        return [one for stage in stages for one in stage]
+
+    def _visit_redirected_statement(self, node: Any, depth: int) -> list[Command]:
+        body = node.child_by_field_name("body")
+        redirects = [child for child in node.named_children if child.type.endswith("redirect")]
+        found = self.visit(body, depth + 1) if body is not None else []
+        made, given, stages = self._redirects(redirects, depth)
+        if not found:
+            found = [self._add(Command((), self._span(node)))]
+        last = found[-1]
+        changed = Command(last.words, last.span, (*last.redirects, *made), given if given is not None else last.given)
+        self._replace(last, changed)
+        found[-1] = changed
+        if stages:
+            self.script.pipelines.append([found, *stages])
+        return [*found, *(one for stage in stages for one in stage)]
+
+    def _visit_command(self, node: Any, depth: int) -> list[Command]:
+        place = len(self.script.commands)
+        words: list[Word] = []
+        redirects = []
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self.visit(child, depth + 1)
+            elif child.type.endswith("redirect"):
+                redirects.append(child)
+            else:
+                part = child.named_children[0] if child.type == "command_name" and child.named_children else child
+                words.extend(_split(self.word(part, depth + 1)))
+        made, given, _ = self._redirects(redirects, depth)
+        command = Command(tuple(words), self._span(node), tuple(made), given)
+        inner = self.script.commands[place:]
+        self.script.commands.append(command)
+        return [*inner, command]
+
+    def _visit_declaration_command(self, node: Any, depth: int) -> list[Command]:
+        first = Word(_text(node).partition(" ")[0])
+        words = [first]
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self.visit(child, depth + 1)
+                words.append(Word(_text(child)))
+            else:
+                words.append(self.word(child, depth + 1))
+        return [self._add(Command(tuple(words), self._span(node)))]
+
+    def _visit_variable_assignment(self, node: Any, depth: int) -> list[Command]:
+        place = len(self.script.commands)
+        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+        if name is not None:
+            self.variables[_text(name)] = self.word(value, depth + 1).text if value is not None else ""
+        return self.script.commands[place:]
+
+    def _visit_function_definition(self, node: Any, depth: int) -> list[Command]:
+        place, pipelines = len(self.script.commands), len(self.script.pipelines)
+        name = node.child_by_field_name("name")
+        self.visit(node.child_by_field_name("body"), depth + 1)
+        piped = [one for stages in self.script.pipelines[pipelines:] for stage in stages for one in stage]
+        self.script.functions[_text(name)] = piped
+        return self.script.commands[place:]
+
+    def _redirects(self, nodes: list[Any], depth: int) -> tuple[list[tuple[str, Word]], str | None, list[list[Command]]]:
+        made: list[tuple[str, Word]] = []
+        given: str | None = None
+        stages: list[list[Command]] = []
+        for node in nodes:
+            inner = [child for child in node.named_children if child.type == "file_redirect"]
+            for child in [node, *inner] if node.type == "heredoc_redirect" else [node]:
+                if child.type == "file_redirect":
+                    words = [self.word(one, depth + 1) for one in child.children_by_field_name("destination")]
+                    operator = next((_text(c) for c in child.children if not c.is_named), ">")
+                    made.extend((operator, word) for word in words[:1])
+                elif child.type == "herestring_redirect":
+                    given = "".join(self.word(one, depth + 1).text for one in child.named_children)
+                else:
+                    given = "".join(_text(one) for one in child.named_children if one.type == "heredoc_body")
+            for child in node.named_children:
+                if child.type == "pipeline":
+                    stages.extend(self.visit(one, depth + 1) for one in child.named_children)
+                elif child.type in ("heredoc_body", "command", "list"):
+                    self.visit(child, depth + 1)
+        return made, given, stages
+
+    def word(self, node: Any, depth: int) -> Word:
+        """The value of a word."""
+        if depth > MAX_DEPTH:
+            raise _TooMuch("deeper words than are read")
+        match node.type:
+            case "raw_string":
+                return Word(_text(node)[1:-1])
+            case "ansi_c_string":
+                return _ansi(_text(node)[2:-1])
+            case "string" | "translated_string":
+                return self._joined(node, depth, quoted=True)
+            case "concatenation":
+                joined = self._joined(node, depth, quoted=False)
+                return _with(joined, "quotes") if _is_cut(node) else joined
+            case "simple_expansion" | "expansion":
+                return self._variable(node, depth)
+            case "command_substitution" | "process_substitution":
+                return self._output(node, depth)
+            case "arithmetic_expansion":
+                self.visit_children(node, depth)
+                return Word("1")
+        return Word(_unescaped(_text(node)))
+
+    def visit_children(self, node: Any, depth: int) -> None:
+        """Commands below a node that has no value of its own."""
+        for child in node.named_children:
+            self.visit(child, depth + 1)
+
+    def _joined(self, node: Any, depth: int, *, quoted: bool) -> Word:
+        """The values of the parts of a word, and what stands between them as it is."""
+        place, end = node.start_byte + quoted, node.end_byte - quoted
+        texts, tricks, inner = [], frozenset[str](), tuple[Command, ...]()
+        for child in node.named_children:
+            texts.append(self.source[place : child.start_byte].decode("utf-8", "replace"))
+            part = Word(_unquoted(_text(child))) if child.type == "string_content" else self.word(child, depth + 1)
+            texts.append(part.text)
+            tricks, inner, place = tricks | part.tricks, inner + part.inner, child.end_byte
+        texts.append(self.source[place:end].decode("utf-8", "replace"))
+        return Word("".join(texts), tricks, inner)
+
+    def _variable(self, node: Any, depth: int) -> Word:
+        name = next((_text(child) for child in node.named_children if child.type == "variable_name"), "")
+        rest = [child for child in node.named_children if child.type != "variable_name"]
+        signs = {_text(child) for child in node.children if not child.is_named}
+        sliced = node.type == "expansion" and bool(signs & {":", "/", "//", "#", "##", "%", "%%", "^", ",", "!", "@"})
+        value = self.variables.get(name, UNKNOWN)
+        for child in rest:
+            default = self.word(child, depth + 1)
+            value = default.text if value == UNKNOWN and not sliced else value
+        tricks = frozenset({"slice"} if sliced else ()) | frozenset({"ifs"} if name == "IFS" else ())
+        known = name not in _STANDING and value != UNKNOWN
+        return Word(UNKNOWN if sliced else value, tricks | frozenset({"variable"} if known else ()))
+
+    def _output(self, node: Any, depth: int) -> Word:
+        """What a command prints, where it only prints fixed words."""
+        found = tuple(one for child in node.named_children for one in self.visit(child, depth + 1))
+        if len(found) == 1 and node.type == "command_substitution" and found[0].words:
+            name, *words = (word.text for word in found[0].words)
+            if name in ("echo", "printf") and words and UNKNOWN not in "".join(words):
+                printed = [word for word in words if not word.startswith("-")]
+                return Word(" ".join(printed), frozenset({"output"}), found)
+        return Word(UNKNOWN, frozenset({"output"}), found)
+
+    def _add(self, command: Command) -> Command:
+        self.script.commands.append(command)
+        return command
+
+    def _replace(self, old: Command, new: Command) -> None:
+        for place in range(len(self.script.commands) - 1, -1, -1):
+            if self.script.commands[place] is old:
+                self.script.commands[place] = new
+                return
+
+    def _span(self, node: Any) -> tuple[int, int]:
+        return (
+            len(self.source[: node.start_byte].decode("utf-8", "ignore")),
+            len(self.source[: node.end_byte].decode("utf-8", "ignore")),
+        )
+
+
+def _text(node: Any) -> str:
+    return str(node.text.decode("utf-8", "replace"))
+
+
+def _with(word: Word, trick: str) -> Word:
+    return word._replace(tricks=word.tricks | {trick})
+
+
+def _is_cut(node: Any) -> bool:
+    """Whether quotes stand between letters of what would be one word without them."""
+    kinds = [child.type for child in node.named_children]
+    quoted = [child for child in node.named_children if child.type in ("raw_string", "string", "ansi_c_string")]
+    return "word" in kinds and any(len(_text(child)) <= 5 and _text(child).strip("$'\"").isalnum() for child in quoted) or (
+        any(_text(child) in ("''", '""') for child in quoted)
+    )
+
+
+def _split(word: Word) -> Iterator[Word]:
+    """The words that an unquoted variable falls apart into."""
+    parts = word.text.split() if word.tricks & {"ifs", "variable", "output"} else [word.text]
+    return (word._replace(text=part) for part in parts or [word.text])
+
+
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
+    pieces = text.split("\\")
+    out, place = [pieces[0]], 1
+    while place < len(pieces):
+        piece = pieces[place]
+        if not piece and place + 1 < len(pieces):
+            out.append("\\" + pieces[place + 1])
+            place += 2
+            continue
+        out.append(piece.removeprefix("\n"))
+        place += 1
+    return "".join(out)
+
+
+def _unquoted(text: str) -> str:
+    return text.replace('\\"', '"').replace("\\$", "$").replace("\\`", "`").replace("\\\\", "\\").replace("\\\n", "")
+
+
+def _ansi(text: str) -> Word:
+    """The value of $'...', in which letters may be numbers."""
+    out: list[str] = []
+    place, hidden = 0, False
+    while place < len(text):
+        if text[place] != "\\" or place + 1 == len(text):
+            out.append(text[place])
+            place += 1
+            continue
+        char, length = _ansi_escape(text, place + 1)
+        hidden = hidden or (length > 1 and char.isalnum())
+        out.append(char)
+        place += 1 + length
+    return Word("".join(out), frozenset({"numbers"} if hidden else ()))
+
+
+def _ansi_escape(text: str, place: int) -> tuple[str, int]:
+    """The character of an escape and how many characters stand for it behind the backslash."""
+    kind = text[place]
+    digits, base, first = {"x": (2, 16, 1), "u": (4, 16, 1), "U": (8, 16, 1)}.get(kind, (3, 8, 0))
+    number = ""
+    for char in text[place + first : place + first + digits]:
+        if char not in "0123456789abcdefABCDEF"[: 8 if base == 8 else None]:
+            break
+        number += char
+    if number and int(number, base) < 0x110000:
+        return chr(int(number, base)), first + len(number)
+    return _ESCAPES.get(kind, kind), 1
