@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from backstay.records import Finding
-from backstay.scan.danger import Danger, found_in, in_order
+from backstay.scan.danger import Danger, Nested, found_in, in_order
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
 from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
@@ -28,9 +28,13 @@ _SIGNAL = (
 def python_dangers(text: str) -> tuple[Danger, ...]:
     """What is dangerous in a Python script, and in the commands and statements that it holds as fixed texts."""
     read = read_python(text)
-    found = set(read.dangers)
+    found, nested = set(read.dangers), Nested(text, depth=2)
     for language, inner, span in read.commands:
-        dangers = shell_dangers(inner, inside=1) if language == "shell" else sql_dangers(inner)
+        deeper = nested.takes(inner)
+        if deeper is None:
+            found.add(Danger("code_unparsed", "medium", "scripts in scripts, more than is read", span))
+            continue
+        dangers = shell_dangers(inner, nested=deeper) if language == "shell" else sql_dangers(inner)
         found |= {danger._replace(span=span) for danger in dangers}
     return tuple(sorted(found))
 

@@ -35,6 +35,23 @@ class Clock:
         return time.thread_time() > self._end
 
 
+class Nested:
+    """How much more may be read of scripts that stand in words of others: depth, and characters over all of them."""
+
+    def __init__(self, text: str, depth: int = 3) -> None:
+        self.depth = depth
+        self._room = [len(text) + 4_000]
+
+    def takes(self, text: str) -> "Nested | None":
+        """What is left inside a script found here; None where it is too deep or too much by now."""
+        self._room[0] -= len(text) + 50
+        if not self.depth or self._room[0] < 0:
+            return None
+        inner = Nested("", self.depth - 1)
+        inner._room = self._room  # noqa: SLF001 - of the same class
+        return inner
+
+
 Look = Callable[[Snippet], Iterable[Danger]]
 
 

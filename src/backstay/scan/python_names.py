@@ -5,6 +5,8 @@ import ast
 _BUILTIN_HOLDERS = ("builtins.", "__builtins__.", "__builtin__.")
 _IMPORTERS = ("__import__", "importlib.import_module")
 MAX_STRING = 20_000
+MAX_MADE = 400_000
+"""Characters of one string, and of all strings together, that are put together."""
 
 
 class Names:
@@ -13,6 +15,7 @@ class Names:
     def __init__(self) -> None:
         self.meant: dict[str, str] = {}
         self.texts: dict[str, str] = {}
+        self.room = MAX_MADE
 
     def learn(self, node: ast.AST) -> None:
         """Take in an import or an assignment."""
@@ -81,20 +84,25 @@ class Names:
             case ast.Name(id=name):
                 return self.texts.get(name)
             case ast.BinOp(op=ast.Add()):
-                left, right = self.text(node.left, depth + 1), self.text(node.right, depth + 1)
-                return left + right if left is not None and right is not None and len(left + right) < MAX_STRING else None
+                return self._made("", [self.text(node.left, depth + 1), self.text(node.right, depth + 1)])
             case ast.Call(func=ast.Attribute(attr="join"), args=[ast.List() | ast.Tuple() as parts]):
                 joiner = self.text(node.func.value, depth + 1) if isinstance(node.func, ast.Attribute) else None
-                texts = [self.text(part, depth + 1) for part in parts.elts]
-                known = [text for text in texts if text is not None]
-                return joiner.join(known)[:MAX_STRING] if joiner is not None and len(known) == len(texts) else None
+                return self._made(joiner, [self.text(part, depth + 1) for part in parts.elts])
             case ast.Subscript(slice=ast.Slice(lower=None, upper=None, step=ast.UnaryOp())):
                 reversed_text = self.text(node.value, depth + 1)
                 return None if reversed_text is None else reversed_text[::-1]
             case ast.JoinedStr():
-                pieces = [self.text(piece, depth + 1) for piece in node.values]
-                return None if None in pieces else "".join(piece or "" for piece in pieces)
+                return self._made("", [self.text(piece, depth + 1) for piece in node.values])
         return None
+
+    def _made(self, joiner: str | None, parts: list[str | None]) -> str | None:
+        """The parts joined, None where one is not known or they are longer than is read."""
+        known = [part for part in parts if part is not None]
+        length = sum(map(len, known)) + len(joiner or "") * len(known)
+        self.room -= length
+        if joiner is None or len(known) < len(parts) or length > MAX_STRING or self.room < 0:
+            return None
+        return joiner.join(known)
 
 
 def _plain(name: str) -> str:

@@ -6,27 +6,29 @@ is one character, `UNKNOWN`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from backstay.errors import ResourceError
 from backstay.scan.danger import Clock
 from backstay.scan.engine import CURE
+from backstay.scan.shell_prefixes import UNKNOWN, Run, Word, unwrap
 
-UNKNOWN = "\x00"
 MAX_CHARACTERS = 20_000
 MAX_COMMANDS = 2_000
+MAX_PIPES = 400
+"""More than that, and the parser's way out of an error may take very long without a look at the clock."""
+
+MAX_EXPANDED = 10
+"""Variables may make the words of a script this many times as long as the script."""
+
 MAX_DEPTH = 60
 _STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " "}
+_QUOTED = ("raw_string", "string", "ansi_c_string")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-
-
-class Word(NamedTuple):
-    """A word after expansion. `tricks`: ways of writing that hide what it is; `inner`: commands whose output it is."""
-
-    text: str
-    tricks: frozenset[str] = frozenset()
-    inner: "tuple[Command, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Command:
     span: tuple[int, int]
     redirects: tuple[tuple[str, Word], ...] = ()
     given: str | None = None
+
+    @cached_property
+    def run(self) -> Run:
+        """What it runs in the end, without `sudo`, `env` and the like."""
+        return unwrap(self.words)
 
 
 @dataclass
@@ -63,6 +70,8 @@ def read_script(text: str) -> Script:
     """The commands of a script; what cannot be read within bounds makes it `broken`."""
     if len(text) > MAX_CHARACTERS:
         return Script(broken=f"more than {MAX_CHARACTERS} characters")
+    if text.count("|") > MAX_PIPES:
+        return Script(broken=f"more than {MAX_PIPES} pipes")
     source = text.encode("utf-8", "replace")
     tree_sitter, language = _parser()
     clock = Clock(5 + 2 * len(source) / 1000)
@@ -93,6 +102,8 @@ class _Reading:
         self.source = source
         self.script = Script()
         self.variables = dict(_STANDING)
+        self.room = MAX_EXPANDED * len(source) + 1_000
+        self.places: NDArray[np.int64] | None = None
 
     def visit(self, node: Any, depth: int) -> list[Command]:
         """The commands at or below a node, which are also added to the script."""
@@ -228,7 +239,13 @@ class _Reading:
             texts.append(part.text)
             tricks, inner, place = tricks | part.tricks, inner + part.inner, child.end_byte
         texts.append(self.source[place:end].decode("utf-8", "replace"))
-        return Word("".join(texts), tricks, inner)
+        return Word(self._room_for("".join(texts)), tricks, inner)
+
+    def _room_for(self, text: str) -> str:
+        self.room -= len(text)
+        if self.room < 0:
+            raise _TooMuch("words grow beyond what is read")
+        return text
 
     def _variable(self, node: Any, depth: int) -> Word:
         name = next((_text(child) for child in node.named_children if child.type == "variable_name"), "")
@@ -240,8 +257,8 @@ class _Reading:
             default = self.word(child, depth + 1)
             value = default.text if value == UNKNOWN and not sliced else value
         tricks = frozenset({"slice"} if sliced else ()) | frozenset({"ifs"} if name == "IFS" else ())
-        known = name not in _STANDING and value != UNKNOWN
-        return Word(UNKNOWN if sliced else value, tricks | frozenset({"variable"} if known else ()))
+        known = name not in _STANDING and name in self.variables and value != UNKNOWN
+        return Word(UNKNOWN if sliced else self._room_for(value), tricks | frozenset({"variable"} if known else ()))
 
     def _output(self, node: Any, depth: int) -> Word:
         """What a command prints, where it only prints fixed words."""
@@ -264,10 +281,12 @@ class _Reading:
                 return
 
     def _span(self, node: Any) -> tuple[int, int]:
-        return (
-            len(self.source[: node.start_byte].decode("utf-8", "ignore")),
-            len(self.source[: node.end_byte].decode("utf-8", "ignore")),
-        )
+        if self.source.isascii():
+            return node.start_byte, node.end_byte
+        if self.places is None:
+            begins = (np.frombuffer(self.source, np.uint8) & 0xC0) != 0x80
+            self.places = np.concatenate([[0], np.cumsum(begins)])
+        return int(self.places[node.start_byte]), int(self.places[node.end_byte])
 
 
 def _text(node: Any) -> str:
@@ -281,10 +300,13 @@ def _with(word: Word, trick: str) -> Word:
 def _is_cut(node: Any) -> bool:
     """Whether quotes stand between letters of what would be one word without them."""
     kinds = [child.type for child in node.named_children]
-    quoted = [child for child in node.named_children if child.type in ("raw_string", "string", "ansi_c_string")]
-    return "word" in kinds and any(len(_text(child)) <= 5 and _text(child).strip("$'\"").isalnum() for child in quoted) or (
-        any(_text(child) in ("''", '""') for child in quoted)
-    )
+    fixed = [_text(child) for child in node.named_children if child.type in _QUOTED and _is_fixed(child)]
+    short = any(len(text) <= 5 and text.strip("$'\"").isalnum() for text in fixed)
+    return ("word" in kinds and short) or any(text in ("''", '""') for text in fixed)
+
+
+def _is_fixed(node: Any) -> bool:
+    return all(child.type == "string_content" for child in node.named_children)
 
 
 def _split(word: Word) -> Iterator[Word]:

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from backstay.records import Finding
-from backstay.scan.danger import Danger, found_in, in_order
+from backstay.scan.danger import Clock, Danger, Nested, found_in, in_order
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
 from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
-from backstay.scan.shell_commands import MAX_CHARACTERS, UNKNOWN, Command, Word, read_script
+from backstay.scan.shell_commands import MAX_CHARACTERS, Command, read_script
 from backstay.scan.shell_flows import (
     DOWNLOADERS,
     fetched_and_run,
@@ -26,7 +26,7 @@ from backstay.scan.shell_flows import (
     reads_standard_input,
     script_text,
 )
-from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, Run, unwrap
+from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run, Word
 from backstay.scan.shell_rules import RULES, Sign, found_command, signs_of, written_to
 from backstay.scan.shell_targets import is_secret
 from backstay.scan.snippets import Snippet
@@ -34,9 +34,6 @@ from backstay.scan.sql_danger import sql_dangers
 from backstay.scan.view import View
 
 SCANNER = "shell_danger"
-MAX_INSIDE = 3
-"""How deep scripts are read that stand in words of others."""
-
 MAX_BLOCKS = 10
 """Blocks of lines that may be commands, in a text of which nobody says that it is shell."""
 
@@ -50,32 +47,40 @@ _LEADS = RULES.keys() | INTERPRETERS | DOWNLOADERS | frozenset(
     "sudo doas env echo printf cat tee eval exec export source . cd xargs timeout nohup nice command tar scp rsync ssh mkfifo "
     "sed awk trap alias for while if printenv base64 psql mysql sqlite3 bash set : > { ( ! time mkdir touch".split()
 )
+_TELLING = frozenset(RULES) | SHELLS
 _SQL_CLIENTS = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute")}
 
 
-def shell_dangers(text: str, *, inside: int = MAX_INSIDE) -> tuple[Danger, ...]:
+def shell_dangers(text: str, *, nested: Nested | None = None) -> tuple[Danger, ...]:
     """What is dangerous in a script; what does not parse within bounds is a danger too, of kind `shell_unparsed`."""
     script, whole = read_script(text), (0, len(text))
-    found: list[Danger] = []
-    if script.broken:
-        found.append(Danger("shell_unparsed", "medium", script.broken, whole))
+    inside = Nested(text) if nested is None else nested
+    clock = Clock(10 + 4 * len(text) / 1000)
+    found = {_unparsed(script.broken, whole)} if script.broken else set()
     for command in script.commands:
-        found.extend(_of_command(command, inside))
+        if clock.spent:
+            found.add(_unparsed("no time left", whole))
+            break
+        found.update(_of_command(command, inside))
     for stages in script.pipelines:
-        found.extend(Danger(*sign, command.span) for command, sign in pipeline_signs(stages))
+        found.update(Danger(*sign, command.span) for command, sign in pipeline_signs(stages))
         for command, given, run in piped_texts(stages):
-            found.extend(_given(run, given, command.span, inside))
-    found.extend(Danger(*sign, command.span) for command, sign in fetched_and_run(script))
+            found.update(_given(run, given, command.span, inside))
+    found.update(Danger(*sign, command.span) for command, sign in fetched_and_run(script))
     if fifo_reverse(script):
-        found.append(Danger("shell_reverse", "critical", "joins a shell with the network by a named pipe", whole))
+        found.add(Danger("shell_reverse", "critical", "joins a shell with the network by a named pipe", whole))
     if forks_forever(script):
-        found.append(Danger("shell_destructive", "critical", "starts itself without end", whole))
-    return tuple(sorted(set(found)))
+        found.add(Danger("shell_destructive", "critical", "starts itself without end", whole))
+    return tuple(sorted(found))
 
 
-def _of_command(command: Command, inside: int) -> Iterator[Danger]:
-    run = unwrap(command.words)
-    for sign in (*_signs(command, run), *hides_its_name(command, run, known=run.name in RULES | dict.fromkeys(SHELLS))):
+def _unparsed(said: str, span: tuple[int, int]) -> Danger:
+    return Danger("shell_unparsed", "medium", said, span)
+
+
+def _of_command(command: Command, inside: Nested) -> Iterator[Danger]:
+    run = command.run
+    for sign in (*_signs(command, run), *hides_its_name(command, run, known=run.name in _TELLING)):
         yield Danger(*sign, command.span)
     text = script_text(run)
     if text is not None:
@@ -84,8 +89,11 @@ def _of_command(command: Command, inside: int) -> Iterator[Danger]:
         yield from _given(run, command.given, command.span, inside)
     if run.name == "find":
         words = tuple(Word(word) for word in found_command(run))
-        if words and inside:
-            yield from _of_command(Command(words, command.span), inside - 1)
+        deeper = inside.takes(" ".join(word.text for word in words)) if words else None
+        if deeper is not None:
+            yield from _of_command(Command(words, command.span), deeper)
+        elif words:
+            yield _unparsed("commands in commands, deeper than is read", command.span)
     yield from _foreign(run, command.span, inside)
 
 
@@ -99,48 +107,65 @@ def _signs(command: Command, run: Run) -> Iterator[Sign]:
             yield "shell_credentials", "high", "reads keys, passwords or tokens"
 
 
-def _inside(text: str, span: tuple[int, int], inside: int) -> Iterator[Danger]:
-    if not inside:
-        yield Danger("shell_unparsed", "medium", "scripts in scripts, deeper than is read", span)
+def _inside(text: str, span: tuple[int, int], inside: Nested) -> Iterator[Danger]:
+    deeper = inside.takes(text)
+    if deeper is None:
+        yield _unparsed("scripts in scripts, more than is read", span)
         return
     known = text.replace(UNKNOWN, "$unknown")
-    yield from (danger._replace(span=span) for danger in shell_dangers(known, inside=inside - 1))
+    yield from (danger._replace(span=span) for danger in shell_dangers(known, nested=deeper))
 
 
-def _given(run: Run, text: str, span: tuple[int, int], inside: int) -> Iterator[Danger]:
+def _sql(text: str, span: tuple[int, int], inside: Nested, dialect: str | None = None) -> Iterator[Danger]:
+    if inside.takes(text) is None:
+        yield _unparsed("statements in scripts, more than is read", span)
+        return
+    yield from (danger._replace(span=span) for danger in sql_dangers(text, dialect=dialect))
+
+
+def _python(text: str, span: tuple[int, int], inside: Nested) -> Iterator[Danger]:
+    deeper = inside.takes(text)
+    if deeper is None:
+        yield _unparsed("scripts in scripts, more than is read", span)
+        return
+    read = read_python(text.replace(UNKNOWN, "unknown"))
+    for danger in read.dangers:
+        kind = {"code_download_run": "shell_download_run", "code_reverse": "shell_reverse"}.get(danger.kind, danger.kind)
+        yield danger._replace(kind=kind, span=span)
+    for language, inner, _ in read.commands:
+        yield from (_inside if language == "shell" else _sql)(inner, span, deeper)
+
+
+def _given(run: Run, text: str, span: tuple[int, int], inside: Nested) -> Iterator[Danger]:
     """A text that is handed to an interpreter's standard input."""
     if run.name in _SQL_CLIENTS or run.name == "sqlite3":
-        yield from (danger._replace(span=span) for danger in sql_dangers(text))
+        yield from _sql(text, span, inside)
     elif reads_standard_input(run) and run.name in SHELLS:
         yield from _inside(text, span, inside)
     elif reads_standard_input(run) and run.name == "python":
         yield from _python(text, span, inside)
 
 
-def _foreign(run: Run, span: tuple[int, int], inside: int) -> Iterator[Danger]:
+def _foreign(run: Run, span: tuple[int, int], inside: Nested) -> Iterator[Danger]:
     """Code of other languages in the arguments."""
     if run.name == "python":
         for text in run.after("-c"):
             yield from _python(text, span, inside)
     elif run.name in ("perl", "ruby", "node", "php", "lua"):
-        for text in run.after("-e", "-r", "--eval", "-E", "-p"):
-            if "socket" in text.lower() and any(word in text for word in ("exec", "sh", "spawn")):
-                yield Danger("shell_reverse", "critical", "gives a shell to another machine", span)
-            elif any(word in text for word in ("system(", "exec(", "eval(", "eval ", "unlink", "child_process", "`")):
-                yield Danger("shell_obfuscated", "medium", "runs commands from another language", span)
-    for text in run.after(*_SQL_CLIENTS.get(run.name, ())) if run.name in _SQL_CLIENTS else ():
-        yield from (danger._replace(span=span) for danger in sql_dangers(text))
-    if run.name == "sqlite3" and len(run.targets) > 1:
-        yield from (danger._replace(span=span) for danger in sql_dangers(run.targets[1], dialect="sqlite"))
+        yield from (Danger(*sign, span) for text in run.after("-e", "-r", "--eval", "-E", "-p") for sign in _script(text))
+    elif run.name in _SQL_CLIENTS:
+        for text in run.after(*_SQL_CLIENTS[run.name]):
+            yield from _sql(text, span, inside)
+    elif run.name == "sqlite3" and len(run.targets) > 1:
+        yield from _sql(run.targets[1], span, inside, "sqlite")
 
 
-def _python(text: str, span: tuple[int, int], inside: int) -> Iterator[Danger]:
-    read = read_python(text.replace(UNKNOWN, "unknown"))
-    for danger in read.dangers:
-        kind = {"code_download_run": "shell_download_run", "code_reverse": "shell_reverse"}.get(danger.kind, danger.kind)
-        yield danger._replace(kind=kind, span=span)
-    for language, inner, _ in read.commands:
-        yield from _inside(inner, span, inside) if language == "shell" else (d._replace(span=span) for d in sql_dangers(inner))
+def _script(text: str) -> Iterator[Sign]:
+    """What a line of Perl, Ruby, JavaScript, PHP or Lua seems to do; these are not parsed."""
+    if "socket" in text.lower() and any(word in text for word in ("exec", "sh", "spawn")):
+        yield "shell_reverse", "critical", "gives a shell to another machine"
+    elif any(word in text for word in ("system(", "exec(", "eval(", "eval ", "unlink", "child_process", "`")):
+        yield "shell_obfuscated", "medium", "runs commands from another language"
 
 
 @cache

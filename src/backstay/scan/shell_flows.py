@@ -4,14 +4,14 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
-from backstay.scan.shell_commands import UNKNOWN, Command, Script
-from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, Run, unwrap
+from backstay.scan.shell_commands import Command, Script
+from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run
 from backstay.scan.shell_rules import Sign
 from backstay.scan.shell_targets import is_secret
 
 DOWNLOADERS = frozenset("curl wget fetch http https aria2c lynx axel httpie".split())
 SENDERS = DOWNLOADERS | frozenset("nc ncat netcat socat mail mailx sendmail telnet ssh scp ftp rclone openssl".split())
-_DECODERS = frozenset("xxd rev tr uudecode gunzip zcat base32 basenc openssl perl awk sed".split())
+_DECODERS = frozenset("xxd rev tr uudecode gunzip zcat base32 basenc openssl".split())
 _RUNNERS = INTERPRETERS | {"eval", "source", "."}
 _SSH_VALUES = "bcDEeFIiJLlmOopQRSWw"
 _PRINTS_CODE = frozenset("ssh-agent direnv brew dircolors pyenv rbenv conda starship zoxide lesspipe luarocks".split())
@@ -45,18 +45,18 @@ def shows_environment(run: Run) -> bool:
 
 def pipeline_signs(stages: list[list[Command]]) -> Iterator[tuple[Command, Sign]]:
     """What the last stages of a pipeline do with what the first ones give."""
-    before: list[Run] = []
+    downloaded = decoded = secret = False
     for stage in stages:
-        for command in stage:
-            run = unwrap(command.words)
+        for run in (command.run for command in stage):
             if reads_standard_input(run):
-                if any(one.name in DOWNLOADERS for one in before):
-                    yield command, _DOWNLOAD_RUN
-                if any(decodes(one) for one in before):
-                    yield command, _DECODE_RUN
-            if run.name in SENDERS and any(shows_environment(one) or _reads_secret(one) for one in before):
-                yield command, _SENT
-        before.extend(unwrap(command.words) for command in stage)
+                yield from ((command, _DOWNLOAD_RUN) for command in stage[-1:] if downloaded)
+                yield from ((command, _DECODE_RUN) for command in stage[-1:] if decoded)
+            if run.name in SENDERS and secret:
+                yield stage[-1], _SENT
+        for run in (command.run for command in stage):
+            downloaded = downloaded or run.name in DOWNLOADERS
+            decoded = decoded or decodes(run)
+            secret = secret or shows_environment(run) or _reads_secret(run)
 
 
 def _reads_secret(run: Run) -> bool:
@@ -65,7 +65,7 @@ def _reads_secret(run: Run) -> bool:
 
 def piped_texts(stages: list[list[Command]]) -> Iterator[tuple[Command, str, Run]]:
     """Fixed texts that a pipeline hands to its last command, decoded where that was asked for."""
-    runs = [unwrap(command.words) for stage in stages for command in stage]
+    runs = [command.run for stage in stages for command in stage]
     last = stages[-1][-1] if stages and stages[-1] else None
     if last is None:
         return
@@ -93,7 +93,7 @@ def _decoded(name: str, text: str) -> str | None:
 
 def output_signs(command: Command, run: Run) -> Iterator[Sign]:
     """What it means that a word of a command is what others print: `sh -c "$(curl ...)"`, `curl -d "$(env)"`."""
-    inner = [unwrap(one.words) for word in command.words for one in word.inner]
+    inner = [one.run for word in command.words for one in word.inner]
     if run.name in _RUNNERS:
         if any(one.name in DOWNLOADERS for one in inner):
             yield _DOWNLOAD_RUN
@@ -109,7 +109,7 @@ def fetched_and_run(script: Script) -> Iterator[tuple[Command, Sign]]:
     """Files that are downloaded by one command and started by a later one."""
     fetched: set[str] = set()
     for command in script.commands:
-        run = unwrap(command.words)
+        run = command.run
         if run.name in DOWNLOADERS:
             fetched.update(_saved(command, run))
             continue
@@ -135,14 +135,14 @@ def _saved(command: Command, run: Run) -> Iterable[str]:
 
 def fifo_reverse(script: Script) -> bool:
     """Whether a named pipe joins a shell with a network tool."""
-    names = {unwrap(command.words).name for command in script.commands}
+    names = {command.run.name for command in script.commands}
     return bool({"mkfifo", "mknod"} & names) and bool(names & {"nc", "ncat", "netcat", "telnet", "openssl", "socat"})
 
 
 def forks_forever(script: Script) -> bool:
     """Whether a function starts itself in a pipeline: a fork bomb."""
     return any(
-        any(unwrap(command.words).name == name for command in piped) for name, piped in script.functions.items()
+        any(command.run.name == name for command in piped) for name, piped in script.functions.items()
     )
 
 

@@ -1,8 +1,14 @@
 """Commands that run another command (`sudo`, `env`, `xargs`, ...): what is run in the end, and by which of them."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-from backstay.scan.shell_commands import UNKNOWN, Word
+if TYPE_CHECKING:
+    from backstay.scan.shell_commands import Command
+
+UNKNOWN = "\x00"
+"""Stands in a word for what only the run time knows."""
 
 _WITH_VALUE = {
     "sudo": "ughpCrtUDR",
@@ -30,14 +36,23 @@ INTERPRETERS = SHELLS | frozenset("python python2 python3 perl ruby node php lua
 _MAX_PREFIXES = 12
 
 
-class Run(NamedTuple):
+class Word(NamedTuple):
+    """A word after expansion. `tricks`: ways of writing that hide what it is; `inner`: commands whose output it is."""
+
+    text: str
+    tricks: frozenset[str] = frozenset()
+    inner: "tuple[Command, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Run:
     """A command without its prefixes: their names, its own name without folders, its words."""
 
     prefixes: tuple[str, ...]
     name: str
     words: tuple[Word, ...]
 
-    @property
+    @cached_property
     def args(self) -> list[str]:
         """The texts of its arguments."""
         return [word.text for word in self.words[1:]]
@@ -56,7 +71,7 @@ class Run(NamedTuple):
         pairs = zip(self.args, self.args[1:], strict=False)
         return joined + [value for option, value in pairs if option in options]
 
-    @property
+    @cached_property
     def targets(self) -> list[str]:
         """The arguments that are no options."""
         return [arg for arg in self.args if not arg.startswith("-") or arg == "-"]

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from backstay.scan.rule import Severity
-from backstay.scan.shell_commands import UNKNOWN
-from backstay.scan.shell_prefixes import Run
+from backstay.scan.shell_prefixes import UNKNOWN, Run
 from backstay.scan.shell_targets import (
     METADATA,
     is_device,
@@ -13,6 +12,7 @@ from backstay.scan.shell_targets import (
     is_secret,
     is_system_file,
     is_unknown_root,
+    is_whole_root,
     starts_things,
 )
 
@@ -186,7 +186,7 @@ def _moved(run: Run) -> Iterator[Sign]:
     targets = run.targets
     if run.name == "mv" and targets[-1:] == ["/dev/null"]:
         yield _LOSES
-    if run.name == "mv" and any(is_root_like(path) for path in targets[:-1] if path not in ("*", ".", "./*")):
+    if run.name == "mv" and any(is_whole_root(path) for path in targets[:-1]):
         yield _DESTROY, "high", "moves a root or a home away"
     if targets and is_device(targets[-1]):
         yield _DESTROY, "critical", "writes over a device"

@@ -5,7 +5,7 @@ Words are matched as the shell would see them, by prefixes and sets: linear, and
 
 import posixpath
 
-from backstay.scan.shell_commands import UNKNOWN
+from backstay.scan.shell_prefixes import UNKNOWN
 
 _SYSTEM = frozenset("etc usr boot bin sbin lib lib64 sys proc dev root".split())
 _TOP = _SYSTEM | frozenset("var home opt srv mnt media run Users System Library Applications Windows".split())
@@ -47,6 +47,11 @@ def is_root_like(path: str) -> bool:
     return first in _TOP and (len(parts) == 1 or (first == "var" and parts[1] in _VAR and len(parts) == 2) or (
         first in ("home", "Users", "var") and (len(parts) == 2 and (first != "var" or parts[1] in _VAR))
     ))
+
+
+def is_whole_root(path: str) -> bool:
+    """A root, a home or a folder of the system itself, not what stands below it."""
+    return normal(path).count("/") <= 1 and path[:1] in ("/", "~") and is_root_like(path)
 
 
 def is_unknown_root(path: str) -> bool:

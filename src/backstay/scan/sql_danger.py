@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, cast
 
 from backstay.errors import ResourceError, UsageError
 from backstay.records import Finding
@@ -20,11 +20,12 @@ from backstay.scan.sql_words import BARE, FUNCTIONS, LOST_PAIRS, PAIRS, READS, V
 from backstay.scan.view import View
 
 SCANNER = "sql_danger"
+State = Literal["parsed", "failed", "too much"]
 DIALECTS = ("postgres", "mysql", "tsql", "sqlite")
 """Dialects in which a text is read where none is stated."""
 
 MAX_CHARACTERS = 20_000
-MAX_TOKENS = 1_500
+MAX_TOKENS = 1_000
 """A longer text is split into words only as far as this, and is a finding."""
 
 MAX_STATEMENTS = 50
@@ -53,13 +54,16 @@ def _sqlglot() -> Any:
 
 def sql_dangers(text: str, *, dialect: str | None = None) -> tuple[Danger, ...]:
     """What is dangerous in statements of SQL; without a dialect, in any of four readings."""
-    found, parsed = _in_dialect(text, dialect or DIALECTS[0], MAX_INSIDE)
-    if dialect is None and (not parsed or any(sign in text for sign in _AMBIGUOUS)):
+    clock = Clock(15 + 2 * len(text) / 1000)
+    found, state = _in_dialect(text, dialect or DIALECTS[0], MAX_INSIDE, clock)
+    parsed = state == "parsed"
+    if dialect is None and (state == "failed" or (parsed and any(sign in text for sign in _AMBIGUOUS))):
         for other in DIALECTS[1:]:
-            more, good = _in_dialect(text, other, MAX_INSIDE)
-            found, parsed = found | more, parsed or good
+            more, state = _in_dialect(text, other, MAX_INSIDE, clock)
+            found, parsed = found | more, parsed or state == "parsed"
     for variant in _variants(text):
-        found |= {danger for danger in _in_dialect(variant, dialect or "mysql", 0)[0] if danger.kind != "sql_unparsed"}
+        more, _ = _in_dialect(variant, dialect or "mysql", 0, clock)
+        found |= {danger for danger in more if danger.kind != "sql_unparsed"}
     if parsed:
         found = {danger for danger in found if danger.kind != "sql_unparsed"}
     return tuple(sorted(found))
@@ -92,26 +96,25 @@ def _parted(text: str) -> list[str]:
     return out
 
 
-def _in_dialect(text: str, dialect: str, inside: int) -> tuple[set[Danger], bool]:
-    """Dangers, and whether all of it parsed."""
+def _in_dialect(text: str, dialect: str, inside: int, clock: Clock) -> tuple[set[Danger], State]:
+    """Dangers, and whether all of it parsed, or failed, or was too much for any dialect."""
     if len(text) > MAX_CHARACTERS:
-        whole, _ = _in_dialect(text[:2000], dialect, 0)
-        return {*whole, _unparsed("more than is read", (0, len(text)))}, False
+        begin, _ = _in_dialect(text[:2000], dialect, 0, clock)
+        return {*begin, _unparsed("more than is read", (0, len(text)))}, "too much"
     tokens = _tokens(text, dialect)
     if tokens is None:
-        return {_unparsed("a quote or comment is not closed", (0, len(text)))}, False
+        return {_unparsed("a quote or comment is not closed", (0, len(text)))}, "failed"
     statements = _statements(tokens[:MAX_TOKENS])
-    found, parsed = set[Danger](), True
     if len(tokens) > MAX_TOKENS or len(statements) > MAX_STATEMENTS:
-        found.add(_unparsed("more than is read", (0, len(text))))
-        return found.union(*(set(_by_words(one, lost=True)) for one in statements)), False
-    clock = Clock(20 + 2 * len(text) / 1000)
+        lost = set[Danger]().union(*(set(_by_words(one, lost=True)) for one in statements))
+        return lost | {_unparsed("more than is read", (0, len(text)))}, "too much"
+    found, state = set[Danger](), cast("State", "parsed")
     for statement in statements:
-        more, good = _statement(text, statement, dialect, inside, clock)
-        found, parsed = found | more, parsed and good
+        more, one = _statement(text, statement, dialect, inside, clock)
+        found, state = found | more, one if state == "parsed" else state
     if len(statements) > 1 and not _only_transaction(statements):
         found.add(Danger("sql_stacked", "medium", f"{len(statements)} statements", _span(tokens)))
-    return found, parsed
+    return found, state
 
 
 def _only_transaction(statements: list[list[Any]]) -> bool:
@@ -150,26 +153,25 @@ def _unparsed(said: str, span: tuple[int, int]) -> Danger:
     return Danger("sql_unparsed", "medium", said, span)
 
 
-def _statement(text: str, tokens: list[Any], dialect: str, inside: int, clock: Clock) -> tuple[set[Danger], bool]:
+def _statement(text: str, tokens: list[Any], dialect: str, inside: int, clock: Clock) -> tuple[set[Danger], State]:
     glot, span = _sqlglot(), _span(tokens)
     found = set(_by_words(tokens, lost=False)) | set(_hidden(tokens))
     verb = tokens[0].text.lower()
-    if inside:
+    if inside and not clock.spent:
         for rest in _code_inside(tokens, verb):
-            found |= {danger._replace(span=span) for danger in _in_dialect(rest, dialect, inside - 1)[0]}
+            found |= {danger._replace(span=span) for danger in _in_dialect(rest, dialect, inside - 1, clock)[0]}
     if clock.spent:
-        return found | {_unparsed("no time left", span)} | set(_by_words(tokens, lost=True)), False
+        return found | {_unparsed("no time left", span)} | set(_by_words(tokens, lost=True)), "too much"
     try:
-        trees = glot.Dialect.get_or_raise(dialect).parser().parse(tokens, text)
-    except (glot.errors.SqlglotError, RecursionError, ValueError, AttributeError, TypeError, KeyError, IndexError):
-        return found | {_unparsed("does not parse", span)} | set(_by_words(tokens, lost=True)), False
-    try:
-        for tree in trees:
+        for tree in glot.Dialect.get_or_raise(dialect).parser().parse(tokens, text):
             found |= set(_by_tree(tree, span))
     except RecursionError:
-        return found | {_unparsed("too deep", span)}, False
-    bare = verb not in VERBS and verb not in READS and verb != "("
-    return (found | {_unparsed("no statement", span)}, False) if bare else (found, True)
+        return found | {_unparsed("too deep", span)} | set(_by_words(tokens, lost=True)), "too much"
+    except (glot.errors.SqlglotError, ValueError, AttributeError, TypeError, KeyError, IndexError):
+        return found | {_unparsed("does not parse", span)} | set(_by_words(tokens, lost=True)), "failed"
+    if verb not in VERBS and verb not in READS and verb != "(":
+        return found | {_unparsed("no statement", span)}, "failed"
+    return found, "parsed"
 
 
 def _code_inside(tokens: list[Any], verb: str) -> Iterator[str]:
