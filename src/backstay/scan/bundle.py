@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
 
 from pydantic import Field
 
@@ -16,8 +15,8 @@ from backstay.records import Finding
 from backstay.records.settings import Settings
 from backstay.scan.code_danger import CodeDanger
 from backstay.scan.gibberish import GibberishScanner
-from backstay.scan.language import LANGUAGES, LanguageScanner
-from backstay.scan.scanner import NOT_SCANNED, Budget, Point, Scanner
+from backstay.scan.language import LanguageScanner, languages
+from backstay.scan.scanner import NO_LIMIT, NOT_SCANNED, Budget, Point, Scanner
 from backstay.scan.secrets import SecretScanner
 from backstay.scan.shell_danger import ShellDanger
 from backstay.scan.sql_danger import SqlDanger
@@ -114,6 +113,12 @@ class ScanBundle:
         serving = [one for one in self.scanners if (point in one.points if chosen is None else one.name in chosen)]
         return tuple(sorted(serving, key=lambda one: (_ORDER[one.cost_class], one.deadline_ms)))
 
+    def warm(self) -> None:
+        """Load what the scanners need before the first text comes; raises ResourceError for what is missing."""
+        view = View.of("```sql\nSELECT 1\n```\n```sh\nls\n```\n```python\n1\n```\n")
+        for scanner in self.scanners:
+            scanner.scan(view, NO_LIMIT)
+
     def scan(self, text: str, point: Point) -> Scanned:
         """Findings of all scanners of the point, in the order of the scanners; never raises for what a text does."""
         scanners, cost = self.at(point), dict[str, int]()
@@ -157,12 +162,8 @@ def bundle_of(settings: ScanSettings) -> ScanBundle:
     unknown = sorted(set(settings.scanners) - set(SCANNERS))
     if unknown:
         raise UsageError(f"there are no scanners {unknown}", cure=f"known are {sorted(SCANNERS)}")
-    strange = sorted(set(settings.languages) - set(LANGUAGES))
+    strange = sorted(set(settings.languages) - set(languages()))
     if strange:
-        raise UsageError(f"languages {strange} are not told apart", cure=f"known are {list(LANGUAGES)}")
+        raise UsageError(f"languages {strange} are not told apart", cure=f"known are {list(languages())}")
     scanners = [SCANNERS[name](settings) for name in settings.scanners]
     return ScanBundle(scanners, settings.points, settings.deadline_ms, settings.max_characters)
-
-
-POINTS: tuple[Point, ...] = get_args(Point)
-"""All points."""

@@ -58,9 +58,7 @@ class CodeDanger:
 
     def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
         """Findings in order of place."""
-        return in_order(
-            found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="python")
-        )
+        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="python"))
 
     def _look(self, piece: Snippet) -> Iterator[Danger]:
         stated = self.assume or piece.language is not None

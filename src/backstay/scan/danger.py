@@ -14,6 +14,11 @@ WEIGHTY: frozenset[Severity] = frozenset({"high", "critical"})
 """Severities that count where nobody said that a piece is code; prose may look like a statement."""
 
 
+def names(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
 class Danger(NamedTuple):
     """One thing found in a piece of code: kind, severity, what it is in words of ours, and where in the piece."""
 
@@ -48,7 +53,7 @@ class Nested:
         if not self.depth or self._room[0] < 0:
             return None
         inner = Nested("", self.depth - 1)
-        inner._room = self._room  # noqa: SLF001 - of the same class
+        inner._room = self._room
         return inner
 
 

@@ -31,7 +31,8 @@ RANDOM_SHARE = 0.5
 
 _VOWELS = frozenset("aeiouy")
 _AFTER = {
-    "b": "qxzfgk", "c": "vxjfgb", "d": "xqkz", "f": "qxzvjkb", "g": "xqjvzc", "h": "xzqjvgk", "j": "bcdfghklmnpqrstvwxyz",
+    "b": "qxzfgk", "c": "vxjfgb", "d": "xqkz", "f": "qxzvjkb", "g": "xqjvzc", "h": "xzqjvgk",
+    "j": "bcdfghklmnpqrstvwxyz",
     "k": "qxzjcv", "l": "xqj", "m": "xqjzkg", "n": "", "p": "qxzvjg", "q": "abcdefghijklmnoprstvwxyz", "r": "xq",
     "s": "xqj", "t": "xqj", "v": "qxwjbcfghkmpt", "w": "qxzvjg", "x": "jkzrndvgq", "y": "qj", "z": "qxjrfgpc",
 }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backstay.scan.danger import Danger
+from backstay.scan.danger import Danger, names
 from backstay.scan.python_names import Names
 from backstay.scan.rule import Severity
 from backstay.scan.shell_targets import is_root_like, is_secret, is_system_file, starts_things
@@ -16,32 +16,35 @@ MAX_NODES = 20_000
 MAX_NESTING = 60
 _FILE = "scanned_text"
 
-_SHELLS = frozenset(
+_SHELLS = names(
     "os.system os.popen os.popen2 os.popen3 posix.system subprocess.getoutput subprocess.getstatusoutput pty.spawn "
-    "commands.getoutput asyncio.create_subprocess_shell asyncio.subprocess.create_subprocess_shell".split()
+    "commands.getoutput asyncio.create_subprocess_shell asyncio.subprocess.create_subprocess_shell"
 )
 _PROCESSES = frozenset(f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output"))
 _EXECS = ("os.exec", "os.spawn", "os.posix_spawn", "asyncio.create_subprocess_exec")
-_EVALS = frozenset("exec eval compile execfile code.interact code.InteractiveInterpreter types.CodeType runpy.run_path".split())
-_UNPICKLES = frozenset(
-    "pickle.load pickle.loads pickle.Unpickler cPickle.load cPickle.loads _pickle.loads dill.load dill.loads joblib.load "
+_EVALS = names("exec eval compile execfile code.interact code.InteractiveInterpreter types.CodeType runpy.run_path")
+_UNPICKLES = names(
+    "pickle.load pickle.loads pickle.Unpickler cPickle.load cPickle.loads _pickle.loads dill.load dill.loads "
+    "joblib.load "
     "cloudpickle.load cloudpickle.loads marshal.load marshal.loads shelve.open jsonpickle.decode yaml.unsafe_load "
-    "yaml.full_load yaml.unsafe_load_all pandas.read_pickle pd.read_pickle".split()
+    "yaml.full_load yaml.unsafe_load_all pandas.read_pickle pd.read_pickle"
 )
-_DOWNLOADS = frozenset(
+_DOWNLOADS = names(
     "urllib.request.urlopen urllib2.urlopen urllib.urlopen requests.get requests.post requests.request httpx.get "
-    "httpx.post urllib3.request aiohttp.request urllib.request.Request requests.Session().get".split()
+    "httpx.post urllib3.request aiohttp.request urllib.request.Request requests.Session().get"
 )
-_SENDS = frozenset(("requests.post", "requests.put", "httpx.post", "urllib.request.urlopen", "httpx.put", "requests.get"))
-_DECODES = frozenset(
+_SENDS = frozenset(
+    ("requests.post", "requests.put", "httpx.post", "urllib.request.urlopen", "httpx.put", "requests.get")
+)
+_DECODES = names(
     "base64.b64decode base64.b32decode base64.b16decode base64.a85decode base64.b85decode base64.urlsafe_b64decode "
     "codecs.decode zlib.decompress bz2.decompress lzma.decompress gzip.decompress bytes.fromhex binascii.unhexlify "
-    "binascii.a2b_base64 marshal.loads chr".split()
+    "binascii.a2b_base64 marshal.loads chr"
 )
-_ESCAPES = frozenset(("__subclasses__", "__globals__", "__bases__", "__mro__", "__builtins__", "func_globals", "gi_frame"))
-_REMOVES = frozenset(
-    "shutil.rmtree os.remove os.unlink os.rmdir os.removedirs pathlib.Path().unlink pathlib.Path().rmdir".split()
+_ESCAPES = frozenset(
+    ("__subclasses__", "__globals__", "__bases__", "__mro__", "__builtins__", "func_globals", "gi_frame")
 )
+_REMOVES = names("shutil.rmtree os.remove os.unlink os.rmdir os.removedirs pathlib.Path().unlink pathlib.Path().rmdir")
 _EXECUTES = ("execute", "executemany", "executescript", "raw", "read_sql", "read_sql_query", "text")
 _VERBS = ("select ", "insert ", "update ", "delete ", "drop ", "create ", "alter ", "exec ", "merge ", "with ")
 
@@ -271,7 +274,9 @@ def _loads(node: ast.Call, name: str) -> Iterable[tuple[str, Severity, str]]:
     if name in _UNPICKLES:
         yield "code_deserialize", "high", "builds objects of any class from data"
     elif name in ("yaml.load", "yaml.load_all"):
-        loader = next((k.value for k in node.keywords if k.arg == "Loader"), node.args[1] if len(node.args) > 1 else None)
+        loader = next(
+            (k.value for k in node.keywords if k.arg == "Loader"), node.args[1] if len(node.args) > 1 else None
+        )
         if loader is None or "Safe" not in ast.unparse(loader)[:200]:
             yield "code_deserialize", "high", "builds objects of any class from data"
     elif name == "torch.load" and _keyword(node, "weights_only") is not True:

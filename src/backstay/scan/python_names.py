@@ -74,7 +74,7 @@ class Names:
             return f"{base}.{key}" if base is not None and key is not None else None
         return f"{name}()" if name is not None else None
 
-    def text(self, node: ast.expr, depth: int = 0) -> str | None:
+    def text(self, node: ast.expr, depth: int = 0) -> str | None:  # noqa: PLR0911 - one return a kind of node
         """The string that an expression surely is, None where that is not known."""
         if depth > 40:
             return None

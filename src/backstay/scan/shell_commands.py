@@ -1,10 +1,9 @@
-"""Commands of a shell script, read by tree-sitter-bash: their words as the shell would see them, as far as that is fixed.
+"""Commands of a shell script, read by tree-sitter-bash: their words as the shell would see them, where that is fixed.
 
 Quotes are taken off, escapes undone, and variables put in that the script itself sets. What is known at run time only
 is one character, `UNKNOWN`.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -16,6 +15,7 @@ from backstay.errors import ResourceError
 from backstay.scan.danger import Clock
 from backstay.scan.engine import CURE
 from backstay.scan.shell_prefixes import UNKNOWN, Run, Word, unwrap
+from backstay.scan.shell_quoting import ansi_text, is_cut, split_word, text_of, unescaped, unquoted, with_trick
 
 MAX_CHARACTERS = 20_000
 MAX_COMMANDS = 2_000
@@ -27,8 +27,6 @@ MAX_EXPANDED = 10
 
 MAX_DEPTH = 60
 _STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " "}
-_QUOTED = ("raw_string", "string", "ansi_c_string")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class _Reading:
                 redirects.append(child)
             else:
                 part = child.named_children[0] if child.type == "command_name" and child.named_children else child
-                words.extend(_split(self.word(part, depth + 1)))
+                words.extend(split_word(self.word(part, depth + 1)))
         made, given, _ = self._redirects(redirects, depth)
         command = Command(tuple(words), self._span(node), tuple(made), given)
         inner = self.script.commands[place:]
@@ -154,12 +152,12 @@ class _Reading:
         return [*inner, command]
 
     def _visit_declaration_command(self, node: Any, depth: int) -> list[Command]:
-        first = Word(_text(node).partition(" ")[0])
+        first = Word(text_of(node).partition(" ")[0])
         words = [first]
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self.visit(child, depth + 1)
-                words.append(Word(_text(child)))
+                words.append(Word(text_of(child)))
             else:
                 words.append(self.word(child, depth + 1))
         return [self._add(Command(tuple(words), self._span(node)))]
@@ -168,7 +166,7 @@ class _Reading:
         place = len(self.script.commands)
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is not None:
-            self.variables[_text(name)] = self.word(value, depth + 1).text if value is not None else ""
+            self.variables[text_of(name)] = self.word(value, depth + 1).text if value is not None else ""
         return self.script.commands[place:]
 
     def _visit_function_definition(self, node: Any, depth: int) -> list[Command]:
@@ -176,10 +174,12 @@ class _Reading:
         name = node.child_by_field_name("name")
         self.visit(node.child_by_field_name("body"), depth + 1)
         piped = [one for stages in self.script.pipelines[pipelines:] for stage in stages for one in stage]
-        self.script.functions[_text(name)] = piped
+        self.script.functions[text_of(name)] = piped
         return self.script.commands[place:]
 
-    def _redirects(self, nodes: list[Any], depth: int) -> tuple[list[tuple[str, Word]], str | None, list[list[Command]]]:
+    def _redirects(
+        self, nodes: list[Any], depth: int
+    ) -> tuple[list[tuple[str, Word]], str | None, list[list[Command]]]:
         made: list[tuple[str, Word]] = []
         given: str | None = None
         stages: list[list[Command]] = []
@@ -188,12 +188,12 @@ class _Reading:
             for child in [node, *inner] if node.type == "heredoc_redirect" else [node]:
                 if child.type == "file_redirect":
                     words = [self.word(one, depth + 1) for one in child.children_by_field_name("destination")]
-                    operator = next((_text(c) for c in child.children if not c.is_named), ">")
+                    operator = next((text_of(c) for c in child.children if not c.is_named), ">")
                     made.extend((operator, word) for word in words[:1])
                 elif child.type == "herestring_redirect":
                     given = "".join(self.word(one, depth + 1).text for one in child.named_children)
                 else:
-                    given = "".join(_text(one) for one in child.named_children if one.type == "heredoc_body")
+                    given = "".join(text_of(one) for one in child.named_children if one.type == "heredoc_body")
             for child in node.named_children:
                 if child.type == "pipeline":
                     stages.extend(self.visit(one, depth + 1) for one in child.named_children)
@@ -201,20 +201,20 @@ class _Reading:
                     self.visit(child, depth + 1)
         return made, given, stages
 
-    def word(self, node: Any, depth: int) -> Word:
+    def word(self, node: Any, depth: int) -> Word:  # noqa: PLR0911 - one return a kind of node
         """The value of a word."""
         if depth > MAX_DEPTH:
             raise _TooMuch("deeper words than are read")
         match node.type:
             case "raw_string":
-                return Word(_text(node)[1:-1])
+                return Word(text_of(node)[1:-1])
             case "ansi_c_string":
-                return _ansi(_text(node)[2:-1])
+                return ansi_text(text_of(node)[2:-1])
             case "string" | "translated_string":
                 return self._joined(node, depth, quoted=True)
             case "concatenation":
                 joined = self._joined(node, depth, quoted=False)
-                return _with(joined, "quotes") if _is_cut(node) else joined
+                return with_trick(joined, "quotes") if is_cut(node) else joined
             case "simple_expansion" | "expansion":
                 return self._variable(node, depth)
             case "command_substitution" | "process_substitution":
@@ -222,7 +222,7 @@ class _Reading:
             case "arithmetic_expansion":
                 self.visit_children(node, depth)
                 return Word("1")
-        return Word(_unescaped(_text(node)))
+        return Word(unescaped(text_of(node)))
 
     def visit_children(self, node: Any, depth: int) -> None:
         """Commands below a node that has no value of its own."""
@@ -235,7 +235,7 @@ class _Reading:
         texts, tricks, inner = [], frozenset[str](), tuple[Command, ...]()
         for child in node.named_children:
             texts.append(self.source[place : child.start_byte].decode("utf-8", "replace"))
-            part = Word(_unquoted(_text(child))) if child.type == "string_content" else self.word(child, depth + 1)
+            part = Word(unquoted(text_of(child))) if child.type == "string_content" else self.word(child, depth + 1)
             texts.append(part.text)
             tricks, inner, place = tricks | part.tricks, inner + part.inner, child.end_byte
         texts.append(self.source[place:end].decode("utf-8", "replace"))
@@ -248,9 +248,9 @@ class _Reading:
         return text
 
     def _variable(self, node: Any, depth: int) -> Word:
-        name = next((_text(child) for child in node.named_children if child.type == "variable_name"), "")
+        name = next((text_of(child) for child in node.named_children if child.type == "variable_name"), "")
         rest = [child for child in node.named_children if child.type != "variable_name"]
-        signs = {_text(child) for child in node.children if not child.is_named}
+        signs = {text_of(child) for child in node.children if not child.is_named}
         sliced = node.type == "expansion" and bool(signs & {":", "/", "//", "#", "##", "%", "%%", "^", ",", "!", "@"})
         value = self.variables.get(name, UNKNOWN)
         for child in rest:
@@ -287,79 +287,3 @@ class _Reading:
             begins = (np.frombuffer(self.source, np.uint8) & 0xC0) != 0x80
             self.places = np.concatenate([[0], np.cumsum(begins)])
         return int(self.places[node.start_byte]), int(self.places[node.end_byte])
-
-
-def _text(node: Any) -> str:
-    return str(node.text.decode("utf-8", "replace"))
-
-
-def _with(word: Word, trick: str) -> Word:
-    return word._replace(tricks=word.tricks | {trick})
-
-
-def _is_cut(node: Any) -> bool:
-    """Whether quotes stand between letters of what would be one word without them."""
-    kinds = [child.type for child in node.named_children]
-    fixed = [_text(child) for child in node.named_children if child.type in _QUOTED and _is_fixed(child)]
-    short = any(len(text) <= 5 and text.strip("$'\"").isalnum() for text in fixed)
-    return ("word" in kinds and short) or any(text in ("''", '""') for text in fixed)
-
-
-def _is_fixed(node: Any) -> bool:
-    return all(child.type == "string_content" for child in node.named_children)
-
-
-def _split(word: Word) -> Iterator[Word]:
-    """The words that an unquoted variable falls apart into."""
-    parts = word.text.split() if word.tricks & {"ifs", "variable", "output"} else [word.text]
-    return (word._replace(text=part) for part in parts or [word.text])
-
-
-def _unescaped(text: str) -> str:
-    if "\\" not in text:
-        return text
-    pieces = text.split("\\")
-    out, place = [pieces[0]], 1
-    while place < len(pieces):
-        piece = pieces[place]
-        if not piece and place + 1 < len(pieces):
-            out.append("\\" + pieces[place + 1])
-            place += 2
-            continue
-        out.append(piece.removeprefix("\n"))
-        place += 1
-    return "".join(out)
-
-
-def _unquoted(text: str) -> str:
-    return text.replace('\\"', '"').replace("\\$", "$").replace("\\`", "`").replace("\\\\", "\\").replace("\\\n", "")
-
-
-def _ansi(text: str) -> Word:
-    """The value of $'...', in which letters may be numbers."""
-    out: list[str] = []
-    place, hidden = 0, False
-    while place < len(text):
-        if text[place] != "\\" or place + 1 == len(text):
-            out.append(text[place])
-            place += 1
-            continue
-        char, length = _ansi_escape(text, place + 1)
-        hidden = hidden or (length > 1 and char.isalnum())
-        out.append(char)
-        place += 1 + length
-    return Word("".join(out), frozenset({"numbers"} if hidden else ()))
-
-
-def _ansi_escape(text: str, place: int) -> tuple[str, int]:
-    """The character of an escape and how many characters stand for it behind the backslash."""
-    kind = text[place]
-    digits, base, first = {"x": (2, 16, 1), "u": (4, 16, 1), "U": (8, 16, 1)}.get(kind, (3, 8, 0))
-    number = ""
-    for char in text[place + first : place + first + digits]:
-        if char not in "0123456789abcdefABCDEF"[: 8 if base == 8 else None]:
-            break
-        number += char
-    if number and int(number, base) < 0x110000:
-        return chr(int(number, base)), first + len(number)
-    return _ESCAPES.get(kind, kind), 1

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from backstay.records import Finding
-from backstay.scan.danger import Clock, Danger, Nested, found_in, in_order
+from backstay.scan.danger import Clock, Danger, Nested, found_in, in_order, names
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
 from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
@@ -21,8 +21,8 @@ from backstay.scan.shell_flows import (
     forks_forever,
     hides_its_name,
     output_signs,
-    pipeline_signs,
     piped_texts,
+    pipeline_signs,
     reads_standard_input,
     script_text,
 )
@@ -43,9 +43,15 @@ _SIGNAL = (
     rb"|git\s+push|terraform|kubectl|:\(\)|-delete|-exec|mkfifo|shred|wipefs|fdisk|systemctl|user(?:add|mod|del)|socat|\.env\b"
     rb"|printenv|passwd|\baws\s|gcloud|helm|dropdb|flushall|\bsh\s+-c|bash\s+-c|setcap|launchctl|truncate\s"
 )
-_LEADS = RULES.keys() | INTERPRETERS | DOWNLOADERS | frozenset(
-    "sudo doas env echo printf cat tee eval exec export source . cd xargs timeout nohup nice command tar scp rsync ssh mkfifo "
-    "sed awk trap alias for while if printenv base64 psql mysql sqlite3 bash set : > { ( ! time mkdir touch".split()
+_LEADS = (
+    RULES.keys()
+    | INTERPRETERS
+    | DOWNLOADERS
+    | names(
+        "sudo doas env echo printf cat tee eval exec export source . cd xargs timeout nohup nice command tar scp rsync "
+        "ssh mkfifo "
+        "sed awk trap alias for while if printenv base64 psql mysql sqlite3 bash set : > { ( ! time mkdir touch"
+    )
 )
 _TELLING = frozenset(RULES) | SHELLS
 _SQL_CLIENTS = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute")}
@@ -130,7 +136,9 @@ def _python(text: str, span: tuple[int, int], inside: Nested) -> Iterator[Danger
         return
     read = read_python(text.replace(UNKNOWN, "unknown"))
     for danger in read.dangers:
-        kind = {"code_download_run": "shell_download_run", "code_reverse": "shell_reverse"}.get(danger.kind, danger.kind)
+        kind = {"code_download_run": "shell_download_run", "code_reverse": "shell_reverse"}.get(
+            danger.kind, danger.kind
+        )
         yield danger._replace(kind=kind, span=span)
     for language, inner, _ in read.commands:
         yield from (_inside if language == "shell" else _sql)(inner, span, deeper)
@@ -152,7 +160,9 @@ def _foreign(run: Run, span: tuple[int, int], inside: Nested) -> Iterator[Danger
         for text in run.after("-c"):
             yield from _python(text, span, inside)
     elif run.name in ("perl", "ruby", "node", "php", "lua"):
-        yield from (Danger(*sign, span) for text in run.after("-e", "-r", "--eval", "-E", "-p") for sign in _script(text))
+        yield from (
+            Danger(*sign, span) for text in run.after("-e", "-r", "--eval", "-E", "-p") for sign in _script(text)
+        )
     elif run.name in _SQL_CLIENTS:
         for text in run.after(*_SQL_CLIENTS[run.name]):
             yield from _sql(text, span, inside)
@@ -199,7 +209,7 @@ def _leads(head: str) -> bool:
 
 @dataclass(frozen=True)
 class ShellDanger:
-    """Finds danger in shell commands; `assume` where the text is known to be one, as the argument of a terminal tool."""
+    """Finds danger in shell commands; `assume` where the text is known to be one, as of a terminal tool."""
 
     assume: bool = False
     deadline_ms: float = 100.0
@@ -211,13 +221,11 @@ class ShellDanger:
 
     def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
         """Findings in order of place, one for each kind and command."""
-        return in_order(
-            found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="shell")
-        )
+        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="shell"))
 
     def _look(self, piece: Snippet) -> Iterator[Danger]:
         stated = self.assume or piece.language is not None
-        for start, text in ([(0, piece.text)] if stated else _blocks(piece)):
+        for start, text in [(0, piece.text)] if stated else _blocks(piece):
             for danger in shell_dangers(_without_prompts(text)):
                 yield danger._replace(span=(start + danger.span[0], start + danger.span[1]))
 

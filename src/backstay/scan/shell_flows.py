@@ -4,17 +4,18 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
+from backstay.scan.danger import names
 from backstay.scan.shell_commands import Command, Script
 from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run
 from backstay.scan.shell_rules import Sign
 from backstay.scan.shell_targets import is_secret
 
-DOWNLOADERS = frozenset("curl wget fetch http https aria2c lynx axel httpie".split())
-SENDERS = DOWNLOADERS | frozenset("nc ncat netcat socat mail mailx sendmail telnet ssh scp ftp rclone openssl".split())
-_DECODERS = frozenset("xxd rev tr uudecode gunzip zcat base32 basenc openssl".split())
+DOWNLOADERS = names("curl wget fetch http https aria2c lynx axel httpie")
+SENDERS = DOWNLOADERS | names("nc ncat netcat socat mail mailx sendmail telnet ssh scp ftp rclone openssl")
+_DECODERS = names("xxd rev tr uudecode gunzip zcat base32 basenc openssl")
 _RUNNERS = INTERPRETERS | {"eval", "source", "."}
 _SSH_VALUES = "bcDEeFIiJLlmOopQRSWw"
-_PRINTS_CODE = frozenset("ssh-agent direnv brew dircolors pyenv rbenv conda starship zoxide lesspipe luarocks".split())
+_PRINTS_CODE = names("ssh-agent direnv brew dircolors pyenv rbenv conda starship zoxide lesspipe luarocks")
 
 _DOWNLOAD_RUN: Sign = ("shell_download_run", "critical", "runs what was downloaded")
 _DECODE_RUN: Sign = ("shell_obfuscated", "high", "runs what was encoded")
@@ -141,9 +142,7 @@ def fifo_reverse(script: Script) -> bool:
 
 def forks_forever(script: Script) -> bool:
     """Whether a function starts itself in a pipeline: a fork bomb."""
-    return any(
-        any(command.run.name == name for command in piped) for name, piped in script.functions.items()
-    )
+    return any(any(command.run.name == name for command in piped) for name, piped in script.functions.items())
 
 
 def hides_its_name(command: Command, run: Run, *, known: bool) -> Iterator[Sign]:
@@ -166,7 +165,11 @@ def _is_pattern(heads: Iterable[object]) -> bool:
 def script_text(run: Run) -> str | None:
     """The script that a command hands to a shell as a text."""
     if run.name in SHELLS | {"su", "runuser", "script", "sg"}:
-        flags = [place for place, arg in enumerate(run.args) if arg.startswith("-") and not arg.startswith("--") and "c" in arg]
+        flags = [
+            place
+            for place, arg in enumerate(run.args)
+            if arg.startswith("-") and not arg.startswith("--") and "c" in arg
+        ]
         return run.args[flags[0] + 1] if flags and flags[0] + 1 < len(run.args) else None
     if run.name in ("eval", "watch"):
         return " ".join(run.args) if run.args else None

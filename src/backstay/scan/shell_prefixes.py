@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from backstay.scan.danger import names
+
 if TYPE_CHECKING:
-    from backstay.scan.shell_commands import Command
+from backstay.scan.shell_commands import Command
 
 UNKNOWN = "\x00"
 """Stands in a word for what only the run time knows."""
@@ -30,9 +32,9 @@ _WITH_VALUE = {
     "nsenter": "tSG",
 }
 _POSITIONS = {"timeout": 1, "chroot": 1, "flock": 1}
-_PLAIN = frozenset("command builtin nohup setsid busybox unbuffer chroot time catchsegv firejail dbus-run-session".split())
-SHELLS = frozenset("sh bash zsh dash ksh ash fish csh tcsh rbash".split())
-INTERPRETERS = SHELLS | frozenset("python python2 python3 perl ruby node php lua deno osascript pwsh".split())
+_PLAIN = names("command builtin nohup setsid busybox unbuffer chroot time catchsegv firejail dbus-run-session")
+SHELLS = names("sh bash zsh dash ksh ash fish csh tcsh rbash")
+INTERPRETERS = SHELLS | names("python python2 python3 perl ruby node php lua deno osascript pwsh")
 _MAX_PREFIXES = 12
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from backstay.scan.danger import names
 from backstay.scan.rule import Severity
 from backstay.scan.shell_prefixes import UNKNOWN, Run
 from backstay.scan.shell_targets import (
@@ -22,9 +23,9 @@ Rule = Callable[[Run], Iterator[Sign]]
 _DESTROY, _PRIVILEGE, _PERSIST, _SECRET = (
     "shell_destructive", "shell_privilege", "shell_persistence", "shell_credentials",
 )  # fmt: skip
-_NO_READERS = frozenset(
+_NO_READERS = names(
     "ls echo printf chmod mkdir touch test [ stat ssh ssh-add ssh-keygen ssh-copy-id git export cd rm find du file "
-    "realpath dirname basename chown kubectl docker declare alias type which exit".split()
+    "realpath dirname basename chown kubectl docker declare alias type which exit"
 )
 _FILTERS = frozenset(("-name", "-iname", "-path", "-regex", "-mtime", "-mmin", "-size", "-empty", "-newer", "-type"))
 _LOSES: Sign = (_DESTROY, "high", "removes what cannot be brought back")
@@ -118,8 +119,10 @@ def _kubectl(run: Run) -> Iterator[Sign]:
 def _cloud(run: Run) -> Iterator[Sign]:
     joined = " ".join(run.targets)
     verbs = ("delete", "terminate", "destroy", "purge", "rb ", "remove-")
-    if any(word.startswith(verbs) for word in run.targets) or " rb " in f" {joined} " or (
-        " rm " in f" {joined} " and "--recursive" in run.args
+    if (
+        any(word.startswith(verbs) for word in run.targets)
+        or " rb " in f" {joined} "
+        or (" rm " in f" {joined} " and "--recursive" in run.args)
     ):
         yield _DESTROY, "high", "deletes from the cloud"
     if "get-secret-value" in joined or "print-access-token" in joined or "get-session-token" in joined:
@@ -138,7 +141,9 @@ def _docker(run: Run) -> Iterator[Sign]:
 def _chmod(run: Run) -> Iterator[Sign]:
     mode = run.targets[0] if run.targets else ""
     octal = mode.isdigit()
-    if (octal and len(mode) == 4 and mode[0] in "24567") or (not octal and "+" in mode and "s" in mode.partition("+")[2]):
+    if (octal and len(mode) == 4 and mode[0] in "24567") or (
+        not octal and "+" in mode and "s" in mode.partition("+")[2]
+    ):
         yield _PRIVILEGE, "high", "sets the rights of the owner on a program"
     elif (octal and mode[-1] in "267") or ("w" in mode.partition("+")[2] and mode[:1] in "ao"):
         yield _PRIVILEGE, "high", "lets everybody write"
@@ -225,7 +230,7 @@ RULES: dict[str, Rule] = {
     "redis-cli": _on(_has("flushall", "flushdb", "shutdown"), _LOSES),
     **dict.fromkeys(("mongo", "mongosh"), _on(_has("dropdatabase", ".drop(", "deletemany({})"), _LOSES)),
     "helm": _on(_has("uninstall", "delete"), (_DESTROY, "high", "deletes from the cluster")),
-    "kill": _on(lambda run: run.targets[-1:] == ["1"] or "-1" in run.args[1:], (_DESTROY, "high", "ends all processes")),
+    "kill": _on(lambda run: "-1" in run.args[1:] or run.targets == ["1"], (_DESTROY, "high", "ends all processes")),
     "history": _on(lambda run: run.option("c"), (_DESTROY, "medium", "clears the history")),
     "cryptsetup": _on(_has("luksformat", "erase"), _LOSES),
     "security": _on(_has("find-generic-password", "dump-keychain"), (_SECRET, "high", "reads the keychain")),

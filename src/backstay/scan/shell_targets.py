@@ -5,11 +5,12 @@ Words are matched as the shell would see them, by prefixes and sets: linear, and
 
 import posixpath
 
+from backstay.scan.danger import names
 from backstay.scan.shell_prefixes import UNKNOWN
 
-_SYSTEM = frozenset("etc usr boot bin sbin lib lib64 sys proc dev root".split())
-_TOP = _SYSTEM | frozenset("var home opt srv mnt media run Users System Library Applications Windows".split())
-_VAR = frozenset("lib log www spool backups mail db".split())
+_SYSTEM = names("etc usr boot bin sbin lib lib64 sys proc dev root")
+_TOP = _SYSTEM | names("var home opt srv mnt media run Users System Library Applications Windows")
+_VAR = names("lib log www spool backups mail db")
 _DISKS = ("sd", "hd", "vd", "xvd", "nvme", "mmcblk", "disk", "rdisk", "mapper/", "md", "mem", "loop")
 _HARMLESS_DEVICES = frozenset(("null", "stdout", "stderr", "stdin", "tty", "zero", "random", "urandom", "full"))
 _SECRETS = (
@@ -36,7 +37,7 @@ def normal(path: str) -> str:
 def is_root_like(path: str) -> bool:
     """Whether removing it with all below it takes a system, a home, or all that stands here."""
     bare = normal(path.rstrip("*").rstrip("/") or ("/" if path.startswith("/") else path and "*"))
-    if bare in ("/", "~", "*", ".", "..", "./*", "../..") or path.startswith("~") and "/" not in path.rstrip("/*"):
+    if bare in ("/", "~", "*", ".", "..", "./*", "../..") or (path.startswith("~") and "/" not in path.rstrip("/*")):
         return True
     parts = bare.strip("/").split("/")
     if not bare.startswith("/"):
@@ -44,9 +45,11 @@ def is_root_like(path: str) -> bool:
     first = parts[0].strip("{}").split(",")[0]
     if first in _SYSTEM or any(sign in first for sign in "*?["):
         return True
-    return first in _TOP and (len(parts) == 1 or (first == "var" and parts[1] in _VAR and len(parts) == 2) or (
-        first in ("home", "Users", "var") and (len(parts) == 2 and (first != "var" or parts[1] in _VAR))
-    ))
+    return first in _TOP and (
+        len(parts) == 1
+        or (first == "var" and parts[1] in _VAR and len(parts) == 2)
+        or (first in ("home", "Users", "var") and (len(parts) == 2 and (first != "var" or parts[1] in _VAR)))
+    )
 
 
 def is_whole_root(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Danger in SQL, read by sqlglot's parser: writes, removals, privileges, files, waiting, what hides, what does not parse.
+"""Danger in SQL, read by sqlglot's parser: writes, removals, privileges, files, waiting, what hides or does not parse.
 
 docs/scan/danger.md describes kinds and limits.
 """
@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, cast
+from itertools import pairwise
+from typing import Any, Literal
 
 from backstay.errors import ResourceError, UsageError
 from backstay.records import Finding
@@ -108,7 +109,8 @@ def _in_dialect(text: str, dialect: str, inside: int, clock: Clock) -> tuple[set
     if len(tokens) > MAX_TOKENS or len(statements) > MAX_STATEMENTS:
         lost = set[Danger]().union(*(set(_by_words(one, lost=True)) for one in statements))
         return lost | {_unparsed("more than is read", (0, len(text)))}, "too much"
-    found, state = set[Danger](), cast("State", "parsed")
+    found = set[Danger]()
+    state: State = "parsed"
     for statement in statements:
         more, one = _statement(text, statement, dialect, inside, clock)
         found, state = found | more, one if state == "parsed" else state
@@ -192,7 +194,7 @@ def _by_words(tokens: list[Any], *, lost: bool) -> Iterator[Danger]:
     if first in VERBS:
         yield Danger(*VERBS[first], span)
     pairs = PAIRS | LOST_PAIRS if lost else PAIRS
-    for left, right in zip(words, words[1:], strict=False):
+    for left, right in pairwise(words):
         if (left, right) in pairs:
             yield Danger(*pairs[left, right], span)
     for token, word, after in zip(tokens, words, [*words[1:], ""], strict=True):
@@ -208,7 +210,7 @@ def _by_words(tokens: list[Any], *, lost: bool) -> Iterator[Danger]:
 def _command_words(first: str, rest: str, span: tuple[int, int]) -> Iterator[Danger]:
     """The words of a statement that the tokenizer took as one text."""
     words = [first, *rest.replace("(", " ( ").lower().split()[:200]]
-    for left, right in zip(words, words[1:], strict=False):
+    for left, right in pairwise(words):
         if (left, right) in PAIRS:
             yield Danger(*PAIRS[left, right], span)
     for word in words:
@@ -275,14 +277,12 @@ class SqlDanger:
 
     def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
         """Findings in order of place, one for each kind and statement."""
-        return in_order(
-            found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="sql")
-        )
+        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="sql"))
 
     def _look(self, piece: Snippet) -> Iterator[Danger]:
         if not piece.text.strip():
             return
         stated = self.assume or piece.language is not None
-        for start, text in ([(0, piece.text)] if stated else _gate(piece)):
+        for start, text in [(0, piece.text)] if stated else _gate(piece):
             for danger in sql_dangers(text, dialect=self.dialect):
                 yield danger._replace(span=(start + danger.span[0], start + min(danger.span[1], len(text))))

@@ -1,48 +1,60 @@
 """Whether a condition of SQL holds for every row: what a constant expression and a few identities say."""
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 _MAX_DEPTH = 60
 
 
 def always_true(condition: Any, depth: int = 0) -> bool:
-    """True where the condition is surely true for all rows (rows with NULLs left aside); False where that is unknown."""
+    """True where a condition surely holds for all rows, rows with NULLs left aside; False where that is unknown."""
     from sqlglot import exp  # noqa: PLC0415 - an extra
 
     if depth > _MAX_DEPTH:
         return False
-    deeper = depth + 1
-    match condition:
-        case exp.Where() | exp.Paren():
-            return always_true(condition.this, deeper)
-        case exp.And():
-            return always_true(condition.left, deeper) and always_true(condition.right, deeper)
-        case exp.Or():
-            return always_true(condition.left, deeper) or always_true(condition.right, deeper)
-        case exp.Not():
-            return _always_false(condition.this, deeper)
-        case exp.Exists():
-            inner = condition.this
-            return isinstance(inner, exp.Select) and inner.args.get("from_") is None and inner.args.get("where") is None
-        case exp.Between():
-            return _compared(condition.this, condition.args["low"]) in (0, 1) and (
-                _compared(condition.this, condition.args["high"]) in (0, -1)
-            )
-        case exp.In():
-            return any(_compared(condition.this, one) == 0 for one in condition.expressions)
-        case exp.Like() | exp.ILike():
-            return isinstance(condition.expression, exp.Literal) and not condition.expression.name.strip("%")
-        case exp.Is():
-            return _same(condition.this, condition.expression) or (
-                isinstance(condition.expression, exp.Boolean) and always_true(condition.this, deeper)
-            )
-        case exp.Boolean():
-            return bool(condition.this)
-        case exp.Binary():
-            return _holds(condition)
+    judge = _judges().get(type(condition))
+    if judge is not None:
+        return judge(condition, depth + 1)
+    if isinstance(condition, exp.Binary):
+        return _holds(condition)
     value = _constant(condition)
     return isinstance(value, Decimal) and value != 0
+
+
+@cache
+def _judges() -> dict[type, Callable[[Any, int], bool]]:
+    """What decides each kind of condition that is no comparison."""
+    from sqlglot import exp  # noqa: PLC0415 - an extra
+
+    return {
+        exp.Where: lambda node, depth: always_true(node.this, depth),
+        exp.Paren: lambda node, depth: always_true(node.this, depth),
+        exp.And: lambda node, depth: always_true(node.left, depth) and always_true(node.right, depth),
+        exp.Or: lambda node, depth: always_true(node.left, depth) or always_true(node.right, depth),
+        exp.Not: lambda node, depth: _always_false(node.this, depth),
+        exp.Boolean: lambda node, _: bool(node.this),
+        exp.Exists: lambda node, _: not (node.this.args.get("from_") or node.this.args.get("where")),
+        exp.Between: lambda node, _: (
+            _compared(node.this, node.args["low"]) in (0, 1) and _compared(node.this, node.args["high"]) in (0, -1)
+        ),
+        exp.In: lambda node, _: any(_compared(node.this, one) == 0 for one in node.expressions),
+        exp.Like: _any_text,
+        exp.ILike: _any_text,
+        exp.Is: lambda node, depth: (
+            _same(node.this, node.expression)
+            or (isinstance(node.expression, exp.Boolean) and always_true(node.this, depth))
+        ),
+    }
+
+
+def _any_text(node: Any, _: int) -> bool:
+    """LIKE with nothing but `%`."""
+    from sqlglot import exp  # noqa: PLC0415 - an extra
+
+    pattern = node.expression
+    return isinstance(pattern, exp.Literal) and pattern.name.startswith("%") and not pattern.name.strip("%")
 
 
 def _always_false(condition: Any, depth: int) -> bool:
@@ -50,20 +62,19 @@ def _always_false(condition: Any, depth: int) -> bool:
 
     match condition:
         case exp.Paren():
-            return _always_false(condition.this, depth + 1)
+            return depth < _MAX_DEPTH and _always_false(condition.this, depth + 1)
         case exp.Not():
             return always_true(condition.this, depth + 1)
         case exp.Boolean():
             return not condition.this
         case exp.Is():
             return isinstance(condition.this, exp.Literal) and isinstance(condition.expression, exp.Null)
-    if isinstance(condition, exp.Binary):
-        order = _compared(condition.left, condition.right)
-        return order is not None and isinstance(condition, tuple(_orders())) and not _holds(condition)
-    value = _constant(condition)
-    return isinstance(value, Decimal) and value == 0
+    if type(condition) in _orders():
+        return _compared(condition.left, condition.right) is not None and not _holds(condition)
+    return _constant(condition) == 0
 
 
+@cache
 def _orders() -> dict[type, tuple[int, ...]]:
     from sqlglot import exp  # noqa: PLC0415 - an extra
 
@@ -100,7 +111,7 @@ def _same(left: Any, right: Any) -> bool:
     return isinstance(left, exp.Column) and isinstance(right, exp.Column) and left.name.lower() == right.name.lower()
 
 
-def _constant(value: Any, depth: int = 0) -> Decimal | str | None:
+def _constant(value: Any, depth: int = 0) -> Decimal | str | None:  # noqa: PLR0911 - one return a kind of node
     from sqlglot import exp  # noqa: PLC0415 - an extra
 
     if depth > _MAX_DEPTH:

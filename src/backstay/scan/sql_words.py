@@ -5,7 +5,25 @@ from backstay.scan.rule import Severity
 Meaning = tuple[str, Severity, str]
 
 READS = frozenset(
-    "select with values show explain describe desc use begin start commit rollback end table pragma set fetch".split()
+    [
+        "select",
+        "with",
+        "values",
+        "show",
+        "explain",
+        "describe",
+        "desc",
+        "use",
+        "begin",
+        "start",
+        "commit",
+        "rollback",
+        "end",
+        "table",
+        "pragma",
+        "set",
+        "fetch",
+    ]
 )
 """Verbs of statements that a parser has to look into; the others have a meaning of their own."""
 
@@ -85,8 +103,12 @@ FUNCTIONS: dict[str, Meaning] = {
         "fts3_tokenizer dblink dblink_exec dblink_connect query_to_xml utl_http httpuritype",
         ("sql_file", "critical", "reaches out of the database"),
     ),
-    **_all("set_config pg_terminate_backend pg_reload_conf", ("sql_privilege", "high", "changes the server or session")),
+    **_all(
+        "set_config pg_terminate_backend pg_reload_conf", ("sql_privilege", "high", "changes the server or session")
+    ),
 }
 """Functions by name; only where an opening parenthesis follows, but those of `BARE` anywhere."""
 
-BARE = frozenset("xp_cmdshell xp_dirtree xp_fileexist xp_regread xp_regwrite sp_oacreate sp_configure".split())
+BARE = frozenset(
+    ["xp_cmdshell", "xp_dirtree", "xp_fileexist", "xp_regread", "xp_regwrite", "sp_oacreate", "sp_configure"]
+)
