@@ -100,6 +100,7 @@ class _Reading:
         self.source = source
         self.script = Script()
         self.variables = dict(_STANDING)
+        self.ascii = source.isascii()
         self.room = MAX_EXPANDED * len(source) + 1_000
         self.places: NDArray[np.int64] | None = None
 
@@ -152,12 +153,12 @@ class _Reading:
         return [*inner, command]
 
     def _visit_declaration_command(self, node: Any, depth: int) -> list[Command]:
-        first = Word(text_of(node).partition(" ")[0])
+        first = Word(text_of(node, self.source).partition(" ")[0])
         words = [first]
         for child in node.named_children:
             if child.type == "variable_assignment":
                 self.visit(child, depth + 1)
-                words.append(Word(text_of(child)))
+                words.append(Word(text_of(child, self.source)))
             else:
                 words.append(self.word(child, depth + 1))
         return [self._add(Command(tuple(words), self._span(node)))]
@@ -166,7 +167,7 @@ class _Reading:
         place = len(self.script.commands)
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is not None:
-            self.variables[text_of(name)] = self.word(value, depth + 1).text if value is not None else ""
+            self.variables[text_of(name, self.source)] = self.word(value, depth + 1).text if value is not None else ""
         return self.script.commands[place:]
 
     def _visit_function_definition(self, node: Any, depth: int) -> list[Command]:
@@ -174,7 +175,7 @@ class _Reading:
         name = node.child_by_field_name("name")
         self.visit(node.child_by_field_name("body"), depth + 1)
         piped = [one for stages in self.script.pipelines[pipelines:] for stage in stages for one in stage]
-        self.script.functions[text_of(name)] = piped
+        self.script.functions[text_of(name, self.source)] = piped
         return self.script.commands[place:]
 
     def _redirects(
@@ -188,12 +189,14 @@ class _Reading:
             for child in [node, *inner] if node.type == "heredoc_redirect" else [node]:
                 if child.type == "file_redirect":
                     words = [self.word(one, depth + 1) for one in child.children_by_field_name("destination")]
-                    operator = next((text_of(c) for c in child.children if not c.is_named), ">")
+                    operator = next((text_of(c, self.source) for c in child.children if not c.is_named), ">")
                     made.extend((operator, word) for word in words[:1])
                 elif child.type == "herestring_redirect":
                     given = "".join(self.word(one, depth + 1).text for one in child.named_children)
                 else:
-                    given = "".join(text_of(one) for one in child.named_children if one.type == "heredoc_body")
+                    given = "".join(
+                        text_of(one, self.source) for one in child.named_children if one.type == "heredoc_body"
+                    )
             for child in node.named_children:
                 if child.type == "pipeline":
                     stages.extend(self.visit(one, depth + 1) for one in child.named_children)
@@ -207,14 +210,14 @@ class _Reading:
             raise _TooMuch("deeper words than are read")
         match node.type:
             case "raw_string":
-                return Word(text_of(node)[1:-1])
+                return Word(text_of(node, self.source)[1:-1])
             case "ansi_c_string":
-                return ansi_text(text_of(node)[2:-1])
+                return ansi_text(text_of(node, self.source)[2:-1])
             case "string" | "translated_string":
-                return self._joined(node, depth, quoted=True)
+                return with_trick(self._joined(node, depth, quoted=True), "whole")
             case "concatenation":
                 joined = self._joined(node, depth, quoted=False)
-                return with_trick(joined, "quotes") if is_cut(node) else joined
+                return with_trick(joined, "quotes") if is_cut(node, self.source) else joined
             case "simple_expansion" | "expansion":
                 return self._variable(node, depth)
             case "command_substitution" | "process_substitution":
@@ -222,7 +225,7 @@ class _Reading:
             case "arithmetic_expansion":
                 self.visit_children(node, depth)
                 return Word("1")
-        return Word(unescaped(text_of(node)))
+        return Word(unescaped(text_of(node, self.source)))
 
     def visit_children(self, node: Any, depth: int) -> None:
         """Commands below a node that has no value of its own."""
@@ -235,7 +238,11 @@ class _Reading:
         texts, tricks, inner = [], frozenset[str](), tuple[Command, ...]()
         for child in node.named_children:
             texts.append(self.source[place : child.start_byte].decode("utf-8", "replace"))
-            part = Word(unquoted(text_of(child))) if child.type == "string_content" else self.word(child, depth + 1)
+            part = (
+                Word(unquoted(text_of(child, self.source)))
+                if child.type == "string_content"
+                else self.word(child, depth + 1)
+            )
             texts.append(part.text)
             tricks, inner, place = tricks | part.tricks, inner + part.inner, child.end_byte
         texts.append(self.source[place:end].decode("utf-8", "replace"))
@@ -248,9 +255,9 @@ class _Reading:
         return text
 
     def _variable(self, node: Any, depth: int) -> Word:
-        name = next((text_of(child) for child in node.named_children if child.type == "variable_name"), "")
+        name = next((text_of(child, self.source) for child in node.named_children if child.type == "variable_name"), "")
         rest = [child for child in node.named_children if child.type != "variable_name"]
-        signs = {text_of(child) for child in node.children if not child.is_named}
+        signs = {text_of(child, self.source) for child in node.children if not child.is_named}
         sliced = node.type == "expansion" and bool(signs & {":", "/", "//", "#", "##", "%", "%%", "^", ",", "!", "@"})
         value = self.variables.get(name, UNKNOWN)
         for child in rest:
@@ -281,7 +288,7 @@ class _Reading:
                 return
 
     def _span(self, node: Any) -> tuple[int, int]:
-        if self.source.isascii():
+        if self.ascii:
             return node.start_byte, node.end_byte
         if self.places is None:
             begins = (np.frombuffer(self.source, np.uint8) & 0xC0) != 0x80

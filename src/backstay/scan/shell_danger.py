@@ -73,6 +73,8 @@ def shell_dangers(text: str, *, nested: Nested | None = None) -> tuple[Danger, .
         for command, given, run in piped_texts(stages):
             found.update(_given(run, given, command.span, inside))
     found.update(Danger(*sign, command.span) for command, sign in fetched_and_run(script))
+    if compile_re2(rb"\S\\\n\S").search(text.encode("ascii", "replace")) is not None:  # the grammar would cut a word there
+        found.update(_inside(text.replace("\\\n", ""), whole, inside))
     if fifo_reverse(script):
         found.add(Danger("shell_reverse", "critical", "joins a shell with the network by a named pipe", whole))
     if forks_forever(script):

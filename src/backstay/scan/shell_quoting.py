@@ -9,9 +9,9 @@ _QUOTED = ("raw_string", "string", "ansi_c_string")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "e": "\x1b", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
-def text_of(node: Any) -> str:
-    """The source of a node."""
-    return str(node.text.decode("utf-8", "replace"))
+def text_of(node: Any, source: bytes) -> str:
+    """The text of a node; its own property would ask the reader of the source again."""
+    return source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
 def with_trick(word: Word, trick: str) -> Word:
@@ -19,10 +19,10 @@ def with_trick(word: Word, trick: str) -> Word:
     return word._replace(tricks=word.tricks | {trick})
 
 
-def is_cut(node: Any) -> bool:
+def is_cut(node: Any, source: bytes) -> bool:
     """Whether quotes stand between letters of what would be one word without them."""
     kinds = [child.type for child in node.named_children]
-    fixed = [text_of(child) for child in node.named_children if child.type in _QUOTED and _is_fixed(child)]
+    fixed = [text_of(child, source) for child in node.named_children if child.type in _QUOTED and _is_fixed(child)]
     short = any(len(text) <= 5 and text.strip("$'\"").isalnum() for text in fixed)
     return ("word" in kinds and short) or any(text in ("''", '""') for text in fixed)
 
@@ -33,7 +33,8 @@ def _is_fixed(node: Any) -> bool:
 
 def split_word(word: Word) -> Iterator[Word]:
     """The words that an unquoted variable falls apart into."""
-    parts = word.text.split() if word.tricks & {"ifs", "variable", "output"} else [word.text]
+    falls = word.tricks & {"ifs", "variable", "output"} and "whole" not in word.tricks
+    parts = word.text.split() if falls else []
     return (word._replace(text=part) for part in parts or [word.text])
 
 

@@ -43,7 +43,7 @@ def is_root_like(path: str) -> bool:
     if not bare.startswith("/"):
         return parts[0] == ".." and set(parts) == {".."}
     first = parts[0].strip("{}").split(",")[0]
-    if first in _SYSTEM or any(sign in first for sign in "*?["):
+    if first in _SYSTEM or any(sign in path.strip("/").partition("/")[0] for sign in "*?["):
         return True
     return first in _TOP and (
         len(parts) == 1

@@ -36,6 +36,9 @@ MAX_INSIDE = 2
 _AMBIGUOUS = ("\\", "#", "`", "[", "$", "/*", "--")
 """Signs that dialects read differently: what is text in one is a statement in another."""
 
+_OTHER_HALF = {"update": " set ", "delete": "from ", "with": " as ", "set": "role", "use": ";"}
+"""What a statement has besides its verb, where the verb is a word that often begins a sentence."""
+
 _CLOSERS = ("'", '"', "*/", "`", "$$")
 _LINE = (
     rb"(?im)(?:^|;)[ \t>$]*(?:(?:drop|alter|create)\s+(?:table|database|schema|user|role|view|index)\s|delete\s+from\s"
@@ -252,6 +255,8 @@ def _gate(piece: Snippet) -> Iterator[tuple[int, str]]:
     """Where a statement may begin in a piece of which nobody says what it is, and its text."""
     head = piece.text.lstrip(" \t\r\n(;")
     word = head[:20].partition("\n")[0].partition(" ")[0].lower().rstrip("*('\"")
+    if word in _OTHER_HALF and _OTHER_HALF[word] not in head.lower():
+        return
     if len(head) <= MAX_CHARACTERS and (word in VERBS or word in READS or head.startswith(("--", "/*"))):
         yield 0, piece.text
         return
