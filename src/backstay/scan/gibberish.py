@@ -34,7 +34,7 @@ _AFTER = {
     "b": "qxzfgk", "c": "vxjfgb", "d": "xqkz", "f": "qxzvjkb", "g": "xqjvzc", "h": "xzqjvgk",
     "j": "bcdfghklmnpqrstvwxyz",
     "k": "qxzjcv", "l": "xqj", "m": "xqjzkg", "n": "", "p": "qxzvjg", "q": "abcdefghijklmnoprstvwxyz", "r": "xq",
-    "s": "xqj", "t": "xqj", "v": "qxwjbcfghkmpt", "w": "qxzvjg", "x": "jkzrndvgq", "y": "qj", "z": "qxjrfgpc",
+    "s": "xqj", "t": "xqj", "v": "qxwjbcfghkmpt", "w": "qxzvjg", "x": "jkzrndvgq", "y": "qj", "z": "qxjrfgp",
 }  # fmt: skip
 _NEVER = frozenset(first + second for first, seconds in _AFTER.items() for second in seconds)
 
@@ -48,7 +48,7 @@ def unlikely_word(word: str) -> bool:
     for char in word:
         run = 0 if char in _VOWELS else run + 1
         longest = max(longest, run)
-    return longest >= 6 or any(first + second in _NEVER for first, second in pairwise(word))
+    return longest >= 9 or any(first + second in _NEVER for first, second in pairwise(word))
 
 
 def unlikely_share(text: str) -> tuple[float, int]:

@@ -74,14 +74,28 @@ def test_options_are_seen_alone_joined_and_spelled_out() -> None:
 def test_what_counts_as_a_root() -> None:
     roots = ["/", "/*", "~", "~/", "~/*", "~bob", "*", ".", "..", "../..", "./*", "/etc", "/etc/x", "/home/me", "/var/log",
              "//etc//", "/./usr/../etc", "/home", "/{etc,usr}", "/e*"]  # fmt: skip
-    others = ["build", "./build", "*.pyc", "~/projects/x", "/home/me/x", "/tmp/x", "/var/tmp/x", "/opt/app/cache", "../x"]
+    others = [
+        "build",
+        "./build",
+        "*.pyc",
+        "~/projects/x",
+        "/home/me/x",
+        "/tmp/x",
+        "/var/tmp/x",
+        "/opt/app/cache",
+        "../x",
+    ]
     assert [path for path in roots if not is_root_like(path)] == []
     assert [path for path in others if is_root_like(path)] == []
 
 
 def test_what_counts_as_a_secret() -> None:
-    assert all(map(is_secret, ["~/.ssh/id_rsa", "/etc/shadow", ".env", "prod.pem", "~/.aws/credentials", "/proc/1/environ"]))
-    assert not any(map(is_secret, ["~/.ssh/id_rsa.pub", ".env.example", "environment.md", "~/.ssh/known_hosts", "a.txt"]))
+    assert all(
+        map(is_secret, ["~/.ssh/id_rsa", "/etc/shadow", ".env", "prod.pem", "~/.aws/credentials", "/proc/1/environ"])
+    )
+    assert not any(
+        map(is_secret, ["~/.ssh/id_rsa.pub", ".env.example", "environment.md", "~/.ssh/known_hosts", "a.txt"])
+    )
 
 
 def test_spans_are_those_of_the_command() -> None:

@@ -51,7 +51,12 @@ def scanned(text: str, *, assume: bool = False) -> list[tuple[str, str]]:
 
 
 def test_prose_is_no_statement() -> None:
-    for text in ("Select the best of these.", "Update me on Monday.", "Please drop table 5 from the plan.", "with love"):
+    for text in (
+        "Select the best of these.",
+        "Update me on Monday.",
+        "Please drop table 5 from the plan.",
+        "with love",
+    ):
         assert scanned(text) == []
 
 
