@@ -11,9 +11,18 @@ from backstay.scan.sql_danger import SqlDanger
 
 pytestmark = pytest.mark.property
 
-SHELL = "rm|-rf|/|~|$X|${A:-b}|$(|)|`|'|\"|\\|;|&&||||<<E|\n|E|>|/etc/x|curl|sh|-c|eval|{|}|if|then|fi|for|do|done|=|é|\x00|$'\\x41'"
-SQL = "SELECT|DROP TABLE|x|;|'|\"|--|/*|*/|/*!|(|)|WHERE|1=1|OR|UPDATE|SET|=|DELETE FROM|EXEC|$$|`|[|]|\n|\\|,|é|#|::|CASE|END"
-CODE = "exec|(|)|import os|\n|os.system|'|\"|f'{|}|[|]|=|.|lambda:|x|def f|:| |\t|#|\\|eval|getattr|,|+|if|else|@|é|\x00|1|**"
+SHELL = (
+    "rm|-rf|/|~|$X|${A:-b}|$(|)|`|'|\"|\\|;|&&||||<<E|\n|E|>|/etc/x|curl|sh|-c|eval|{|}|if|then|fi|for|do|done|=|é|\x00"
+    "|$'\\x41'|find|-exec|sudo|env|[[|((|alias|(|&"
+)
+SQL = (
+    "SELECT|DROP TABLE|x|;|'|\"|--|/*|*/|/*!|(|)|WHERE|1=1|OR|UPDATE|SET|=|DELETE FROM|EXEC|$$|`|[|]|\n|\\|,|é|#|::"
+    "|CASE|END|NOT|BETWEEN|AND|IN|EXISTS"
+)
+CODE = (
+    "exec|(|)|import os|\n|os.system|'|\"|f'{|}|[|]|=|.|lambda:|x|def f|:| |\t|#|\\|eval|getattr|,|+|if|else|@|é|\x00"
+    "|1|**|>>> |cur.execute|subprocess.run"
+)
 MARK = '```sh\n|```\n|`|{"command": "|"}|["|", "|~~~sql\n|~~~\n|\u200b|\ud800'
 
 

@@ -53,6 +53,9 @@ _LEADS = (
         "sed awk trap alias for while if printenv base64 psql mysql sqlite3 bash set : > { ( ! time mkdir touch"
     )
 )
+_CUT = rb"\S\\\n\S"
+"""The end of a line within a word: the shell joins what stands around it, the grammar does not."""
+
 _TELLING = frozenset(RULES) | SHELLS
 _SQL_CLIENTS = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute")}
 
@@ -73,7 +76,7 @@ def shell_dangers(text: str, *, nested: Nested | None = None) -> tuple[Danger, .
         for command, given, run in piped_texts(stages):
             found.update(_given(run, given, command.span, inside))
     found.update(Danger(*sign, command.span) for command, sign in fetched_and_run(script))
-    if compile_re2(rb"\S\\\n\S").search(text.encode("ascii", "replace")) is not None:  # the grammar would cut a word there
+    if compile_re2(_CUT).search(text.encode("ascii", "replace")) is not None:
         found.update(_inside(text.replace("\\\n", ""), whole, inside))
     if fifo_reverse(script):
         found.add(Danger("shell_reverse", "critical", "joins a shell with the network by a named pipe", whole))

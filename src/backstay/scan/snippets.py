@@ -38,6 +38,9 @@ KEYS: dict[str, Language] = {
 """Languages by the name of an argument in JSON."""
 
 
+_LOOSE = str.maketrans("{}.,", "    ")
+
+
 @dataclass(frozen=True)
 class Snippet:
     """A piece that may be code, and where it stands.
@@ -94,7 +97,7 @@ def fences(text: str) -> Iterator[tuple[int, int, str]]:
         mark = head[:1] * (len(head) - len(head.lstrip(head[:1]))) if head[:3] in ("```", "~~~") else ""
         fence, start, tag = opened
         if mark and not fence:
-            words = head[len(mark) :].replace("{", " ").replace("}", " ").replace(".", " ").replace(",", " ").split(maxsplit=1)
+            words = head[len(mark) :].translate(_LOOSE).split(maxsplit=1)
             opened = (mark, place + len(line), words[0].lower() if words else "")
         elif mark.startswith(fence) and fence and not head[len(mark) :].strip():
             yield start, place, tag

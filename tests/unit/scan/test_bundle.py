@@ -41,8 +41,15 @@ class Probe:
 def test_cheap_scanners_run_first_and_only_those_of_the_point() -> None:
     ran: list[str] = []
     elsewhere = Probe("elsewhere", ran, points=frozenset({"tool.result"}))
-    bundle = ScanBundle([Probe("model", ran, "remote"), Probe("slow", ran, "milli", 50), Probe("quick", ran, "milli", 5),
-                         Probe("first", ran), elsewhere])  # fmt: skip
+    bundle = ScanBundle(
+        [
+            Probe("model", ran, "remote"),
+            Probe("slow", ran, "milli", 50),
+            Probe("quick", ran, "milli", 5),
+            Probe("first", ran),
+            elsewhere,
+        ]
+    )
     scanned = bundle.scan("text", OUTPUT)
     assert ran == ["first", "quick", "slow", "model"] and scanned.counts == {"seen": 4} and scanned.complete
     assert list(scanned.cost_us) == ["view", "first", "quick", "slow", "model"]

@@ -3,6 +3,7 @@ import warnings
 
 import pytest
 from danger_cases import CASES
+from hostile_code import PYTHON_BOMBS
 
 from backstay.scan import View
 from backstay.scan.code_danger import CodeDanger, python_dangers
@@ -75,15 +76,7 @@ def test_a_parse_says_nothing_of_the_text_to_the_world(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == ""
 
 
-BOMBS = [
-    "(" * 5000, "lambda:" * 2000, "f'{" * 50, "-" * 10_000 + "1", "a" + ".b" * 9000, "not " * 4000 + "1", "[x for x in " * 50,
-    "x='a'\n" + "x=x+x\n" * 3000, "A='" + "rm -rf /;" * 300 + "'\nimport os\n" + "os.system(A)\n" * 1000,
-    "with (" * 50, "match x:\n case (" + "[" * 50, "a" * 30_000, "\x00", "\ud800", "9" * 15_000, "def f(a:(" * 25,
-    "if 1:" * 2000, "@a\n" * 6000, "1if 0else " * 1500,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", BOMBS, ids=lambda text: repr(text[:12]))
+@pytest.mark.parametrize("text", PYTHON_BOMBS, ids=lambda text: repr(text[:12]))
 def test_hostile_scripts_end_soon(text: str) -> None:
     begin = time.thread_time()
     python_dangers(text)
