@@ -4,8 +4,7 @@ Quotes are taken off, escapes undone, and variables put in that the script itsel
 is one character, `UNKNOWN`.
 """
 
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from backstay.errors import ResourceError
 from backstay.scan.danger import Clock
 from backstay.scan.engine import CURE
-from backstay.scan.shell_prefixes import UNKNOWN, Run, Word, unwrap
+from backstay.scan.shell_prefixes import UNKNOWN, Word
 from backstay.scan.shell_quoting import ansi_text, is_cut, split_word, text_of, unescaped, unquoted, with_trick
+from backstay.scan.shell_script import Command, Script
 
 MAX_CHARACTERS = 20_000
 MAX_COMMANDS = 2_000
@@ -27,31 +27,6 @@ MAX_EXPANDED = 10
 
 MAX_DEPTH = 60
 _STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " "}
-
-
-@dataclass(frozen=True)
-class Command:
-    """One simple command; `redirects` are operators with their targets, `given` a here-document or here-string."""
-
-    words: tuple[Word, ...]
-    span: tuple[int, int]
-    redirects: tuple[tuple[str, Word], ...] = ()
-    given: str | None = None
-
-    @cached_property
-    def run(self) -> Run:
-        """What it runs in the end, without `sudo`, `env` and the like."""
-        return unwrap(self.words)
-
-
-@dataclass
-class Script:
-    """What a script runs, in order; `pipelines` hold the commands of each stage, `broken` says that not all parsed."""
-
-    commands: list[Command] = field(default_factory=list)
-    pipelines: list[list[list[Command]]] = field(default_factory=list)
-    functions: dict[str, list[Command]] = field(default_factory=dict)
-    broken: str = ""
 
 
 @cache
@@ -100,6 +75,7 @@ class _Reading:
         self.source = source
         self.script = Script()
         self.variables = dict(_STANDING)
+        self.folder = ""
         self.ascii = source.isascii()
         self.room = MAX_EXPANDED * len(source) + 1_000
         self.places: NDArray[np.int64] | None = None
@@ -127,7 +103,9 @@ class _Reading:
         if not found:
             found = [self._add(Command((), self._span(node)))]
         last = found[-1]
-        changed = Command(last.words, last.span, (*last.redirects, *made), given if given is not None else last.given)
+        changed = Command(
+            last.words, last.span, (*last.redirects, *made), given if given is not None else last.given, last.folder
+        )
         self._replace(last, changed)
         found[-1] = changed
         if stages:
@@ -147,10 +125,25 @@ class _Reading:
                 part = child.named_children[0] if child.type == "command_name" and child.named_children else child
                 words.extend(split_word(self.word(part, depth + 1)))
         made, given, _ = self._redirects(redirects, depth)
-        command = Command(tuple(words), self._span(node), tuple(made), given)
+        command = Command(tuple(words), self._span(node), tuple(made), given, self.folder)
+        self._enter([word.text for word in words])
         inner = self.script.commands[place:]
         self.script.commands.append(command)
         return [*inner, command]
+
+    def _enter(self, words: list[str]) -> None:
+        """Follow `cd` to a folder that is named in full, or on from one."""
+        if words[:1] != ["cd"] and words[:1] != ["pushd"]:
+            return
+        path = words[1] if len(words) > 1 else "~"
+        if path.startswith(("/", "~")):
+            self.folder = path.rstrip("/")
+        elif self.folder and UNKNOWN not in path:
+            self.folder = f"{self.folder}/{path}"[:1_000]
+        else:
+            self.folder = ""
+        if path == "/":
+            self.folder = "/."
 
     def _visit_declaration_command(self, node: Any, depth: int) -> list[Command]:
         first = Word(text_of(node, self.source).partition(" ")[0])
@@ -190,7 +183,7 @@ class _Reading:
                 if child.type == "file_redirect":
                     words = [self.word(one, depth + 1) for one in child.children_by_field_name("destination")]
                     operator = next((text_of(c, self.source) for c in child.children if not c.is_named), ">")
-                    made.extend((operator, word) for word in words[:1])
+                    made.extend((operator, self._from_folder(word)) for word in words[:1])
                 elif child.type == "herestring_redirect":
                     given = "".join(self.word(one, depth + 1).text for one in child.named_children)
                 else:
@@ -203,6 +196,10 @@ class _Reading:
                 elif child.type in ("heredoc_body", "command", "list"):
                     self.visit(child, depth + 1)
         return made, given, stages
+
+    def _from_folder(self, word: Word) -> Word:
+        inside = self.folder and word.text and word.text[0] not in "/~&" and not word.text.isdecimal()
+        return word._replace(text=f"{self.folder}/{word.text}") if inside else word
 
     def word(self, node: Any, depth: int) -> Word:  # noqa: PLR0911 - one return a kind of node
         """The value of a word."""

@@ -13,7 +13,7 @@ from backstay.scan.danger import Clock, Danger, Nested, found_in, in_order, name
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
 from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
-from backstay.scan.shell_commands import MAX_CHARACTERS, Command, read_script
+from backstay.scan.shell_commands import MAX_CHARACTERS, read_script
 from backstay.scan.shell_flows import (
     DOWNLOADERS,
     fetched_and_run,
@@ -26,8 +26,10 @@ from backstay.scan.shell_flows import (
     reads_standard_input,
     script_text,
 )
+from backstay.scan.shell_git import Sign
 from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run, Word
-from backstay.scan.shell_rules import RULES, Sign, found_command, signs_of, written_to
+from backstay.scan.shell_rules import RULES, found_command, signs_of, written_to
+from backstay.scan.shell_script import Command
 from backstay.scan.shell_targets import is_secret
 from backstay.scan.snippets import Snippet
 from backstay.scan.sql_danger import sql_dangers

@@ -5,9 +5,9 @@ import binascii
 from collections.abc import Iterable, Iterator
 
 from backstay.scan.danger import names
-from backstay.scan.shell_commands import Command, Script
+from backstay.scan.shell_git import Sign
 from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run
-from backstay.scan.shell_rules import Sign
+from backstay.scan.shell_script import Command, Script
 from backstay.scan.shell_targets import is_secret
 
 DOWNLOADERS = names("curl wget fetch http https aria2c lynx axel httpie")
@@ -159,7 +159,8 @@ def hides_its_name(command: Command, run: Run, *, known: bool) -> Iterator[Sign]
 
 def _is_pattern(heads: Iterable[object]) -> bool:
     texts = [getattr(word, "text", "") for word in heads]
-    return any(text.startswith("/") and any(sign in text for sign in "?*[") for text in texts)
+    names = [text.rpartition("/")[2] for text in texts if text.startswith("/")]
+    return any(any(sign in name for sign in "?*[") and any(char.isalnum() for char in name) for name in names)
 
 
 def script_text(run: Run) -> str | None:

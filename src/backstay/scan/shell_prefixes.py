@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backstay.scan.danger import names
 
 if TYPE_CHECKING:
-    from backstay.scan.shell_commands import Command
+    from backstay.scan.shell_script import Command
 
 UNKNOWN = "\x00"
 """Stands in a word for what only the run time knows."""

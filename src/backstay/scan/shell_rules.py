@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from backstay.scan.danger import names
 from backstay.scan.rule import Severity
+from backstay.scan.shell_git import Sign, git_signs
 from backstay.scan.shell_prefixes import UNKNOWN, Run
 from backstay.scan.shell_targets import (
     METADATA,
@@ -17,7 +18,6 @@ from backstay.scan.shell_targets import (
     starts_things,
 )
 
-Sign = tuple[str, Severity, str]
 Rule = Callable[[Run], Iterator[Sign]]
 
 _DESTROY, _PRIVILEGE, _PERSIST, _SECRET = (
@@ -36,9 +36,13 @@ def _rm(run: Run) -> Iterator[Sign]:
     for path in run.targets:
         if (recursive and is_root_like(path)) or is_system_file(path):
             yield _DESTROY, "critical" if recursive else "high", "removes a root, a home, or system files"
+        elif is_secret(path):
+            yield _DESTROY, "high", "removes keys or passwords"
         elif recursive and is_unknown_root(path):
             yield _DESTROY, "high", "removes a root where a variable is empty"
-        elif recursive and path == UNKNOWN:
+        elif recursive and path.rstrip("/").rpartition("/")[2] == ".git":
+            yield _DESTROY, "high", "removes the history of a repository"
+        elif recursive and UNKNOWN in path:
             yield _DESTROY, "low", "removes a folder that is not known"
     if "--no-preserve-root" in run.args:
         yield _DESTROY, "critical", "removes a root"
@@ -84,19 +88,6 @@ def found_command(run: Run) -> tuple[str, ...]:
             found = "./found" if root in (".", "./") and _FILTERS & set(run.args) else root
             return tuple(found if word == "{}" else word for word in words[:stop])
     return ()
-
-
-def _git(run: Run) -> Iterator[Sign]:
-    words = [arg for arg in run.targets if "=" not in arg]
-    verb = words[0] if words else ""
-    if verb == "push" and (run.option("f", "--force", "--mirror", "--delete") or any(w.startswith("+") for w in words)):
-        yield _DESTROY, "high", "rewrites or removes a remote branch"
-    elif (verb == "clean" and run.option("f")) or (verb == "reset" and "--hard" in run.args):
-        yield _DESTROY, "medium", "throws uncommitted work away"
-    elif verb in ("filter-branch", "filter-repo") or (verb == "reflog" and "expire" in words):
-        yield _DESTROY, "high", "rewrites history"
-    elif verb == "config" and any("hookspath" in w.lower() or w.lower().startswith("alias.") for w in words):
-        yield _PERSIST, "medium", "changes what git runs"
 
 
 def _terraform(run: Run) -> Iterator[Sign]:
@@ -201,11 +192,17 @@ def _has(*words: str) -> Callable[[Run], bool]:
     return lambda run: any(word in arg.lower() for arg in run.args for word in words)
 
 
+def _removes_software(run: Run) -> bool:
+    return bool({"remove", "purge", "uninstall", "autoremove", "erase"} & set(run.targets[:1]))
+
+
 _DISK = _always(_DESTROY, "critical", "formats or partitions a disk")
 _ACCOUNT = _always(_PRIVILEGE, "high", "changes accounts or passwords")
+_STOPPED: Sign = (_DESTROY, "medium", "stops services or programs")
+_REMOVED: Sign = (_DESTROY, "medium", "removes software")
 _STOPS = _always(_DESTROY, "medium", "stops the machine")
 RULES: dict[str, Rule] = {
-    "rm": _rm, "dd": _dd, "find": _find, "git": _git, "kubectl": _kubectl, "chmod": _chmod, "chown": _chown,
+    "rm": _rm, "dd": _dd, "find": _find, "git": git_signs, "kubectl": _kubectl, "chmod": _chmod, "chown": _chown,
     "crontab": _crontab, "systemctl": _systemctl, "socat": _socat, "truncate": _truncate, "docker": _docker,
     "podman": _docker,
     **dict.fromkeys(("terraform", "tofu", "terragrunt", "pulumi"), _terraform),
@@ -221,6 +218,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("setcap", "nsenter", "insmod", "modprobe"), _always(_PRIVILEGE, "high", "raises privileges")),
     "setenforce": _always(_PRIVILEGE, "high", "turns a protection off"),
     "at": _always(_PERSIST, "medium", "runs something later"),
+    "service": _on(_has("stop"), _STOPPED),
+    **dict.fromkeys(("pkill", "killall"), _always(*_STOPPED)),
+    **dict.fromkeys(("apt", "apt-get", "yum", "dnf", "brew", "npm", "pip", "snap"), _on(_removes_software, _REMOVED)),
     "batch": _always(_PERSIST, "medium", "runs something later"),
     "launchctl": _on(_has("load", "bootstrap", "enable"), (_PERSIST, "high", "starts a service at every start")),
     "update-rc.d": _always(_PERSIST, "high", "starts a service at every start"),

@@ -23,7 +23,7 @@ _STARTERS = (
     "etc/cron", "spool/cron", "etc/rc", "etc/init.d", "etc/profile", "etc/bash.bashrc", "etc/ld.so.preload",
     "etc/systemd/", ".config/systemd/", ".config/autostart", ".bashrc", ".bash_profile", ".bash_login", ".profile",
     ".zshrc", ".zprofile", ".zshenv", "authorized_keys", "LaunchAgents/", "LaunchDaemons/", "etc/pam.d",
-    ".git/hooks/", ".ssh/rc", ".ssh/config", "etc/update-motd.d", "etc/environment",
+    ".git/hooks/", ".git/config", ".ssh/rc", ".ssh/config", "etc/update-motd.d", "etc/environment",
 )  # fmt: skip
 METADATA = ("169.254.169.254", "metadata.google.internal", "100.100.100.200", "fd00:ec2::254")
 

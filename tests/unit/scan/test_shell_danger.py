@@ -192,3 +192,28 @@ def test_what_is_too_much_is_a_finding() -> None:
 
 def test_a_line_end_within_a_word_hides_nothing() -> None:
     assert "shell_destructive" in kinds("r\\\nm -rf /") and kinds("ls \\\n  -l") == set()
+
+
+def test_a_change_of_folder_is_followed() -> None:
+    assert "shell_destructive" in kinds("cd /etc && rm -rf ssl") and "shell_destructive" in kinds("cd / && rm -rf home")
+    assert "shell_persistence" in kinds("cd ~/.ssh; echo key >> authorized_keys")
+    assert "shell_credentials" in kinds("cd ~ && cd .ssh && cat id_rsa")
+    assert kinds("cd /tmp/work && rm -rf *") == set() and "shell_destructive" in kinds("cd build && rm -rf *")
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("git stash clear", True),
+        ("git branch -D x", True),
+        ("git -C repo reset --hard", True),
+        ("git checkout -f main", True),
+        ("git checkout main", False),
+        ("git branch --format -d", False),
+        ("git stash pop", False),
+        ("git push origin main", False),
+    ],
+)
+def test_git_loses_work_in_few_ways(command: str, found: bool) -> None:
+    weighty = {danger.kind for danger in shell_dangers(command) if danger.severity in WEIGHTY}
+    assert weighty == ({"shell_destructive"} if found else set())
