@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from backstay.errors import UsageError
 from backstay.scan.engine import literal_automaton
-from backstay.scan.rule import Rule, Severity, trailing_starts
+from backstay.scan.rule import LOOK_BEHIND, Rule, Severity, trailing_starts
+from backstay.scan.token_gate import TokenGate
 
 _STEP = 64
 """Candidates between two looks at the clock."""
@@ -70,13 +71,16 @@ class RulePack:
         if not self.rules:
             raise UsageError("a rule pack without rules finds nothing", cure="name at least one kind")
         numbered = list(enumerate(self.rules))
-        self._exact = _Gates((i, rule) for i, rule in numbered if not rule.ignore_case)
-        self._folded = _Gates((i, rule) for i, rule in numbered if rule.ignore_case)
+        self._exact = _Gates((i, rule) for i, rule in numbered if rule.gate and not rule.ignore_case)
+        self._folded = _Gates((i, rule) for i, rule in numbered if rule.gate and rule.ignore_case)
+        self._tokens = TokenGate((i, rule) for i, rule in numbered if not rule.gate)
         self._after = [rule.after_gate for rule in self.rules]
         self._with_head = tuple(rule for rule in self.rules if rule.before)
         heads = max((rule.run[2] + len(rule.gate) for rule in self._with_head), default=0)
         closes = max(len(rule.close) for rule in self.rules)
-        self.look_back = max(self._exact.longest, self._folded.longest, heads, closes) + 2
+        behind = LOOK_BEHIND if any(rule.behind for rule in self.rules) else 0
+        gates = max(self._exact.longest, self._folded.longest, self._tokens.lead)
+        self.look_back = max(gates, heads, closes, behind) + 2
         """Characters before an unread one that may still matter to where a match begins."""
 
     def candidates(self, text: bytes, seen: int = 0) -> Iterator[Candidate]:
@@ -93,10 +97,13 @@ class RulePack:
                     begins = self.rules[index].starts(text, low)
                     if begins is not None:
                         yield Candidate(begins, index)
+        for begins, index in self._tokens.found(text, seen):
+            yield Candidate(begins, index)
 
     def held_from(self, text: bytes) -> int:
         """From where on the end of the text may be the beginning of a match whose gate has not been seen."""
         held = len(text) - max(self._exact.partial(text), self._folded.partial(text[-self._folded.longest :].lower()))
+        held = min(held, self._tokens.held_from(text))
         starts = (start for rule in self._with_head for start in trailing_starts(rule, text))
         return min(held, min(starts, default=held))
 
@@ -104,7 +111,7 @@ class RulePack:
         """What the candidate's rule says of the text, before it runs on."""
         rule = self.rules[candidate.rule]
         span = rule.match(text, candidate.start)
-        if span is None:
+        if span is None or not rule.stands(text, candidate.start):
             return None
         severity = rule.severity_of(text[span[0] : span[1]])
         return None if severity is None else Match(span[0], span[1], rule, severity)
