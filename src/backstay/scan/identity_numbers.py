@@ -109,7 +109,9 @@ def es_dni(s: bytes) -> bool:
 def it_codice_fiscale(s: bytes) -> bool:
     """The sum of the values of odd and even places mod 26 gives the last letter."""
     values = [int(chr(c), 36) if c > 57 else c - 48 + 10 for c in s]
-    total = sum(_FISCAL_ODD[v - 10] if place % 2 == 0 else _fiscal_even(s[place]) for place, v in enumerate(values[:15]))
+    total = sum(
+        _FISCAL_ODD[v - 10] if place % 2 == 0 else _fiscal_even(s[place]) for place, v in enumerate(values[:15])
+    )
     day = int(s[9:11])
     return s[8] in _FISCAL_MONTHS and 1 <= day % 40 <= 31 and day <= 71 and total % 26 == s[15] - 65
 

@@ -18,6 +18,8 @@ Judge = Callable[[bytes], Severity | None]
 """The severity of a matched value, or None where it is no finding after all."""
 Behind = Callable[[bytes], bool]
 """Whether a match may stand behind this text: all that precedes it, at most `LOOK_BEHIND` characters."""
+Excuse = Callable[[bytes], bool]
+"""Whether a value that a judge holds for a finding may pass after all."""
 
 MAX_REPEAT = 1000
 LOOK_BEHIND = 1000
@@ -81,7 +83,8 @@ class Rule:
     `value_at` is the first item of what is redacted, `cut` a number of characters at its end that are kept. `close`
     makes the match run on to that literal, for at most `cap` characters. An open last item makes it run on while its
     class does. Characters of `not_after` may not stand before a match (nor before its value), of `not_before` not
-    behind it; behind a `number` no decimal may follow.
+    behind it; behind a `number` no decimal may follow. `excuse` is asked only where the text is as it is seen: no
+    look-alikes, nothing hidden.
     """
 
     kind: str
@@ -97,6 +100,7 @@ class Rule:
     cap: int = 20_000
     judge: Judge | None = field(default=None, compare=False)
     behind: Behind | None = field(default=None, compare=False)
+    excuse: Excuse | None = field(default=None, compare=False)
     not_after: frozenset[int] = frozenset()
     not_before: frozenset[int] = frozenset()
     number: bool = False
@@ -207,7 +211,7 @@ class Rule:
 
     def may_become(self, text: bytes, start: int) -> bool:
         """Whether text that follows could still change what `match` says of this start."""
-        if len(text) - start >= self.max_length:
+        if len(text) - start >= self.max_length or not self.stands(text, start):
             return False
         return self._begun.match(text, start) is not None
 
@@ -230,9 +234,14 @@ class Rule:
         """Whether the text before a match is such that it counts."""
         return self.behind is None or self.behind(text[max(0, start - LOOK_BEHIND) : start])
 
-    def severity_of(self, value: bytes) -> Severity | None:
-        """The severity of a match with this value, None where a check says that it is none."""
-        return self.severity if self.judge is None else self.judge(value)
+    def severity_of(self, value: bytes, *, altered: bool = False) -> Severity | None:
+        """The severity of a match with this value, None where a check says that it is none.
+
+        `altered` tells that the text does not stand there as the view shows it.
+        """
+        severity = self.severity if self.judge is None else self.judge(value)
+        excused = self.excuse is not None and not altered and severity is not None and self.excuse(value)
+        return None if excused else severity
 
 
 def trailing_starts(rule: Rule, text: bytes) -> Iterator[int]:

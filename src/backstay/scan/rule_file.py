@@ -94,5 +94,3 @@ def labelled_rules(entry: Mapping[str, Any]) -> Iterator[Rule]:
                 **{key: entry[key] for key in ("judge", "severity") if key in entry},
             }
         )
-
-

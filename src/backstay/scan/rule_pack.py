@@ -1,13 +1,16 @@
 """Rules compiled together: one pass of two automata finds the places where any of them may match."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from backstay.errors import UsageError
 from backstay.scan.engine import literal_automaton
 from backstay.scan.rule import LOOK_BEHIND, Rule, Severity, trailing_starts
 from backstay.scan.token_gate import TokenGate
+
+Altered = Callable[[int, int], bool]
+"""Whether a stretch of the view is not what stands in the text itself."""
 
 _STEP = 64
 """Candidates between two looks at the clock."""
@@ -107,13 +110,14 @@ class RulePack:
         starts = (start for rule in self._with_head for start in trailing_starts(rule, text))
         return min(held, min(starts, default=held))
 
-    def judged(self, text: bytes, candidate: Candidate) -> Match | None:
-        """What the candidate's rule says of the text, before it runs on."""
+    def judged(self, text: bytes, candidate: Candidate, altered: Altered | None = None) -> Match | None:
+        """What the candidate's rule says of the text, before it runs on; `altered` None: the text is its own view."""
         rule = self.rules[candidate.rule]
         span = rule.match(text, candidate.start)
         if span is None or not rule.stands(text, candidate.start):
             return None
-        severity = rule.severity_of(text[span[0] : span[1]])
+        changed = rule.excuse is not None and altered is not None and altered(*span)
+        severity = rule.severity_of(text[span[0] : span[1]], altered=changed)
         return None if severity is None else Match(span[0], span[1], rule, severity)
 
     def run_on(self, match: Match, text: bytes, start: int, opened: int) -> Match:
@@ -133,7 +137,7 @@ class RulePack:
         end = rule.run_on.match(text, start).end()
         return match._replace(end=end, complete=end < len(text))
 
-    def matches(self, text: bytes, deadline: float | None = None) -> Iterator[Match]:
+    def matches(self, text: bytes, deadline: float | None = None, altered: Altered | None = None) -> Iterator[Match]:
         """All matches of a whole text, by place of their start; one rule's matches in its own open run count once.
 
         Ends early where `deadline` (of `time.monotonic`) passes.
@@ -144,7 +148,7 @@ class RulePack:
                 return
             if candidate.start < runs.get(candidate.rule, 0):
                 continue
-            match = self.judged(text, candidate)
+            match = self.judged(text, candidate, altered)
             if match is None:
                 continue
             match = self.run_on(match, text, match.end, match.end)

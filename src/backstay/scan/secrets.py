@@ -81,7 +81,7 @@ class SecretScanner:
         return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.span or (len(view.original), 0)))
 
     def _in_view(self, view: View, budget: Budget) -> Iterator[Finding]:
-        return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline))
+        return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline, view.altered))
 
     def _finding(self, view: View, match: Match) -> Finding:
         span = view.span(match.start, match.end)
