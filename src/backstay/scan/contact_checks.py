@@ -15,6 +15,14 @@ _CARD = (
     rb"|3[47][0-9]{13}|3(?:0[0-5]|[689][0-9])[0-9]{11}|(?:6011|64[4-9][0-9]|65[0-9]{2}|62[0-9]{2})[0-9]{12}"
     rb"|35[2-8][0-9]{13}|(?:1800|2131)[0-9]{11}|(?:50|5[6-8]|6[37])[0-9]{14}|62[0-9]{17})"
 )
+_NOT_PUBLIC = (
+    ((0,), (1,)), ((10,), (11,)), ((100, 64), (100, 128)), ((127,), (128,)), ((169, 254), (169, 255)),
+    ((172, 16), (172, 32)), ((192, 0, 0), (192, 0, 1)), ((192, 0, 2), (192, 0, 3)), ((192, 88, 99), (192, 88, 100)),
+    ((192, 168), (192, 169)), ((198, 18), (198, 20)), ((198, 51, 100), (198, 51, 101)), ((203, 0, 113), (203, 0, 114)),
+    ((224,), (256,)),
+)  # fmt: skip
+"""Networks of IANA's registry of special addresses that are not reached from elsewhere, each up to the next."""
+_SPECIAL = frozenset(first for low, high in _NOT_PUBLIC for first in range(low[0], max(low[0] + 1, high[0])))
 _IBAN_LENGTHS = (
     "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BR29BY28CH21CR22CY28CZ24DE22DK18DO28EE20EG29ES24FI18FO18FR27GB22GE22GI23GL18"
     "GR27GT28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MR27MT31MU30NL18NO15"
@@ -37,7 +45,7 @@ def email(value: bytes) -> Severity | None:
 def card(value: bytes) -> Severity | None:
     """A prefix of its length, Luhn, and more than two different digits."""
     digits = digits_of(value)
-    return "high" if compile_re2(_CARD).fullmatch(digits) and luhn(digits) and len(set(digits)) > 1 else None
+    return "high" if luhn(digits) and compile_re2(_CARD).fullmatch(digits) and len(set(digits)) > 1 else None
 
 
 def labelled_card(value: bytes) -> Severity | None:
@@ -75,12 +83,12 @@ def phone_international(value: bytes) -> Severity | None:
 def phone_trunk(value: bytes) -> Severity | None:
     """Groups with one kind of gap, 9 to 12 digits in all, and no date."""
     digits = digits_of(value)
-    if not 9 <= len(digits) <= 12 or is_fiction(digits) or _is_day(value):
+    if not 9 <= len(digits) <= 12 or is_fiction(digits):
         return None
     gaps = value.translate(None, b"0123456789")
     groups = value.split(gaps[:1])
     even = len(set(gaps)) == 1 and 3 <= len(groups) <= 5 and all(2 <= len(group) <= 5 for group in groups)
-    return "medium" if even else None
+    return "medium" if even and not _is_day(value) else None
 
 
 def phone_area(value: bytes) -> Severity | None:
@@ -106,13 +114,21 @@ def _is_day(value: bytes) -> bool:
 
 def ip_address(value: bytes) -> Severity | None:
     """A public address: not of a private, local or documentation network, nor a network's own or a version."""
+    if b":" not in value:
+        return "low" if _is_public(value) else None
     try:
-        address = ipaddress.ip_address(value.decode("ascii").rstrip(":"))
+        address = ipaddress.IPv6Address(value.decode("ascii").rstrip(":"))
     except ValueError:
         return None
-    if not address.is_global or value.endswith(b".0.0") or address.is_multicast:
-        return None
-    return "low"
+    return "low" if address.is_global and not address.is_multicast else None
+
+
+def _is_public(value: bytes) -> bool:
+    parts = value.split(b".")
+    numbers = tuple(map(int, parts))
+    if max(numbers) > 255 or any(part[:1] == b"0" and len(part) > 1 for part in parts) or numbers[2:] == (0, 0):
+        return False
+    return numbers[0] not in _SPECIAL or not any(low <= numbers <= high for low, high in _NOT_PUBLIC)
 
 
 def mac_address(value: bytes) -> Severity | None:

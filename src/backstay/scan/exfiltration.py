@@ -149,11 +149,10 @@ def _values(url: str, name: str) -> Iterator[str]:
     path, _, behind = rest.partition("?")
     query, _, fragment = behind.partition("#")
     for part in (*path.split("/"), *query.replace(";", "&").split("&"), fragment or path.partition("#")[2]):
-        value = urllib.parse.unquote_plus(part.rpartition("=")[2] if part.count("=") == 1 else part)
-        if value:
-            yield value
-            if "=" in part and not part.endswith("="):
-                yield urllib.parse.unquote_plus(part.partition("=")[2])
+        _, _, value = part.partition("=")
+        said = urllib.parse.unquote_plus(value if value.strip("=") else part)
+        if said:
+            yield said
 
 
 def carries_data(value: str) -> bool:

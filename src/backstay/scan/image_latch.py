@@ -76,10 +76,12 @@ def _import_leads_out(value: bytes) -> Severity | None:
 def _tag_hosts(value: bytes) -> Iterator[str | None]:
     """Where the URLs in the beginning of a tag lead; `?` for a tag that may go on elsewhere than it seems."""
     rest = value[1:].lstrip(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    if rest[:1] not in (b"/", b" ", b"\t", b"\r", b"\n", b"\x0c"):
+    tag = value[: len(value) - len(rest)].lower().decode("latin-1")
+    if tag not in (*_IMAGES, *_RESOURCES) or rest[:1] not in (b"/", b" ", b"\t", b"\r", b"\n", b"\x0c"):
         return
-    if len(rest) >= MAX_TAG:
+    if len(rest) >= MAX_TAG or b"<" in rest:
         yield UNKNOWN
+        return
     for name, double, closed, single, closed_too, bare in compile_re2(_ATTRIBUTE).findall(rest):
         held = double or single or bare
         if held and not (bare or closed or closed_too):

@@ -5,7 +5,7 @@ on the last one `{n,}`. There are no groups and no alternatives: so the shortest
 known, and with it what a stream has to hold back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -67,6 +67,13 @@ def _item(pattern: bytes, repeat: bytes, ignore_case: bool) -> Item:
     low, comma, high = repeat[1:-1].partition(b",")
     top = int(high) if high else (None if comma else int(low))
     return Item(pattern, int(low), top, chars)
+
+
+def nested(items: Sequence[Item], end: bytes) -> bytes:
+    """A regex of the items and `end` behind them, or of any beginning of the items that the text ends in."""
+    for item in reversed(items):
+        end = b"(?:%s\\z|%s%s)" % (item.begun(), item.regex(), end)
+    return end
 
 
 def one_of(chars: frozenset[int]) -> bytes:
@@ -149,7 +156,7 @@ class Rule:
             count += item.high or 0
         return None
 
-    @property
+    @cached_property
     def bounded(self) -> bool:
         """Whether a match has a greatest length at all."""
         return self.tail is None and not self.close
@@ -177,10 +184,13 @@ class Rule:
 
     @cached_property
     def _begun(self) -> Any:
-        nested = (b"[.,]?\\z" if self.number else b"\\z") if self.bounded else b"[^\\x00-\\xff]"
-        for item in reversed(self.items):
-            nested = b"(?:%s\\z|%s%s)" % (item.begun(), item.regex(), nested)
-        return compile_re2(nested, ignore_case=self.ignore_case)
+        end = (b"[.,]?\\z" if self.number else b"\\z") if self.bounded else b"[^\\x00-\\xff]"
+        return compile_re2(nested(self.items, end), ignore_case=self.ignore_case)
+
+    @cached_property
+    def beginning(self) -> bytes:
+        """A regex of every text that is a match or may become one, whatever follows it."""
+        return nested(self.items, b"")
 
     @cached_property
     def _before_value(self) -> Any:
@@ -226,7 +236,7 @@ class Rule:
         if self.number and text[end : end + 1] in (b".", b",") and text[end + 1 : end + 2].isdigit():
             return None
         value = self._before_value.match(text, start).end() if self.value_at else start
-        if self.value_at and text[value - 1] in self.not_after:
+        if self.value_at and (value >= end or text[value - 1] in self.not_after):
             return None
         return value, end - self.cut
 

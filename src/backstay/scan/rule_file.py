@@ -19,10 +19,10 @@ _KEYS = frozenset(
 )
 _LABEL_KEYS = frozenset(("kind", "labels", "gap", "shapes", "judge", "severity", "not_before"))
 _GAPS = {
-    "wide": (r"[^A-Za-z0-9][^0-9]{0,30}",),
-    "tight": tuple(f"{word}[^A-Za-z0-9]{{1,5}}" for word in ("", " is", " number", " no", " number is", "_number")),
+    "wide": "[^A-Za-z0-9][^0-9]{0,30}",
+    "tight": "[ _-]?n?u?m?b?e?r?o?[.]?[ ]?i?s?[^A-Za-z0-9]{1,5}",
 }
-"""What stands between a label and its value: anything but digits, or signs and a few words."""
+"""What stands between a label and its value: anything but digits; or signs, with "number", "no" and "is" in between."""
 
 
 def _is_one(item: Item, code: int) -> bool:
@@ -77,10 +77,10 @@ def rule_of(entry: Mapping[str, Any]) -> Rule:
 def labelled_rules(entry: Mapping[str, Any]) -> Iterator[Rule]:
     """The rules for a value that counts behind one of some labels only; raises UsageError."""
     _known(entry, _LABEL_KEYS)
-    gaps = _GAPS.get(entry.get("gap", "wide"))
-    if gaps is None:
+    gap = _GAPS.get(entry.get("gap", "wide"))
+    if gap is None:
         raise UsageError(f"rule {entry['kind']}: no gap is called {entry['gap']!r}", cure=f"known are {sorted(_GAPS)}")
-    for label, gap, shape in product(entry["labels"], gaps, entry["shapes"]):
+    for label, shape in product(entry["labels"], entry["shapes"]):
         yield rule_of(
             {
                 "kind": entry["kind"],

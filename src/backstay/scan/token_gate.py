@@ -5,12 +5,12 @@ digits begins with few letters and has a digit in it. Prose has few such tokens;
 digits tells which rules are worth a look, and patterns are few enough to be remembered.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from backstay.scan.engine import compile_re2
-from backstay.scan.rule import ALNUM, Item, Rule, one_of
+from backstay.scan.rule import ALNUM, Item, Rule, nested, one_of
 
 WIDTH = 10
 """Characters of a token whose pattern is looked at."""
@@ -27,11 +27,26 @@ def _widened(chars: frozenset[int]) -> frozenset[int]:
 
 def opening(rule: Rule) -> Any:
     """A regex over patterns of letters and digits: whether a text that begins so may be, or become, a match."""
-    nested = b""
-    for item in reversed(rule.items):
-        wide = Item(b"[%s]" % one_of(_widened(item.chars)), item.low, item.high, frozenset())
-        nested = b"(?:%s\\z|%s%s)" % (wide.begun(), wide.regex(), nested)
-    return compile_re2(nested)
+    wide = [Item(b"[%s]" % one_of(_widened(item.chars)), item.low, item.high, frozenset()) for item in rule.items]
+    return compile_re2(nested(wide, b""))
+
+
+class _Opened:
+    """The rules that a token's pattern opens; one regex tells whether a look at them is worth while."""
+
+    def __init__(self, rules: Sequence[tuple[int, Rule]]) -> None:
+        self.rules = tuple(rules)
+        by_case = ((rule, b"(?i:%s)" if rule.ignore_case else b"(?:%s)") for _, rule in rules)
+        self._never_after = (
+            frozenset[int].intersection(*(rule.not_after for _, rule in rules)) if rules else frozenset()
+        )
+        self._worth = compile_re2(b"|".join(form % rule.beginning for rule, form in by_case))
+
+    def worth(self, text: bytes, start: int) -> bool:
+        """Whether any of them may match here."""
+        if not self.rules or (start > 0 and text[start - 1] in self._never_after):
+            return False
+        return self._worth.match(text, start) is not None
 
 
 class TokenGate:
@@ -41,7 +56,7 @@ class TokenGate:
         self._rules = list(rules)
         self.lead = max((rule.lead or 0 for _, rule in self._rules), default=0)
         """Most letters with which a token of any rule begins."""
-        self._known: dict[bytes, tuple[tuple[int, Rule], ...]] = {}
+        self._known: dict[bytes, _Opened] = {}
 
     @cached_property
     def _openings(self) -> list[Any]:
@@ -53,7 +68,8 @@ class TokenGate:
             return
         for match in _token().finditer(text, self._resume(text, seen)):
             start, end = match.span()
-            for index, rule in self._opened(text, start, end):
+            opened = self._opened(text, start, end)
+            for index, rule in opened.rules if opened.worth(text, start) else ():
                 if rule.may_start(text, start):
                     yield start, index
 
@@ -78,12 +94,12 @@ class TokenGate:
         gap = _gap().search(text, seen)
         return len(text) if gap is None else int(gap.start())
 
-    def _opened(self, text: bytes, start: int, end: int) -> tuple[tuple[int, Rule], ...]:
+    def _opened(self, text: bytes, start: int, end: int) -> _Opened:
         key = text[start : min(end + 1, start + WIDTH)].translate(_PATTERN)
         known = self._known.get(key)
         if known is None:
             pairs = zip(self._rules, self._openings, strict=True)
-            known = self._known[key] = tuple(pair for pair, regex in pairs if regex.match(key))
+            known = self._known[key] = _Opened([pair for pair, regex in pairs if regex.match(key)])
         return known
 
 
