@@ -61,6 +61,8 @@ def test_personal_data_is_redacted_whatever_the_split(rng: random.Random, redact
 LATCHED = (
     "![a](https://evil.org/?d=1)",
     "![a](https://ok.org/b)",
+    "![a](https://o\u200bk.org/b)",
+    "![a](https://\u043ek.org/b)",
     "[r]: //evil.org\n",
     "<img src=//evil.org/x>",
     "![](",

@@ -141,8 +141,7 @@ class TextStream:
             run.end = self._text_at + len(self._text)
         elif run.match.end:
             run.end = self._source[run.match.end - 1] + 1
-        if run.match.rule.tail is not None:
-            self._runs[run.order] = base + run.match.end
+        self._runs[run.order] = base + run.match.end
 
     def _note(self, span: Redacted) -> None:
         self._denied = self._denied or span.denies

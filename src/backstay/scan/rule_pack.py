@@ -178,6 +178,6 @@ class RulePack:
                 continue
             if not match.rule.bounded:
                 match = self.run_on(match, text, match.end, match.end)
-            if match.rule.tail is not None:
+            if not match.rule.bounded:
                 runs[candidate.rule] = match.end
             yield match

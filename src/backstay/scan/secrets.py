@@ -78,7 +78,8 @@ class SecretScanner:
             found.append(Finding(scanner=self.name, kind=NOT_DECODED, severity="info", evidence="too much is encoded"))
         if budget.spent:
             found.append(Finding(scanner=self.name, kind=NOT_SCANNED, severity="high", evidence="the deadline passed"))
-        return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.span or (len(view.original), 0)))
+        once = {(f.span, f.kind, f.severity, f.evidence): f for f in found}
+        return tuple(sorted(once.values(), key=lambda finding: finding.span or (len(view.original), 0)))
 
     def _in_view(self, view: View, budget: Budget) -> Iterator[Finding]:
         return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline, view.altered))
