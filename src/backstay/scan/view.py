@@ -58,6 +58,11 @@ class View:
             return start, end
         return int(self.source[start]), int(self.source[end - 1]) + 1
 
+    def altered(self, start: int, end: int) -> bool:
+        """Whether these view characters (end > start) are not what stands in the original."""
+        low, high = self.span(start, end)
+        return self.source is not None and self.original[low:high] != self.matched[start:end].decode()
+
     @cached_property
     def matched(self) -> bytes:
         """One byte per view character: ASCII as it is, anything else `?`."""
