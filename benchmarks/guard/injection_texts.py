@@ -6,31 +6,33 @@ Every list is ours; the kinds of instruction follow what is publicly described o
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from injection_words import (
-    ASIDES,
-    BENIGN_TRIGGERS,
-    CODE,
-    CODE_LEADS,
-    DATA_SENTENCES,
-    EDITS,
-    FOREIGN_DATA,
-    FOREIGN_TAKEOVERS,
-    FOREIGN_TASKS,
-    HARMLESS_ROLES,
-    NAMES,
-    ORDERS,
-    PERSONAS,
-    READER_ASKS,
-    MONTHS,
-    SLOTS,
-    SURNAMES,
-    TABLE_HEADS,
-    TITLE_WORDS,
-    TAKEOVERS,
-    TASKS,
-    USER_ASKS,
-)
+import yaml
+
+WORDS = yaml.safe_load(Path(__file__).with_name("injection_words.yaml").read_text("utf-8"))
+SLOTS: dict[str, list[str]] = WORDS["slots"]
+NAMES = SLOTS["name"]
+ASIDES = WORDS["asides"]
+BENIGN_TRIGGERS = WORDS["benign_triggers"]
+CODE = WORDS["code"]
+CODE_LEADS = WORDS["code_leads"]
+DATA_SENTENCES = WORDS["data_sentences"]
+EDITS = WORDS["edits"]
+FOREIGN_DATA = WORDS["foreign_data"]
+FOREIGN_TAKEOVERS = WORDS["foreign_takeovers"]
+FOREIGN_TASKS = WORDS["foreign_tasks"]
+HARMLESS_ROLES = WORDS["harmless_roles"]
+MONTHS = WORDS["months"]
+ORDERS = WORDS["orders"]
+PERSONAS = WORDS["personas"]
+READER_ASKS = WORDS["reader_asks"]
+SURNAMES = WORDS["surnames"]
+TABLE_HEADS = WORDS["table_heads"]
+TAKEOVERS = WORDS["takeovers"]
+TASKS = WORDS["tasks"]
+TITLE_WORDS = WORDS["title_words"]
+USER_ASKS = WORDS["user_asks"]
 
 Maker = Callable[[random.Random], str]
 
@@ -77,7 +79,9 @@ ATTACKS: dict[str, Maker] = {
 def persona(rng: random.Random) -> str:
     """A takeover of a user's own making: a role without limits, in several sentences."""
     count = rng.randint(2, 7)
-    return " ".join(filled(line, rng) for line in rng.sample(PERSONAS, count)) + " " + filled(rng.choice(USER_ASKS), rng)
+    return (
+        " ".join(filled(line, rng) for line in rng.sample(PERSONAS, count)) + " " + filled(rng.choice(USER_ASKS), rng)
+    )
 
 
 def document(rng: random.Random) -> str:
@@ -90,7 +94,9 @@ def document(rng: random.Random) -> str:
     joint = rng.choice((" ", " ", "\n", "\n\n")) if kind != "log" else "\n"
     body = joint.join(filled(line, rng) for line in lines)
     if kind == "mail":
-        body = filled(rng.choice(("Hi {name},\n\n", "Dear {name}, ", "SUBJECT: {thing}\n", "Hello {name},\n")), rng) + body
+        body = (
+            filled(rng.choice(("Hi {name},\n\n", "Dear {name}, ", "SUBJECT: {thing}\n", "Hello {name},\n")), rng) + body
+        )
         body += filled(rng.choice(("\n\nBest,\n{name}", "\nKind regards, {name}", " Thanks! {name}", "")), rng)
     if kind == "page":
         body = filled(rng.choice(("# {topic}\n\n", "{topic}\n", "Home | Shop | Contact\n", "")), rng) + body
@@ -106,16 +112,39 @@ def _cell(kind: str, rng: random.Random) -> str:
         case "date":
             return f"{rng.choice(MONTHS)} {rng.randint(1, 31)}, {rng.randint(1950, 2026)}"
         case "share":
-            return rng.choice((f"{rng.random() * 100:.2f}%", f"{rng.random() * 100:.1f}", f"{rng.randint(1, 999999):,}", "-", "n/a"))
+            return rng.choice(
+                (f"{rng.random() * 100:.2f}%", f"{rng.random() * 100:.1f}", f"{rng.randint(1, 999999):,}", "-", "n/a")
+            )
         case "person":
             return f"{rng.choice(NAMES)} {rng.choice(SURNAMES)}" + rng.choice(("", "", " (loan)", " Jr.", " (captain)"))
         case "title":
             return " ".join(rng.sample(TITLE_WORDS, rng.randint(1, 4)))
         case "place":
-            return rng.choice(SLOTS["place"]) + rng.choice(("", ", Stadium", " (home)", " United", " University", " Airport"))
+            return rng.choice(SLOTS["place"]) + rng.choice(
+                ("", ", Stadium", " (home)", " United", " University", " Airport")
+            )
         case _:
-            return filled(rng.choice(("won", "lost", "did not finish", "{thing}", "{topic}", "retired", "yes", "no", "role: {name}",
-                                      "nominated", "see {topic}", "active", "*", "km {number}")), rng)
+            return filled(
+                rng.choice(
+                    (
+                        "won",
+                        "lost",
+                        "did not finish",
+                        "{thing}",
+                        "{topic}",
+                        "retired",
+                        "yes",
+                        "no",
+                        "role: {name}",
+                        "nominated",
+                        "see {topic}",
+                        "active",
+                        "*",
+                        "km {number}",
+                    )
+                ),
+                rng,
+            )
 
 
 def table(rng: random.Random) -> str:
@@ -182,7 +211,3 @@ def hidden_in(data: str, attack: str, rng: random.Random) -> str:
     parts = data.split(joint)
     at = rng.randint(1, max(1, len(parts) - 1))
     return joint.join(parts[:at]) + joint + attack + (joint if joint == "\n" else " ") + joint.join(parts[at:])
-
-
-def signed(rng: random.Random) -> str:
-    return rng.choice(NAMES)

@@ -1,9 +1,10 @@
 """Words written in characters that no reader sees: Unicode tags, variation selectors, zero-width bits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backstay.scan.folding import TAGS
 
@@ -13,8 +14,11 @@ MAX_HIDDEN = 20_000
 LEAST_LETTERS = 6
 """Letters from which on a decoded stretch counts as words: the tags of a flag are at most six with no space."""
 
-_ZERO, _ONE = 0x200B, 0x200C
+_ONE = 0x200C
 _JOINERS = (0x200B, 0x200C, 0x200D)
+
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -39,29 +43,29 @@ def hidden_texts(text: str) -> tuple[HiddenText, ...]:
     return tuple(found)
 
 
-def _selectors(codes: np.ndarray) -> np.ndarray:
+def _selectors(codes: Codes) -> Mask:
     return ((codes >= 0xFE00) & (codes <= 0xFE0F)) | ((codes >= 0xE0100) & (codes <= 0xE01EF))
 
 
-def _decoded(encoding: str, codes: np.ndarray, hidden: np.ndarray, decode: object) -> Iterator[HiddenText]:
+def _decoded(encoding: str, codes: Codes, hidden: Mask, decode: Callable[[Codes], str]) -> Iterator[HiddenText]:
     places = np.flatnonzero(hidden)[:MAX_HIDDEN]
-    if len(places) < LEAST_LETTERS or not callable(decode):
+    if len(places) < LEAST_LETTERS:
         return
-    said = str(decode(codes[places]))
+    said = decode(codes[places])
     if _is_words(said):
         yield HiddenText(encoding, (int(places[0]), int(places[-1]) + 1), said)
 
 
-def _tags(codes: np.ndarray) -> str:
+def _tags(codes: Codes) -> str:
     return "".join(chr(code - TAGS[0]) for code in codes.tolist())
 
 
-def _selected(codes: np.ndarray) -> str:
+def _selected(codes: Codes) -> str:
     low = codes < 0x10000
     return bytes(np.where(low, codes - 0xFE00, codes - 0xE0100 + 16).astype(np.uint8)).decode("utf-8", "replace")
 
 
-def _bits(codes: np.ndarray) -> str:
+def _bits(codes: Codes) -> str:
     """Eight bits a character, zero-width space and non-joiner as 0 and 1, in whichever order reads as words."""
     bits = (codes[codes != _JOINERS[2]] == _ONE).astype(np.uint8)
     whole = bits[: len(bits) // 8 * 8]

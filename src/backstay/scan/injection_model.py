@@ -28,28 +28,24 @@ FORMAT = "backstay-injection-1"
 
 @dataclass(frozen=True)
 class Head:
-    """One classifier: a weight a bucket and a bias for stretches; from a text's best stretches a probability."""
+    """One classifier: a weight a bucket and a bias for stretches; a level for each scale."""
 
     weights: NDArray[np.float32]
     bias: float
-    mix: tuple[float, ...]
-    """Of the best score at each scale, its weight in the text's logit; none is below 0."""
-
-    offset: float
-    threshold: float
-    """Probability from which on it is a finding."""
+    levels: tuple[float, ...]
+    """Of each scale, the score from which on a stretch is a finding; the farthest above its level decides."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a head says of a text: a probability, and the place of the best sentence."""
+    """What a head says of a text: a score, 0.5 or more for a finding, and the place of the stretch that decided."""
 
     head: HeadName
-    probability: float
+    score: float
     found: bool
     span: tuple[int, int]
     words_beside: int
-    """Words of the text outside of that sentence."""
+    """Words of the piece outside of that stretch."""
 
 
 def probability(logit: float) -> float:
@@ -69,18 +65,17 @@ class InjectionModel:
         return read_piece(text, self.bits)
 
     def say(self, name: HeadName, piece: Piece, these: Stretches | None = None) -> Said:
-        """What one head says of a piece; of one without words, its least probability."""
+        """What one head says of a piece; of one without words, a score of 0."""
         head = self.heads[name]
         these = stretches(piece) if these is None else these
         scores = stretch_scores(piece, these, head.weights, head.bias)
         if not len(scores):
             return Said(name, 0.0, found=False, span=(0, 0), words_beside=0)
-        by_scale = scores.reshape(len(SCALES), -1)
-        chance = probability(head.offset + float(np.dot(head.mix, by_scale.max(axis=1))))
-        at = int(by_scale[0].argmax())
+        above = scores - np.repeat(head.levels, len(scores) // len(SCALES))
+        at = int(above.argmax())
         span = int(piece.starts[these.first[at]]), int(piece.ends[these.last[at] - 1])
         beside = len(piece.starts) - int(these.last[at] - these.first[at])
-        return Said(name, chance, found=chance >= head.threshold, span=span, words_beside=beside)
+        return Said(name, probability(float(above[at])), found=above[at] >= 0, span=span, words_beside=beside)
 
 
 def parse_model(file: TensorFile, source: str) -> InjectionModel:
@@ -99,13 +94,11 @@ def parse_model(file: TensorFile, source: str) -> InjectionModel:
 
 
 def _head(weights: NDArray[np.int8], numbers: Mapping[str, Any]) -> Head:
-    scale, bias, offset, threshold = (float(numbers[key]) for key in ("scale", "bias", "offset", "threshold"))
-    mix = tuple(float(number) for number in numbers["mix"])
-    if not all(map(math.isfinite, (scale, bias, offset, threshold, *mix))) or min(mix) < 0 or len(mix) != len(SCALES):
+    scale, bias = float(numbers["scale"]), float(numbers["bias"])
+    levels = tuple(float(number) for number in numbers["levels"])
+    if not all(map(math.isfinite, (scale, bias, *levels))) or scale <= 0 or len(levels) != len(SCALES):
         raise ValueError("a number of a head is out of its range")
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold {threshold}")
-    return Head(weights.astype(np.float32) * np.float32(scale), bias, mix, offset, threshold)
+    return Head(weights.astype(np.float32) * np.float32(scale), bias, levels)
 
 
 @cache

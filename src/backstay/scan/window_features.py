@@ -145,7 +145,9 @@ def read_piece(text: str, bits: int) -> Piece:
 
 def _word_hashes(codes: NDArray[np.uint32], starts: Buckets, ends: Buckets) -> Hashes:
     up, down = _powers(MAX_CHARACTERS)
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((codes.astype(np.uint64) + np.uint64(7)) * up[: len(codes)])])
+    sums = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum((codes.astype(np.uint64) + np.uint64(7)) * up[: len(codes)])]
+    )
     return (sums[ends] - sums[starts]) * down[starts]
 
 
