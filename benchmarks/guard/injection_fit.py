@@ -1,4 +1,4 @@
-"""Fitting of the two stages of the injection heads: logistic regression on stretches, then on a text's best stretches."""
+"""Fitting of the injection heads: logistic regression on stretches, then a level for each scale."""
 
 import zlib
 from collections import Counter

@@ -26,6 +26,7 @@ HARMLESS_ROLES = WORDS["harmless_roles"]
 MONTHS = WORDS["months"]
 ORDERS = WORDS["orders"]
 PERSONAS = WORDS["personas"]
+REMARKS = WORDS["remarks"]
 READER_ASKS = WORDS["reader_asks"]
 SURNAMES = WORDS["surnames"]
 TABLE_HEADS = WORDS["table_heads"]
@@ -103,55 +104,23 @@ def document(rng: random.Random) -> str:
     return body
 
 
-def _cell(kind: str, rng: random.Random) -> str:
-    match kind:
-        case "year":
-            return str(rng.randint(1890, 2026))
-        case "score":
-            return f"{rng.randint(0, 9)}{rng.choice('-:–')}{rng.randint(0, 9)}"
-        case "date":
-            return f"{rng.choice(MONTHS)} {rng.randint(1, 31)}, {rng.randint(1950, 2026)}"
-        case "share":
-            return rng.choice(
-                (f"{rng.random() * 100:.2f}%", f"{rng.random() * 100:.1f}", f"{rng.randint(1, 999999):,}", "-", "n/a")
-            )
-        case "person":
-            return f"{rng.choice(NAMES)} {rng.choice(SURNAMES)}" + rng.choice(("", "", " (loan)", " Jr.", " (captain)"))
-        case "title":
-            return " ".join(rng.sample(TITLE_WORDS, rng.randint(1, 4)))
-        case "place":
-            return rng.choice(SLOTS["place"]) + rng.choice(
-                ("", ", Stadium", " (home)", " United", " University", " Airport")
-            )
-        case _:
-            return filled(
-                rng.choice(
-                    (
-                        "won",
-                        "lost",
-                        "did not finish",
-                        "{thing}",
-                        "{topic}",
-                        "retired",
-                        "yes",
-                        "no",
-                        "role: {name}",
-                        "nominated",
-                        "see {topic}",
-                        "active",
-                        "*",
-                        "km {number}",
-                    )
-                ),
-                rng,
-            )
+CELLS: dict[str, Maker] = {
+    "year": lambda rng: str(rng.randint(1890, 2026)),
+    "score": lambda rng: f"{rng.randint(0, 9)}{rng.choice('-:/')}{rng.randint(0, 9)}",
+    "date": lambda rng: f"{rng.choice(MONTHS)} {rng.randint(1, 31)}, {rng.randint(1950, 2026)}",
+    "share": lambda rng: rng.choice((f"{rng.random() * 100:.2f}%", f"{rng.randint(1, 999999):,}", "-", "n/a")),
+    "person": lambda rng: f"{rng.choice(NAMES)} {rng.choice(SURNAMES)}" + rng.choice(("", "", " (loan)", " (captain)")),
+    "title": lambda rng: " ".join(rng.sample(TITLE_WORDS, rng.randint(1, 4))),
+    "place": lambda rng: rng.choice(SLOTS["place"]) + rng.choice(("", ", Stadium", " (home)", " United", " Airport")),
+    "remark": lambda rng: filled(rng.choice(REMARKS), rng),
+}
 
 
 def table(rng: random.Random) -> str:
     """Rows of names, years, scores and short remarks."""
-    kinds = rng.choices(("year", "score", "date", "share", "person", "title", "place", "remark"), k=rng.randint(2, 8))
+    kinds = rng.choices(tuple(CELLS), k=rng.randint(2, 8))
     heads = [rng.choice(TABLE_HEADS) for _ in kinds]
-    rows = [[_cell(kind, rng) for kind in kinds] for _ in range(rng.randint(3, 30))]
+    rows = [[CELLS[kind](rng) for kind in kinds] for _ in range(rng.randint(3, 30))]
     lines = [heads, *([["---"] * len(kinds)] if rng.random() < 0.4 else []), *rows]
     if rng.random() < 0.3:
         return "\n".join(",".join(row) for row in lines)

@@ -4,9 +4,9 @@ usage: python benchmarks/guard/train_injection.py [--data DIR] [--write] [--fold
 
 --write puts the weights into the package; --folds writes, for benchmarks/guard/injection.py, the heads of each fold.
 
-Every row of a real source is scored by a model that saw nothing of its group (five folds; a BIPIA category, a cluster of
-jailbreaks, a package is a group). The levels from which on a stretch is a finding are set on those scores of benign rows
-alone. The weights that ship are fitted on all rows. The same data and packages give the same file.
+Every row of a real source is scored by a model that saw nothing of its group (five folds; a BIPIA category, a cluster
+of jailbreaks, a package is a group). The levels from which on a stretch is a finding are set on those scores of benign
+rows alone. The weights that ship are fitted on all rows. The same data and packages give the same file.
 """
 
 import argparse
@@ -33,8 +33,6 @@ TASK_CATEGORIES = (
     "text:Information Retrieval", "text:Content Creation", "text:Learning and Tutoring", "text:Language Translation",
     "text:Programming Help",
 )  # fmt: skip
-LONE = ("injecguard/wildguard", "moderation/unflagged", "own/trigger_words", "own/harmless_role")
-"""What people ask, as the whole of a text: no takeover; as a task it is judged beside other matter only."""
 LEVELS_ON = {
     "jailbreak": ("injecguard/wildguard", "moderation/unflagged", "hh-rlhf/request"),
     "takeover": (
@@ -72,7 +70,7 @@ def rows_of(head: HeadName, data: Path) -> list[Row]:
         return jailbreak_rows(data)
     rows = injection_rows(data)
     if head == "task":
-        return [row for row in rows if row.source not in LONE]
+        return rows
     return [row for row in rows if not (row.source == "own/task" or row.group in TASK_CATEGORIES)]
 
 

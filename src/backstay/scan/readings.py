@@ -21,7 +21,12 @@ _SIGNS = 3
 
 _SPACED = rb"(?:[A-Za-z0-9][ ._*-]{1,3}){5,}[A-Za-z0-9]"
 _LEET = rb"[A-Za-z][013457@$!]+[A-Za-z]|\b[013457@$!]+[a-z]{2,}"
-_COMMON = (" the ", " you ", " and ", " your ", "instruction", "previous", "ignore", " all ")
+_COMMON = (
+    *(" the ", " you ", " your ", " for ", " that ", " this ", " with ", " all "),
+    *("response", "answer", "instruction", "previous", "ignore"),
+)
+_TURNED_SIGNS = 2
+"""Common words from which on a text counts as turned; hardly any stands in a text that is not."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def _turned_signs(way: str) -> Any:
 def _turned(way: str, view: View, turn: Callable[[str], str]) -> Reading | None:
     """Rot13 or the reverse, where common words stand in the text so written."""
     signs = _turned_signs(way).find_matches_as_indexes(view.folded)
-    if len(signs) < _SIGNS:
+    if len(signs) < _TURNED_SIGNS:
         return None
     length = len(view.text)
     source = np.arange(length)[::-1].copy() if way == "reversed" else None

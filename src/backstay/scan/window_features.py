@@ -58,7 +58,7 @@ class Piece:
     @property
     def segments(self) -> int:
         """Number of sentences."""
-        return self.firsts.shape[1]
+        return int(self.firsts.shape[1])
 
 
 @cache
@@ -148,7 +148,8 @@ def _word_hashes(codes: NDArray[np.uint32], starts: Buckets, ends: Buckets) -> H
     sums = np.concatenate(
         [np.zeros(1, np.uint64), np.cumsum((codes.astype(np.uint64) + np.uint64(7)) * up[: len(codes)])]
     )
-    return (sums[ends] - sums[starts]) * down[starts]
+    found: Hashes = (sums[ends] - sums[starts]) * down[starts]
+    return found
 
 
 def _segments(kinds: NDArray[np.uint8], starts: Buckets, ends: Buckets) -> Buckets:

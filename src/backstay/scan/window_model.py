@@ -62,7 +62,7 @@ def sizes(piece: Piece, these: Stretches) -> tuple[Ints, Ints, Ints, Ints]:
     )
 
 
-def stretch_scores(piece: Piece, these: Stretches, weights: Floats, bias: float) -> Floats:
+def stretch_scores(piece: Piece, these: Stretches, weights: NDArray[np.floating], bias: float) -> Floats:
     """The score of each stretch under one weight a bucket."""
     begin, end, words, firsts = sizes(piece, these)
     if not len(begin):
