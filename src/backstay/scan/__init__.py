@@ -12,6 +12,7 @@ from backstay.scan.gibberish import GibberishScanner
 from backstay.scan.harm import harm_probability, scan_terms
 from backstay.scan.identifiers import IdentifierScanner, identifier_kinds, identifier_pack, scan_identifiers
 from backstay.scan.image_latch import latch_rules
+from backstay.scan.injection import INJECTION_KINDS, InjectionScanner, scan_injection
 from backstay.scan.json_schema import JsonSchemaScanner, read_schema
 from backstay.scan.json_validation import Problem, Schema
 from backstay.scan.language import LanguageScanner, language_of
@@ -29,6 +30,7 @@ from backstay.scan.view import Part, View
 from backstay.scan.whole_text import DegenerateScanner, HarmScanner, RefusalScanner
 
 __all__ = [
+    "INJECTION_KINDS",
     "NOT_SCANNED",
     "PERSONAL_KINDS",
     "Budget",
@@ -43,6 +45,7 @@ __all__ = [
     "GibberishScanner",
     "HarmScanner",
     "IdentifierScanner",
+    "InjectionScanner",
     "JsonSchemaScanner",
     "LanguageScanner",
     "LeakScanner",
@@ -87,6 +90,7 @@ __all__ = [
     "scan_degenerate",
     "scan_form",
     "scan_identifiers",
+    "scan_injection",
     "scan_personal",
     "scan_refusal",
     "scan_secrets",
