@@ -29,6 +29,7 @@ from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, pla
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
+from backstay.scan import Canary
 
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
@@ -81,6 +82,7 @@ class Gateway:
     limits: Limits
     outcomes: OutcomeLog
     tools: ToolRoles = field(default_factory=dict)
+    canary: Canary | None = None
     decided: DecidedTexts = field(default_factory=DecidedTexts)
 
     async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
@@ -137,6 +139,7 @@ class Gateway:
             principal,
             digest,
             self.tools,
+            self.canary,
             asked.wait_s,
         )
 
@@ -165,6 +168,8 @@ class Gateway:
     def _plan(self, context: Context) -> OutputPlan:
         if self.settings.answers == "whole":
             return OutputPlan("answers: whole", None)
+        if self.settings.prompt_leaks:
+            return OutputPlan("the answer is compared with the system's prompt", None)
         bundle = context.bundle
         if bundle.rules_at(OUTPUT_POINTS[1]):
             return OutputPlan("rules for response.final read the whole", None)
