@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from backstay.errors import UsageError
 from backstay.scan.engine import compile_re2
-from backstay.scan.rule import Behind, Excuse, Judge, Rule, Severity, parse_shape
+from backstay.scan.rule import LOOK_BEHIND, Behind, Excuse, Judge, Rule, Severity, parse_shape
 from backstay.scan.targets import UNKNOWN, AllowedHosts, host_of
 
 MAX_TARGET = 300
@@ -103,13 +103,14 @@ def _tag_leads_out(value: bytes) -> Severity | None:
 
 
 def _is_image(text: bytes) -> bool:
-    """Whether the bracket that closes behind this text is an image's."""
+    """Whether the bracket that closes behind this text is an image's; it is where it began before what is looked at."""
+    cut = len(text) >= LOOK_BEHIND
     last = text.rfind(b"[")
-    if last < 0 or text.find(b"![") < 0:
-        return False
-    if text.find(b"]", last) < 0 and text[last - 1 : last] != b"\\":
-        return text[last - 1 : last] == b"!"
-    return _opens_image(text)
+    if last <= 0:
+        return cut
+    if text.find(b"]", last) < 0 and text[last - 1] != 0x5C:
+        return text[last - 1] == 0x21
+    return _opens_image(text) if cut or b"![" in text else False
 
 
 def _opens_image(text: bytes) -> bool:
@@ -119,12 +120,12 @@ def _opens_image(text: bytes) -> bool:
     depth, place = 0, len(text)
     for _ in range(MAX_BRACKETS):
         place = max(text.rfind(b"[", 0, place), text.rfind(b"]", 0, place))
-        if place < 0:
-            return False
+        if place <= 0:
+            return len(text) >= LOOK_BEHIND
         if text[place] == 0x5D:
             depth += 1
         elif depth == 0:
-            return text[place - 1 : place] == b"!"
+            return text[place - 1] == 0x21
         else:
             depth -= 1
     return True
