@@ -11,7 +11,7 @@ from backstay.scan.engine import compile_re2
 from backstay.scan.rule import LOOK_BEHIND, Behind, Excuse, Judge, Rule, Severity, parse_shape
 from backstay.scan.targets import UNKNOWN, AllowedHosts, host_of
 
-MAX_TARGET = 300
+MAX_TARGET = 160
 """Characters of a target that are looked at; its host must end within them."""
 MAX_TAG = 400
 CAP = 4000
@@ -45,10 +45,10 @@ LATCH_KINDS = ("image_url", "reference_url", "html_resource")
 
 def _target(value: bytes) -> str | None:
     """Where the target behind a match's opening leads; `?` where its host is not all there."""
-    dest = next(iter(value.decode("latin-1").lstrip("]():\"'\t\r\n <>").split()), None)
-    if dest is None:
+    first = value.lstrip(b"]():\"'\t\r\n <>").split(None, 1)[:1]
+    if not first:
         return UNKNOWN if len(value) >= MAX_TARGET else None
-    dest = dest.rstrip("\"'>")
+    dest = first[0].rstrip(b"\"'>").decode("latin-1")
     host = host_of(dest)
     return host if len(value) < MAX_TARGET or host_of(dest + "x") == host else UNKNOWN
 
@@ -174,7 +174,7 @@ def latch_rules(allowed_hosts: Collection[str] = (), kinds: Collection[str] = LA
         _rule(
             "reference_url",
             "]:",
-            r"\]:[ \t\r]{0,1000}\n?[^\n]{1,300}",
+            r"\]:[ \t\r]{0,1000}\n?[^\n]{1,160}",
             "\n",
             _leads_out,
             excuse(_target),
