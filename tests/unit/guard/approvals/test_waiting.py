@@ -1,10 +1,12 @@
 """Waits end with the decision, are bounded, and wake across threads and processes."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from pathlib import Path
 
+import pytest
 from approval_world import REASON, World, action, needs, refused
 
 from backstay.guard.approvals import (
@@ -47,6 +49,15 @@ def test_a_wait_is_bounded(world: World) -> None:
         world.approvals.wait("nothing", 1)
     world.now_s += 3600
     assert world.approvals.wait(held, 30).state == "expired"
+
+
+def test_many_who_wait_read_more_seldom() -> None:
+    waiters = Waiters()
+    with contextlib.ExitStack() as stack:
+        for number in range(400):
+            assert waiters.pause_s(0.5) == pytest.approx(max(0.5, number / 200))
+            stack.enter_context(waiters.waiting(str(number), lambda: None))
+    assert waiters.pause_s(0.5) == 0.5
 
 
 def test_only_so_many_may_wait() -> None:
