@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from backstay.errors import BackstayError
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
@@ -16,6 +16,7 @@ from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.output_plan import PackKinds
+from backstay.guard.provenance import origins_of
 from backstay.policy import Limit
 
 
@@ -56,6 +57,10 @@ class Context:
         """Keep a ruling with the exchange."""
         self.rulings.append(ruling)
         return ruling
+
+    def origins(self, args: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Where arguments of a tool call came from."""
+        return dict(origins_of(self.request.conversation(), args).by_argument())
 
     async def on_disk(self) -> None:
         """Wait until every decision so far is on disk; raises ApiFault 503 where one cannot be written."""

@@ -10,7 +10,6 @@ from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
-from backstay.guard.provenance import origins_of
 from backstay.policy import Request
 from backstay.policy.points import is_plain_name
 from backstay.records import Finding
@@ -118,7 +117,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", "its arguments are no JSON object", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
-    origins = origins_of(context.request.conversation(), args).by_argument()
+    origins = context.origins(args)
     ruling = context.ruled(
         context.enforcer.rule(
             context.exchange,
