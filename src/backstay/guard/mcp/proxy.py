@@ -36,6 +36,7 @@ from backstay.guard.mcp.results import decide_error, decide_opening, decide_resu
 from backstay.guard.mcp.screening import screen
 from backstay.guard.mcp.sessions import McpSession, McpSessions
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
+from backstay.guard.mcp.stdio import StdioTransport
 from backstay.guard.mcp.tool_calls import AllowedCall, decide_call
 from backstay.guard.mcp.trail import Trails
 from backstay.guard.mcp.transport import HttpTransport, SessionGone, Transport
@@ -81,7 +82,8 @@ class McpProxy:
     async def __aenter__(self) -> Self:
         """Open the ways to all servers; raises UsageError for a variable that is not set."""
         for name, one in self.settings.items():
-            transport: Transport = HttpTransport(name, one, self.limits, self.environment)
+            kind = HttpTransport if one.url else StdioTransport
+            transport: Transport = kind(name, one, self.limits, self.environment)
             await self._stack.enter_async_context(transport)
             judge = ToolJudge(name, one, self.pins, self.gateway.decided)
             self._servers[name] = McpServer(name, one, transport, judge)
@@ -258,13 +260,12 @@ class McpProxy:
         finally:
             if call is not None and call.token and self.claims is not None:
                 await asyncio.shield(self.claims.finish(call.token, answered=answered is not None))
-        return self._decided(context, asked, params, answered.response, call)
+        return self._decided(context, asked, answered.response, call)
 
     def _decided(
         self,
         context: McpContext,
         asked: RpcRequest,
-        params: dict[str, Any],
         response: RpcResponse,
         call: AllowedCall | None,
     ) -> RpcResponse:
@@ -322,13 +323,18 @@ class McpProxy:
         context = self._context(server, exchange, opening, visitor)
         sent = Asked(RpcRequest(opening.next_id(), asked.method, params), asked.id, server.name)
         answered = await ask(context, sent, self.limits, None)
-        body = self._decided(context, asked, params, answered.response, None)
-        await context.on_disk()
-        if body.result is not None:
-            self.sessions.room(visitor.principal.id)
-            revision = body.result["protocolVersion"]
-            session = self.sessions.open(visitor.principal.id, server.name, revision, answered.far_id)
-            reply.headers["mcp-session-id"] = session.id
+        session: McpSession | None = None
+        try:
+            body = self._decided(context, asked, answered.response, None)
+            await context.on_disk()
+            if body.result is not None:
+                self.sessions.room(visitor.principal.id)
+                revision = body.result["protocolVersion"]
+                session = self.sessions.open(visitor.principal.id, server.name, revision, answered.far_id)
+                reply.headers["mcp-session-id"] = session.id
+        finally:
+            if session is None and answered.far_id:
+                await server.transport.end(answered.far_id, {})
         await reply.end(body.body())
 
     async def _told(

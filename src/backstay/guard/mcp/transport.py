@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -149,7 +150,7 @@ class HttpTransport:
         try:
             async with asyncio.timeout(self._settings.first_byte_s):
                 return await self._open[0].request(
-                    method, self._settings.url, data=data, headers=given, allow_redirects=False
+                    method, self._settings.url, data=data and BytesIO(data), headers=given, allow_redirects=False
                 )
         except TimeoutError as error:
             raise RpcFault(UPSTREAM, f"{self._name} did not begin to answer in time", status=504) from error
