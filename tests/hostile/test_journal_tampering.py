@@ -102,6 +102,12 @@ def test_edited_entry(store: Store, shell: Shell) -> None:
     assert broken(store) == "entry 7 (judgment j2): content does not match its hash"
 
 
+@pytest.mark.parametrize("column", ["kind", "payload"])
+def test_entry_that_is_no_text(store: Store, shell: Shell, column: str) -> None:
+    shell.run(f"UPDATE journal SET {column} = x'00ff' WHERE seq = 7")
+    assert broken(store).startswith("entry 7 (")
+
+
 def test_edited_entry_with_its_own_hash_recomputed(store: Store, shell: Shell) -> None:
     flip(shell, 7)
     [(payload, previous)] = shell.run("SELECT payload, prev_hash FROM journal WHERE seq = 7")

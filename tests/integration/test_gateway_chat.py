@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 from aiohttp import web
-from guard_gateway import PERMIT_ALL, REDACT_SECRETS, call_message, chat_answer, deltas, post, running, sse
+from guard_gateway import PERMIT_ALL, call_message, chat_answer, deltas, post, running, sse
 from made_secrets import token_with_check
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def test_openai_sdk_plain() -> None:
         assert answer.usage is not None and answer.usage.total_tokens == 7
         assert up.log.effects("request.input") == ["allow"]
         assert up.log.effects("model.output") == ["allow"]
-        assert [outcome.status for outcome in up.log.outcomes] == ["ok"]
+        assert up.ended().status == "ok"
 
 
 def test_openai_sdk_streams_and_redacts_across_chunks() -> None:
@@ -63,7 +63,9 @@ def test_n_of_two_streams_are_separate() -> None:
 
     with running(answer) as up, client_of(up.url) as client:
         said = {0: "", 1: ""}
-        for chunk in client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], n=2, stream=True):
+        for chunk in client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "x"}], n=2, stream=True
+        ):
             for choice in chunk.choices:
                 said[choice.index] += choice.delta.content or ""
         assert said == {0: "a [REDACTED:github_token] c", 1: f"b {SECRET[cut:]} d"}
@@ -71,10 +73,32 @@ def test_n_of_two_streams_are_separate() -> None:
 
 def test_tools_plain_and_streamed_with_the_sdk() -> None:
     chunks = [
-        {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "tool_calls": [
-            {"index": 0, "id": "call-0", "type": "function", "function": {"name": "pay", "arguments": ""}}]}}]},
-        *({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [
-            {"index": 0, "function": {"arguments": piece}}]}}]} for piece in ('{"amo', 'unt": 5, "to": ', '"me"}')),
+        {
+            "id": "c",
+            "choices": [
+                {
+                    "index": 0,
+                    "delta": {
+                        "role": "assistant",
+                        "tool_calls": [
+                            {
+                                "index": 0,
+                                "id": "call-0",
+                                "type": "function",
+                                "function": {"name": "pay", "arguments": ""},
+                            }
+                        ],
+                    },
+                }
+            ],
+        },
+        *(
+            {
+                "id": "c",
+                "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}}],
+            }
+            for piece in ('{"amo', 'unt": 5, "to": ', '"me"}')
+        ),
         {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
     ]
 
@@ -82,16 +106,22 @@ def test_tools_plain_and_streamed_with_the_sdk() -> None:
         if body.get("stream"):
             return await sse(request, chunks)
         message = call_message(("pay", {"amount": 5, "to": "me"}))
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        )
 
     with running(answer) as up, client_of(up.url) as client:
         tools: Any = [{"type": "function", "function": {"name": "pay", "parameters": {"type": "object"}}}]
-        whole = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "pay me 5"}], tools=tools)
+        whole = client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "pay me 5"}], tools=tools
+        )
         calls = whole.choices[0].message.tool_calls or []
         assert [(call.id, json.loads(call.function.arguments)) for call in calls if call.type == "function"] == [
             ("call-0", {"amount": 5, "to": "me"})
         ]
-        with client.chat.completions.stream(model="m", messages=[{"role": "user", "content": "pay me 5"}], tools=tools) as stream:
+        with client.chat.completions.stream(
+            model="m", messages=[{"role": "user", "content": "pay me 5"}], tools=tools
+        ) as stream:
             final = stream.get_final_completion()
         assert final.choices[0].finish_reason == "tool_calls"
         streamed = (final.choices[0].message.tool_calls or [])[0]
@@ -99,8 +129,12 @@ def test_tools_plain_and_streamed_with_the_sdk() -> None:
         assert up.log.effects("model.tool_call") == ["allow", "allow"]
 
 
-FORBID_PAY = PERMIT_ALL.replace("rules:", """rules:
-  - {id: no-pay, effect: forbid, match: {point: model.tool_call, tool: pay}, when: 'args.amount > 10', reason: too much}""")
+FORBID_PAY = PERMIT_ALL.replace(
+    "rules:",
+    """rules:
+  - {id: no-pay, effect: forbid, match: {point: model.tool_call, tool: pay},
+     when: 'args.amount > 10', reason: too much}""",
+)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -111,7 +145,9 @@ def test_one_denied_call_withholds_all_calls_of_the_answer(stream: bool) -> None
         if body.get("stream"):
             delta = message | {"tool_calls": [{"index": i} | call for i, call in enumerate(message["tool_calls"])]}
             return await sse(request, [{"choices": [{"index": 0, "delta": delta, "finish_reason": "tool_calls"}]}])
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        )
 
     with running(answer, FORBID_PAY) as up:
         _, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK | {"stream": stream}))
@@ -124,7 +160,9 @@ def test_arguments_go_out_as_they_were_decided() -> None:
     message = call_message(("pay", '{"amount": 500, "amount": 1}'))
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        )
 
     with running(answer, FORBID_PAY) as up:
         _, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK))
@@ -138,12 +176,15 @@ policy: 1
 counters:
   paid: {sum: args.amount, tool: pay}
 rules:
-  - {id: pay, effect: permit, match: {point: model.tool_call, tool: pay}, when: counter.paid + double(args.amount) <= 100.0, reason: budget}
+  - {id: pay, effect: permit, match: {point: model.tool_call, tool: pay},
+     when: counter.paid + double(args.amount) <= 100.0, reason: budget}
 """
     message = call_message(("pay", {"amount": 60}), ("pay", {"amount": 60}))
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        )
 
     with running(answer, policy) as up:
         _, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK))
@@ -161,8 +202,12 @@ def test_secrets_do_not_go_upstream() -> None:
 
 
 def test_a_tool_result_that_policy_denies_is_withheld_and_the_agent_goes_on() -> None:
-    policy = PERMIT_ALL.replace("rules:", """rules:
-  - {id: clean, effect: forbid, match: {point: tool.result, tool: fetch}, when: 'text.contains("obey me")', reason: it gives orders}""")
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        """rules:
+  - {id: clean, effect: forbid, match: {point: tool.result, tool: fetch},
+     when: 'text.contains("obey me")', reason: it gives orders}""",
+    )
     messages = [
         {"role": "user", "content": "read it"},
         {"role": "assistant", "content": None, "tool_calls": call_message(("fetch", {}))["tool_calls"]},
@@ -172,25 +217,36 @@ def test_a_tool_result_that_policy_denies_is_withheld_and_the_agent_goes_on() ->
         for _ in range(2):  # The second turn sends it again; it is decided once.
             status, _, headers = asyncio.run(post(f"{up.url}/chat/completions", ASK | {"messages": messages}))
             assert status == 200 and headers["x-backstay-tool-results"] == "changed"
-        assert [body["messages"][2]["content"] for body in up.upstream_bodies] == ["[withheld by the guard: it gives orders]"] * 2
+        assert [body["messages"][2]["content"] for body in up.upstream_bodies] == [
+            "[withheld by the guard: it gives orders]"
+        ] * 2
         assert up.log.effects("tool.result") == ["deny"]
 
 
 def test_tools_that_policy_refuses_are_not_offered() -> None:
-    policy = PERMIT_ALL.replace("rules:", """rules:
-  - {id: no-shell, effect: forbid, match: {point: request.tools, tool: shell}, reason: no shell here}""")
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        """rules:
+  - {id: no-shell, effect: forbid, match: {point: request.tools, tool: shell}, reason: no shell here}""",
+    )
     tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("shell", "look")]
     with running(echo, policy) as up:
         choice = {"type": "function", "function": {"name": "shell"}}
-        status, _, headers = asyncio.run(post(f"{up.url}/chat/completions", ASK | {"tools": tools, "tool_choice": choice}))
+        status, _, headers = asyncio.run(
+            post(f"{up.url}/chat/completions", ASK | {"tools": tools, "tool_choice": choice})
+        )
         assert status == 200 and headers["x-backstay-tools-removed"] == "shell"
         assert [tool["function"]["name"] for tool in up.upstream_bodies[0]["tools"]] == ["look"]
         assert "tool_choice" not in up.upstream_bodies[0]
 
 
 def test_a_rule_on_the_text_holds_the_whole_answer_and_denies_it() -> None:
-    policy = PERMIT_ALL.replace("rules:", """rules:
-  - {id: no-plan, effect: forbid, match: {point: model.output}, when: 'text.contains("the plan")', reason: plans stay here}""")
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        """rules:
+  - {id: no-plan, effect: forbid, match: {point: model.output},
+     when: 'text.contains("the plan")', reason: plans stay here}""",
+    )
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         return await sse(request, deltas("this is ", "the pl", "an of all"))
@@ -201,8 +257,12 @@ def test_a_rule_on_the_text_holds_the_whole_answer_and_denies_it() -> None:
 
 
 def test_a_kind_that_a_rule_denies_ends_the_stream() -> None:
-    policy = PERMIT_ALL.replace("rules:", """rules:
-  - {id: no-token, effect: forbid, match: {point: model.output}, when: findings.github_token > 0, reason: tokens end answers}""")
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        """rules:
+  - {id: no-token, effect: forbid, match: {point: model.output},
+     when: findings.github_token > 0, reason: tokens end answers}""",
+    )
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         return await sse(request, deltas("one ", f"{SECRET[:10]}", f"{SECRET[10:]} ", "and more"))
@@ -228,7 +288,9 @@ rules:
     message = call_message(("look", {}), ("pay", {"amount": 1}))
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        )
 
     with running(answer, policy) as up:
         _, raw, headers = asyncio.run(post(f"{up.url}/chat/completions", ASK))
@@ -237,7 +299,7 @@ rules:
         assert told["backstay"]["effect"] == "hold" and told["backstay"]["approvals"] == ["approval-1-0"]
         assert "tool_calls" not in told["choices"][0]["message"]
         kept = json.loads(up.holds.asked[0][1])
-        assert [call["function"]["name"] for call in kept[0]["message"]["tool_calls"]] == ["look", "pay"]
+        assert [call["name"] for call in kept[0]["calls"].values()] == ["look", "pay"]
 
 
 def test_counters_bear_on_the_next_request() -> None:
@@ -245,11 +307,14 @@ def test_counters_bear_on_the_next_request() -> None:
 policy: 1
 counters: {looked: {count: true, tool: look}}
 rules:
-  - {id: twice, effect: permit, match: {point: model.tool_call, tool: look}, when: counter.looked < 2, reason: twice at most}
+  - {id: twice, effect: permit, match: {point: model.tool_call, tool: look},
+     when: counter.looked < 2, reason: twice at most}
 """
 
     async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        return web.json_response(chat_answer() | {"choices": [{"index": 0, "message": call_message(("look", {})), "finish_reason": "x"}]})
+        return web.json_response(
+            chat_answer() | {"choices": [{"index": 0, "message": call_message(("look", {})), "finish_reason": "x"}]}
+        )
 
     with running(answer, policy) as up:
         for _ in range(3):
@@ -270,4 +335,4 @@ def test_completions_stream_and_whole() -> None:
         whole = client.completions.create(model="m", prompt="x")
         assert whole.choices[0].text == "a [REDACTED:github_token] b"
         stream = client.completions.create(model="m", prompt="x", stream=True)
-        assert "".join(chunk.choices[0].text for chunk in stream if chunk.choices) == "a [REDACTED:github_token] b"
+        assert "".join(str(chunk.choices[0].text) for chunk in stream if chunk.choices) == "a [REDACTED:github_token] b"

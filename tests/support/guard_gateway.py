@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -50,6 +51,12 @@ class MemoryLog:
             written.set_result(len(self.decisions))
         return written
 
+    def counted(self, exchange: Exchange, ruling_id: str, amounts: Any) -> "Future[int]":
+        """Forget it."""
+        written: Future[int] = Future()
+        written.set_result(0)
+        return written
+
     def outcome(self, exchange: Exchange, outcome: Outcome) -> None:
         """Keep one."""
         self.outcomes.append(outcome)
@@ -65,9 +72,16 @@ class NobodyHolds:
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes]] = []
 
-    async def ask(self, exchange: Exchange, held: Any, request_digest: str, answer: bytes) -> list[str]:
+    async def resume(self, context: Any, approval_id: str, wait_s: float) -> Any:
+        """Nothing was kept."""
+        raise AssertionError("no test resumes here")
+
+    async def sent(self, resumed: Any) -> None:
+        """Nothing was kept."""
+
+    async def ask(self, context: Any, held: Any, answer: bytes) -> list[str]:
         """Note what is held."""
-        self.asked.append((request_digest, answer))
+        self.asked.append((context.request_digest, answer))
         return [f"approval-{len(self.asked)}-{i}" for i, _ in enumerate(held)]
 
 
@@ -101,6 +115,13 @@ class Running:
     gateway: Gateway
     front: Front
 
+    def ended(self) -> Outcome:
+        """The end of the last exchange, which is noted after its last byte."""
+        deadline = time.monotonic() + 5
+        while not self.log.outcomes and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return self.log.outcomes[-1]
+
 
 PERMIT_ALL = """
 policy: 1
@@ -130,7 +151,7 @@ def running(
     """Serve until the block ends."""
     with LoopThread() as loop:
         seen: list[dict[str, Any]] = []
-        port = loop.call(_start_upstream(loop, handler, seen))
+        port = loop.call(start_upstream(loop, handler, seen))
         given = {"base_url": f"http://127.0.0.1:{port}/v1", "retries": 0} | (upstream or {})
         config = checked({"guard": 1, "upstreams": {"main": given}, **settings}, "test")
         log, holds = MemoryLog(), NobodyHolds()
@@ -153,7 +174,7 @@ async def _start_gateway(
     pack = secret_pack()
     gateway = Gateway(
         config,
-        Enforcer(live, log, on_unscanned=config.on_unscanned),
+        Enforcer(live, live.histories, log, on_unscanned=config.on_unscanned),
         RememberedScans(scan),
         PackKinds(pack, {rule.kind: "secrets" for rule in pack.rules}),
         holds,
@@ -162,10 +183,12 @@ async def _start_gateway(
         log,
     )
     front = Front(gateway, keys, Metrics())
-    server = uvicorn.Server(uvicorn.Config(build_app(front), host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]  # it is not the main thread
+    server = uvicorn.Server(
+        uvicorn.Config(build_app(front), host="127.0.0.1", port=0, log_level="critical", lifespan="off")
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.001)
     port = server.servers[0].sockets[0].getsockname()[1]
 
@@ -177,7 +200,7 @@ async def _start_gateway(
     return Running(f"http://127.0.0.1:{port}/v1", log, holds, seen, gateway, front)
 
 
-async def _start_upstream(loop: "LoopThread", handler: Handler, seen: list[dict[str, Any]]) -> int:
+async def start_upstream(loop: "LoopThread", handler: Handler, seen: list[dict[str, Any]]) -> int:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read() or b"{}")
         seen.append(body)
@@ -222,13 +245,24 @@ def chat_answer(*contents: str, **more: Any) -> dict[str, Any]:
         for i, text in enumerate(contents)
     ]
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage} | more
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": choices,
+        "usage": usage,
+    } | more
 
 
 def call_message(*calls: tuple[str, Any], content: str | None = None) -> dict[str, Any]:
     """A message with tool calls, each a name and its arguments (JSON text, or a value)."""
     rows = [
-        {"id": f"call-{i}", "type": "function", "function": {"name": name, "arguments": a if isinstance(a, str) else json.dumps(a)}}
+        {
+            "id": f"call-{i}",
+            "type": "function",
+            "function": {"name": name, "arguments": a if isinstance(a, str) else json.dumps(a)},
+        }
         for i, (name, a) in enumerate(calls)
     ]
     return {"role": "assistant", "content": content, "tool_calls": rows}
@@ -250,7 +284,9 @@ async def sse(request: web.Request, chunks: list[Any], *, done: bool = True, raw
 def deltas(*pieces: str, index: int = 0, finish: str = "stop") -> list[dict[str, Any]]:
     """Chunks of a streamed text, the last with the reason for its end."""
     frame = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    rows = [frame | {"choices": [{"index": index, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+    rows = [
+        frame | {"choices": [{"index": index, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces
+    ]
     return [*rows, frame | {"choices": [{"index": index, "delta": {}, "finish_reason": finish}]}]
 
 

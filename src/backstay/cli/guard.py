@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from backstay.cli import guard_policy
+from backstay.cli.guard_audit import audit, explain
+from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
 
 POLICIES = click.argument(
@@ -13,7 +16,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test, lint and analyze policies for tools and texts."""
+    """Test, lint, analyze, sign and replay policies for tools and texts."""
 
 
 @guard.command()
@@ -105,3 +108,16 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
         session.say(f"every one of {len(bundle.rules)} rules can decide, and no permit and forbid meet")
     wrong = any((answer.verdict != "never") if tool else (answer.verdict == "never") for answer in answers)
     raise click.exceptions.Exit(1 if wrong else 0)
+
+
+for command in (
+    serve,
+    key,
+    explain,
+    audit,
+    guard_policy.bundle,
+    guard_policy.replay,
+    guard_policy.shadow,
+    guard_policy.export,
+):
+    guard.add_command(command)

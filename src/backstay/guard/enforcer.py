@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from backstay.guard.findings import counted, unscanned
 from backstay.policy import Decision, Histories, PolicyBundle, Request
+from backstay.policy.history import counted_values
+from backstay.policy.points import TOOL_POINT
 from backstay.records import Finding, uuid7
 
 UNSCANNED = "guard:not-scanned"
@@ -25,6 +27,8 @@ class Exchange:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     resource: str = ""
     owner: str = ""
+    bundle: PolicyBundle | None = None
+    """The policy that it began with, which decides on its texts to its end; on tool calls the one in force decides."""
 
 
 class Ruling(NamedTuple):
@@ -43,47 +47,52 @@ class Ruling(NamedTuple):
 
 
 class DecisionLog(Protocol):
-    """Where decisions are written; see `guard.audit`."""
+    """Where decisions are written; see `guard.audit`. Raises ResourceError where the ledger takes no more."""
 
     def decision(
         self, exchange: Exchange, ruling_id: str, request: Request, decision: Decision, cost_us: int
     ) -> "Future[int]":
-        """Write one; raises ResourceError where the ledger takes no more."""
+        """Write a decision."""
+
+    def counted(self, exchange: Exchange, ruling_id: str, amounts: Mapping[str, Any]) -> "Future[int]":
+        """Write that what was decided is carried out, and what counters add for it."""
 
 
-class LivePolicy(Protocol):
-    """The policy in force, and what sessions did under it."""
+class PolicyInForce(Protocol):
+    """The policy in force."""
 
     @property
     def bundle(self) -> PolicyBundle:
         """The policy now."""
 
-    @property
-    def histories(self) -> Histories:
-        """The counters of its sessions."""
-
 
 class Enforcer:
-    """Decides at every point by the policy in force. All of a decision happens without a pause, so none races another."""
+    """Decides at every point by the policy in force; a decision happens without a pause, so that none races another."""
 
     def __init__(
         self,
-        live: LivePolicy,
+        live: PolicyInForce,
+        histories: Histories,
         log: DecisionLog,
         *,
         on_unscanned: Literal["deny", "rules"] = "deny",
         new_id: Callable[[], str] = uuid7,
     ) -> None:
-        self._live, self._log, self._on_unscanned, self._new_id = live, log, on_unscanned, new_id
+        self._live, self._histories, self._log = live, histories, log
+        self._on_unscanned, self._new_id = on_unscanned, new_id
 
     @property
     def bundle(self) -> PolicyBundle:
-        """The policy now; an exchange keeps the one that it began with where it says so."""
+        """The policy in force now."""
         return self._live.bundle
 
     def counters(self, exchange: Exchange) -> dict[str, float | None]:
         """What the exchange's session has done so far."""
-        return self._live.histories.of(exchange.session).values()
+        return self._histories.of(exchange.session).values(self.bundle_for(exchange, "model.output").counters)
+
+    def bundle_for(self, exchange: Exchange, point: str) -> PolicyBundle:
+        """The policy that decides on an exchange at a point."""
+        return self._live.bundle if exchange.bundle is None or point == TOOL_POINT else exchange.bundle
 
     def rule(
         self,
@@ -103,6 +112,7 @@ class Enforcer:
         Requests `ahead` were allowed in the same answer: counters are read as if they had been done already.
         """
         began = perf_counter_ns()
+        bundle = self.bundle_for(exchange, point)
         request = Request(
             point=point,
             action=action,
@@ -115,24 +125,23 @@ class Enforcer:
             text=text,
             findings=counted(findings),
             provenance=provenance,
-            counters=self._live.histories.of(exchange.session).values(
-                (first.point, first.action, first.tool, first.args) for first in ahead
+            counters=self._histories.of(exchange.session).values(
+                bundle.counters, ((first.point, first.action, first.tool, first.args) for first in ahead)
             ),
         )
-        decision = self._decided(request, findings)
+        decision = self._decided(bundle, request, findings)
         ruling_id = self._new_id()
         cost_us = (perf_counter_ns() - began) // 1000
         written = self._log.decision(exchange, ruling_id, request, decision, cost_us)
         return Ruling(ruling_id, request, decision, tuple(findings), written)
 
-    def refuse(self, exchange: Exchange, point: str, rule: str, why: str, *, tool: str = "", action: str = "") -> Ruling:
+    def refuse(self, exchange: Exchange, point: str, rule: str, why: str, *, tool: str = "") -> Ruling:
         """Write down that the guard itself refuses something, whatever the policy says; raises as `rule` does.
 
         `rule` stands where the id of a policy's rule would, and begins with `guard:`.
         """
         request = Request(
             point=point,
-            action=action,
             tool=tool,
             principal=exchange.principal,
             roles=exchange.roles,
@@ -143,13 +152,21 @@ class Enforcer:
         ruling_id = self._new_id()
         return Ruling(ruling_id, request, decision, (), self._log.decision(exchange, ruling_id, request, decision, 0))
 
-    def count(self, exchange: Exchange, ruling: Ruling) -> None:
-        """What was decided is about to be done: counters that it bears on go up."""
-        request = ruling.request
-        self._live.histories.of(exchange.session).record(request.point, request.action, request.tool, request.args)
+    def count(self, exchange: Exchange, ruling: Ruling) -> "Future[int] | None":
+        """What was decided is about to be done: counters that it bears on go up, and the journal says so.
 
-    def _decided(self, request: Request, findings: Sequence[Finding]) -> Decision:
-        decision = self._live.bundle.decide(request)
+        The journal's future, None where no counter is concerned.
+        """
+        request = ruling.request
+        history = self._histories.of(exchange.session)
+        amounts = counted_values(history.declared, request.point, request.action, request.tool, request.args)
+        if not amounts:
+            return None
+        history.record(request.point, request.action, request.tool, request.args)
+        return self._log.counted(exchange, ruling.id, amounts)
+
+    def _decided(self, bundle: PolicyBundle, request: Request, findings: Sequence[Finding]) -> Decision:
+        decision = bundle.decide(request)
         if decision.effect == "deny" or self._on_unscanned == "rules" or not unscanned(findings):
             return decision
         reason = "a scanner did not finish with this text"

@@ -53,7 +53,7 @@ def is_wanted(kind: str, scanner: str, wanted: frozenset[str]) -> bool:
 
 
 def replaced(text: str, findings: Sequence[Finding], wanted: frozenset[str], masked: Callable[[str], str]) -> Replaced:
-    """The text with every wanted finding replaced by its mask; overlapping ones become one, of the kind that is first."""
+    """The text with every wanted finding replaced by its mask; overlapping ones become one, of the first one's kind."""
     chosen = [f for f in findings if is_wanted(f.kind, f.scanner, wanted) and f.kind not in NO_FINDINGS]
     unplaced = tuple(sorted({f.kind for f in chosen if f.span is None}))
     spans = sorted((f.span[0], f.span[1], f.kind) for f in chosen if f.span is not None)

@@ -3,7 +3,7 @@
 from backstay.policy.cases import CaseResult, run_cases
 from backstay.policy.cel import CelExprEngine, CelRustEngine, ConditionEngine, ConditionError, ConditionRefused
 from backstay.policy.engine import PolicyBundle, load_policies
-from backstay.policy.history import Histories, SessionHistory, WindowedCounter
+from backstay.policy.history import Histories, SessionHistory, WindowedCounter, counted_values
 from backstay.policy.lint import Lint, lint
 from backstay.policy.obligations import (
     Annotate,
@@ -49,6 +49,7 @@ __all__ = [
     "SessionHistory",
     "ShadowResult",
     "WindowedCounter",
+    "counted_values",
     "lint",
     "load_policies",
     "merge_obligations",

@@ -23,7 +23,7 @@ class Binder:
         self._engine = engine
         self._no_findings = dict.fromkeys(keys_named(conditions, "findings"), 0)
         self._origins = keys_named(conditions, "provenance")
-        self._reads_numbers = any(re.search(r"\bdouble\s*\(", text) for text in conditions)
+        self.reads_numbers = any(re.search(r"\bdouble\s*\(", text) for text in conditions)
         self._counters = {name: f"counter.{name}" for name in counters}
 
     def bind(self, request: Request) -> Any:
@@ -32,7 +32,7 @@ class Binder:
             variables = self._variables(request)
             if reason := unfit(variables):
                 return ConditionError(f"the request holds {reason}")
-            if self._reads_numbers and reads_as_nan(variables):
+            if self.reads_numbers and reads_as_nan(variables):
                 return ConditionError("the request holds text that double() reads as NaN")
             return self._engine.bind(variables)
         except Exception as error:  # noqa: BLE001  a request that cannot be bound must not be allowed for it

@@ -14,7 +14,7 @@ from backstay.policy.cel import (
     ConditionRefused,
     VariableType,
 )
-from backstay.policy.index import RuleIndex
+from backstay.policy.index import Bucket, RuleIndex
 from backstay.policy.obligations import Merged, merge_obligations
 from backstay.policy.points import POINTS, TOOL_POINT, Point, is_plain_name
 from backstay.policy.request import Decision, Request, RuleError, ShadowResult
@@ -78,10 +78,10 @@ class PolicyBundle:
 
     def decide(self, request: Request) -> Decision:
         """Decide on one request: forbid over hold over permit over the default; a condition that errs never permits."""
-        if refusal := _unreadable(request):
+        if refusal := refused_name(request):
             return Decision("deny", (), (), (refusal,), (), self.hash)
-        bucket = self._index.find(request.point, request.action, request.tool)
-        bound = self._binder.bind(request) if bucket.conditional else None
+        bucket = self.fitting(request)
+        bound = self.bind(request) if bucket.conditional else None
         decision = self._decide(request.point, bucket.forbids, bucket.holds, bucket.permits, bound)
         if bucket.shadows:
             return self._with_shadow(decision, bucket.shadows, bound)
@@ -91,6 +91,19 @@ class PolicyBundle:
         """The rules in force that can apply there, forbids first."""
         bucket = self._index.find(point, action, tool)
         return tuple(compiled.rule for compiled in (*bucket.forbids, *bucket.holds, *bucket.permits))
+
+    def fitting(self, request: Request) -> Bucket:
+        """The rules whose point, action and tool fit."""
+        return self._index.find(request.point, request.action, request.tool)
+
+    def bind(self, request: Request) -> Any:
+        """What conditions are called with, or the ConditionError that each of them meets."""
+        return self._binder.bind(request)
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether a condition uses double(), so that text reading as NaN makes every condition err."""
+        return self._binder.reads_numbers
 
     def _decide(
         self,
@@ -142,7 +155,7 @@ class PolicyBundle:
         results = tuple(
             ShadowResult(c.rule.id, c.rule.effect, c.rule.id in applied, messages.get(c.rule.id, "")) for c in shadows
         )
-        return decision._replace(shadow=results, shadow_effect=_enforced(decision, results))
+        return decision._replace(shadow=results, shadow_effect=enforced(decision.effect, decision.rules, results))
 
 
 _NOTHING = Merged(obligations=())
@@ -169,14 +182,14 @@ def _usable(bound: Any) -> Any:
     return bound
 
 
-def _enforced(decision: Decision, results: Sequence[ShadowResult]) -> Outcome:
-    """The effect if these rules counted; a shadow permit only changes what the default denied."""
-    if decision.effect == "deny" and (decision.rules or not any(_acts(r) for r in results)):
+def enforced(effect: Outcome, rules: Sequence[str], results: Sequence[ShadowResult]) -> Outcome:
+    """What `effect`, decided by `rules`, were if these counted; a permit changes nothing but a denial by default."""
+    if effect == "deny" and (rules or not any(_acts(r) for r in results)):
         return "deny"
     acting = {result.effect for result in results if _acts(result)}
     if "forbid" in acting:
         return "deny"
-    if "hold" in acting or decision.effect == "hold":
+    if "hold" in acting or effect == "hold":
         return "hold"
     return "allow"
 
@@ -185,8 +198,8 @@ def _acts(result: ShadowResult) -> bool:
     return result.applied or (bool(result.error) and result.effect != "permit")
 
 
-def _unreadable(request: Request) -> str | None:
-    """Names must be plain, so that no tool passes under a name that only looks like the one a rule forbids."""
+def refused_name(request: Request) -> str | None:
+    """Why the request's names are denied, None when they are plain, so that none looks like another."""
     if (request.tool or request.point == TOOL_POINT) and not is_plain_name(request.tool):
         return "the tool's name is not plain ASCII (letters, digits, _ . : / @ + -)"
     if request.action and not is_plain_name(request.action):

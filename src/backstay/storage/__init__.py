@@ -4,6 +4,7 @@ from backstay.storage.atomic import atomic_file, replace_folder_atomic, write_at
 from backstay.storage.batch import Batch, Review
 from backstay.storage.checkpoint import Checkpoint
 from backstay.storage.engine import open_database
+from backstay.storage.inclusion import Inclusion, inclusion_fault, prove_inclusion
 from backstay.storage.records_file import read_records, write_records
 from backstay.storage.repository import DatasetCounts, Repository
 from backstay.storage.run_folder import RunFolder
@@ -15,6 +16,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "DatasetCounts",
+    "Inclusion",
     "Repository",
     "Review",
     "RunFolder",
@@ -24,7 +26,9 @@ __all__ = [
     "Store",
     "VerifyReport",
     "atomic_file",
+    "inclusion_fault",
     "open_database",
+    "prove_inclusion",
     "read_records",
     "replace_folder_atomic",
     "seal",

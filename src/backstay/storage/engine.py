@@ -2,11 +2,11 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import NoSuchModuleError
 
@@ -44,6 +44,51 @@ def write_transaction(engine: Engine, *, lock_journal: bool = True) -> Iterator[
         if lock_journal and engine.dialect.name == "postgresql":
             connection.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
         yield connection
+
+
+class FilePlace:
+    """Where a SQLite file and its write-ahead log stood when it was opened.
+
+    SQLite goes on writing to a file that was deleted or replaced, into nothing. Other databases are not watched.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        name = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._path = None if name is None else Path(name).absolute()
+        self._file = None if self._path is None else self._identity(self._path)
+        self._log: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raise ResourceError when what was just committed no longer stands under the database's name."""
+        if self._path is None:
+            return
+        file, log = self._identity(self._path), self._identity(Path(f"{self._path}-wal"))
+        if file is None or file != self._file:
+            raise ResourceError(f"{self._path} was removed or replaced while it was open", cure=_RESTORE)
+        if log is None or log != (self._log or log):
+            raise ResourceError(f"{self._path}-wal was removed or replaced while it was open", cure=_RESTORE)
+        self._log = log
+
+    @staticmethod
+    def _identity(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def fetch_rows(connection: Connection, query: Select[Any]) -> Sequence[Sequence[Any]]:
+    """Rows as the driver gives them: a walk over a long journal spends half its time on SQLAlchemy's row objects."""
+    cursor = connection.execute(query).cursor
+    if cursor is None:
+        raise TypeError("the query gives no rows")
+    try:
+        return cursor.fetchall()
+    except sqlite3.Error as error:
+        _raise_clear(error, str(connection.engine.url.database))
+    finally:
+        cursor.close()
 
 
 def check_pages(connection: Connection) -> str | None:

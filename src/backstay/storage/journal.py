@@ -3,18 +3,26 @@
 hash = sha256 of the canonical JSON of {seq, kind, payload, prev_hash}; the first entry has seq 1 and prev_hash "".
 """
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, select
 
-from backstay.records import canonical_json, sha256_hex
+from backstay.records import canonical_json
+from backstay.storage.engine import fetch_rows
 from backstay.storage.tables import journal
 
 PAGE = 2000
+# Built once: building a statement costs more than SQLite takes to run it.
+_HEAD = select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)
+_HASH_AT = select(journal.c.hash).where(journal.c.seq == bindparam("at"))
+_INSERT = insert(journal)
+_COLUMNS = (journal.c.seq, journal.c.kind, journal.c.payload, journal.c.prev_hash, journal.c.hash)
 
 
 class Entry(NamedTuple):
@@ -37,9 +45,14 @@ class Head:
 
 def entry_hash(seq: int, kind: str, payload: str, prev_hash: str) -> str:
     """Hash of an entry. `payload` is hashed as it stands, so text that is not canonical gives another hash."""
-    kind_json = json.dumps(kind, ensure_ascii=False)
-    text = f'{{"kind":{kind_json},"payload":{payload},"prev_hash":{json.dumps(prev_hash)},"seq":{json.dumps(seq)}}}'
-    return sha256_hex(text.encode())
+    previous = f'"{prev_hash}"' if prev_hash.isascii() and prev_hash.isalnum() else json.dumps(prev_hash)
+    text = f'{{"kind":{_quoted(kind)},"payload":{payload},"prev_hash":{previous},"seq":{seq}}}'
+    return sha256(text.encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _quoted(kind: str) -> str:
+    return json.dumps(kind, ensure_ascii=False)
 
 
 def utc_now() -> str:
@@ -49,37 +62,61 @@ def utc_now() -> str:
 
 def head(connection: Connection) -> Head:
     """The end of the journal."""
-    row = connection.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
+    row = connection.execute(_HEAD).first()
     return Head(0, "") if row is None else Head(row.seq, row.hash)
 
 
 def hash_at(connection: Connection, seq: int) -> str | None:
     """Hash of entry `seq`, or None when there is no such entry."""
-    found: str | None = connection.execute(select(journal.c.hash).where(journal.c.seq == seq)).scalar()
+    found: str | None = connection.execute(_HASH_AT, {"at": seq}).scalar()
     return found
 
 
-def append_entries(connection: Connection, items: Sequence[tuple[str, str]]) -> list[Entry]:
-    """Append (kind, canonical JSON) items in order; the connection must hold the write transaction."""
-    entries = list(_chain(head(connection), items))
+def entry_at(connection: Connection, seq: int) -> Entry | None:
+    """Entry `seq`, or None when there is no such entry."""
+    row = connection.execute(select(*_COLUMNS).where(journal.c.seq == seq)).first()
+    return None if row is None else Entry(*row)
+
+
+def append_entries(connection: Connection, items: Sequence[tuple[str, str]], end: Head | None = None) -> list[Entry]:
+    """Append (kind, canonical JSON) items in order; the connection must hold the write transaction.
+
+    `end` is the end of the journal where the transaction has read it already.
+    """
+    entries = list(_chain(end or head(connection), items))
     if entries:
-        connection.execute(insert(journal), [entry._asdict() for entry in entries])
+        connection.execute(_INSERT, [entry._asdict() for entry in entries])
     return entries
 
 
 def read_entries(connection: Connection, kind: str | None = None) -> Iterator[Entry]:
     """Entries in order of seq, fetched page by page; of one kind when given."""
-    after: int | None = None
+    query = select(*_COLUMNS)
+    for row in _paged(connection, query if kind is None else query.where(journal.c.kind == kind)):
+        yield Entry(*row)
+
+
+def read_between(connection: Connection, first: int, last: int) -> Iterator[Entry]:
+    """Entries `first` to `last`, in order."""
+    for row in _paged(connection, select(*_COLUMNS).where(journal.c.seq <= last), first - 1):
+        yield Entry(*row)
+
+
+def hashes_after(connection: Connection, seq: int) -> Iterator[str]:
+    """Hashes of the entries behind entry `seq`, in order."""
+    for _, found in _paged(connection, select(journal.c.seq, journal.c.hash), seq):
+        yield found
+
+
+def _paged(connection: Connection, query: Select[Any], after: int | None = None) -> Iterator[Any]:
+    """Rows of a query whose first column is seq, in its order, fetched page by page."""
+    query = query.order_by(journal.c.seq).limit(PAGE)
     while True:
-        query = select(journal).order_by(journal.c.seq).limit(PAGE)
-        query = query if after is None else query.where(journal.c.seq > after)
-        query = query if kind is None else query.where(journal.c.kind == kind)
-        page = connection.execute(query).all()
-        for row in page:
-            yield Entry(row.seq, row.kind, row.payload, row.prev_hash, row.hash)
+        page = fetch_rows(connection, query if after is None else query.where(journal.c.seq > after))
+        yield from page
         if len(page) < PAGE:
             return
-        after = page[-1].seq
+        after = page[-1][0]
 
 
 def judgment_payload(dataset: str, record: str) -> str:

@@ -1,4 +1,4 @@
-"""The project's Ed25519 key: made once, readable by its owner only; public keys of earlier ones stay beside it."""
+"""The project's keys, made once and readable by their owner only: Ed25519 for seals, one for digests of contents."""
 
 import hashlib
 import os
@@ -20,6 +20,8 @@ from backstay.errors import IntegrityError
 from backstay.storage.atomic import disk_errors, fsync_path, write_atomic
 
 PRIVATE_NAME = "journal.pem"
+DIGEST_NAME = "digest.key"
+DIGEST_KEY_BYTES = 32
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
@@ -31,7 +33,8 @@ def signing_key(keys_dir: Path) -> Ed25519PrivateKey:
     """The project's private key, made on first use; its public key is written beside it as `journal-<16 hex>.pub`."""
     path = keys_dir / PRIVATE_NAME
     if not path.exists():
-        _create(path)
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        _create(path, pem)
     key = _load_private(path)
     public = key.public_key()
     public_path = keys_dir / f"journal-{fingerprint(public)[:16]}.pub"
@@ -49,16 +52,26 @@ def public_keys(keys_dir: Path) -> dict[str, Ed25519PublicKey]:
     return found
 
 
-def _create(path: Path) -> None:
+def digest_key(keys_dir: Path) -> bytes:
+    """The project's key of digests, made on first use: who lacks it cannot try out what a digest may stand for."""
+    path = keys_dir / DIGEST_NAME
+    if not path.exists():
+        _create(path, secrets.token_bytes(DIGEST_KEY_BYTES))
+    key = _read_private(path)
+    if len(key) != DIGEST_KEY_BYTES:
+        raise IntegrityError(f"{path} holds {len(key)} bytes, not {DIGEST_KEY_BYTES}", cure="restore it from a copy")
+    return key
+
+
+def _create(path: Path, content: bytes) -> None:
     """Write a new key under a name of its own, then link it: one of several processes wins, with a whole file."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             path.hardlink_to(temporary)
@@ -69,12 +82,17 @@ def _create(path: Path) -> None:
         fsync_path(path.parent)
 
 
-def _load_private(path: Path) -> Ed25519PrivateKey:
+def _read_private(path: Path) -> bytes:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise IntegrityError(f"the key {path} is open to others (mode {mode:04o})", cure=f"chmod 600 {path}")
+    with disk_errors(path):
+        return path.read_bytes()
+
+
+def _load_private(path: Path) -> Ed25519PrivateKey:
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(_read_private(path), password=None)
     except (ValueError, TypeError) as error:
         raise IntegrityError(f"{path} is not a private key: {error}", cure="restore it from a copy") from error
     if not isinstance(key, Ed25519PrivateKey):

@@ -16,8 +16,9 @@ from backstay.errors import IntegrityError
 from backstay.records import Record, canonical_json, sha256_hex
 from backstay.storage.atomic import disk_errors, fsync_path
 from backstay.storage.engine import write_transaction
-from backstay.storage.journal import hash_at, head, utc_now
+from backstay.storage.journal import Head, hash_at, hashes_after, head, utc_now
 from backstay.storage.keys import fingerprint, public_keys, signing_key
+from backstay.storage.merkle import RootBuilder
 
 _TAIL_BYTES = 8192
 
@@ -26,21 +27,32 @@ class Seal(Record):
     """What a seal states: the journal had `count` entries and ended with `head_hash`.
 
     `prev_seal` is the sha256 of the line before, "" for the first; `key` is the fingerprint of the signing key.
+    `merkle_root` is the root over the hashes (32 bytes each) of the entries since the seal before; seals made before
+    there were roots lack it.
     """
 
     count: int
     head_hash: str
+    merkle_root: str | None = None
     created_at: str
     prev_seal: str
     key: str
 
+    def payload(self) -> dict[str, Any]:
+        """What is signed; a seal without a root is signed without that key."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 @dataclass(frozen=True)
 class SealLog:
-    """The seals that hold, in order; `problem` says why the next line does not, or why there are none."""
+    """The seals that hold, in order; `problem` says why the next line does not, or why there are none.
+
+    `signatures` are theirs, in the same order.
+    """
 
     seals: tuple[Seal, ...]
     problem: str | None = None
+    signatures: tuple[bytes, ...] = ()
 
 
 class Sealer:
@@ -62,17 +74,23 @@ class Sealer:
                 cure="run `backstay verify` to see what was changed; nothing is appended until then",
             )
 
-    def seal(self, engine: Engine) -> Seal | None:
-        """Append a signed seal of the journal's present end; None when the last seal already says the same."""
+    def seal(self, engine: Engine, *, even_empty: bool = False) -> Seal | None:
+        """Append a signed seal of the journal's present end; None when the last seal already says the same.
+
+        With `even_empty` a journal without entries gets its first seal too: who dies before the next one then leaves an
+        unsealed tail, and not a journal that no seal speaks of.
+        """
         # The write lock of the database also keeps two sealers apart.
         with write_transaction(engine) as connection:
             self.check(connection)
             end = head(connection)
             line = _last_line(self.seal_path)
             last = _statement(line) if line is not None else None
-            if (last.count if last else 0) == end.count:
+            before = last.count if last else 0
+            if before == end.count and not (even_empty and line is None):
                 return None
-            return self._append(end.count, end.hash, sha256_hex(line) if line is not None else "")
+            root = _root(connection, before)
+            return self._append(end, root, sha256_hex(line) if line is not None else "")
 
     def read(self) -> SealLog:
         """Every seal, checked for signature, chain and order."""
@@ -80,11 +98,15 @@ class Sealer:
             return SealLog((), f"there is no seal file {self.seal_path}")
         return _check_lines(self.seal_path.read_bytes(), public_keys(self.keys_dir))
 
-    def _append(self, count: int, head_hash: str, prev_seal: str) -> Seal:
+    def _append(self, end: Head, merkle_root: str, prev_seal: str) -> Seal:
         key = signing_key(self.keys_dir)
-        now = utc_now()
         seal = Seal(
-            count=count, head_hash=head_hash, created_at=now, prev_seal=prev_seal, key=fingerprint(key.public_key())
+            count=end.count,
+            head_hash=end.hash,
+            merkle_root=merkle_root,
+            created_at=utc_now(),
+            prev_seal=prev_seal,
+            key=fingerprint(key.public_key()),
         )
         signature = base64.b64encode(key.sign(canonical_json(seal.payload()))).decode()
         _append_line(self.seal_path, canonical_json({"statement": seal.payload(), "signature": signature}))
@@ -94,6 +116,23 @@ class Sealer:
 def seal(engine: Engine, keys_dir: Path, seal_path: Path) -> Seal | None:
     """Seal the journal once; see Sealer.seal."""
     return Sealer(keys_dir, seal_path).seal(engine)
+
+
+def signed_by(found: Seal, signature: bytes, key: Ed25519PublicKey) -> bool:
+    """Whether the signature is the key's, on this statement."""
+    try:
+        key.verify(signature, canonical_json(found.payload()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _root(connection: Connection, after: int) -> str:
+    """Merkle root over the entries behind entry `after`."""
+    builder = RootBuilder()
+    for found in hashes_after(connection, after):
+        builder.add(bytes.fromhex(found))
+    return builder.root().hex()
 
 
 def _append_line(path: Path, line: bytes) -> None:
@@ -147,19 +186,21 @@ def _parse(line: bytes) -> tuple[Seal, bytes] | None:
 def _check_lines(content: bytes, keys: dict[str, Ed25519PublicKey]) -> SealLog:
     whole = content[: content.rfind(b"\n") + 1]
     seals: list[Seal] = []
+    signatures: list[bytes] = []
     problem = None
     for number, item in enumerate(_walk(whole, keys), start=1):
         if isinstance(item, str):
             problem = f"seal {number}: {item}"
             break
-        seals.append(item)
+        seals.append(item[0])
+        signatures.append(item[1])
     if problem is None and not seals:
         problem = "the seal file is empty"
-    return SealLog(tuple(seals), problem)
+    return SealLog(tuple(seals), problem, tuple(signatures))
 
 
-def _walk(content: bytes, keys: dict[str, Ed25519PublicKey]) -> Iterator[Seal | str]:
-    """Each seal, or the reason why a line is not to be believed."""
+def _walk(content: bytes, keys: dict[str, Ed25519PublicKey]) -> Iterator[tuple[Seal, bytes] | str]:
+    """Each seal with its signature, or the reason why a line is not to be believed."""
     prev_seal, count = "", -1
     for line in content.splitlines():
         parsed = _parse(line)
@@ -167,7 +208,7 @@ def _walk(content: bytes, keys: dict[str, Ed25519PublicKey]) -> Iterator[Seal | 
             yield "is not a seal"
             return
         found, signature = parsed
-        yield _fault(found, signature, keys, prev_seal, count) or found
+        yield _fault(found, signature, keys, prev_seal, count) or parsed
         prev_seal, count = sha256_hex(line), found.count
 
 
@@ -175,9 +216,7 @@ def _fault(found: Seal, signature: bytes, keys: dict[str, Ed25519PublicKey], pre
     key = keys.get(found.key)
     if key is None:
         return f"was signed with the key {found.key[:16]}, which is not among the project's public keys"
-    try:
-        key.verify(signature, canonical_json(found.payload()))
-    except InvalidSignature:
+    if not signed_by(found, signature, key):
         return "has a forged or damaged signature"
     if found.prev_seal != prev_seal:
         return "does not follow the seal before it: a seal was removed or put elsewhere"

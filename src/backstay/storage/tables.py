@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -18,7 +19,7 @@ from sqlalchemy import (
 
 from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, content_id
 
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0003"
 """Revision of the newest migration; a test holds it against the migrations folder."""
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -79,6 +80,84 @@ judgments = _record_table(
     UniqueConstraint("seq"),
     Index(None, "dataset", "task_id"),
     Index(None, "dataset", "rater_id"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("principal", String(200), nullable=False),
+    Column("key", String(200)),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("escalate_at_ms", BigInteger),
+    Column("lease_until_ms", BigInteger),
+    Column("broken_at_ms", BigInteger, index=True),
+    Column("record", Text, nullable=False),
+    UniqueConstraint("principal", "key"),
+    Index(None, "state", "expires_at_ms"),
+    Index(None, "principal", "state"),
+)
+approval_votes = Table(
+    "approval_votes",
+    metadata,
+    Column("approval_id", String(36), ForeignKey("approvals.id"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("person", String(200), primary_key=True),
+    Column("vote", String(12), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("roles", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    UniqueConstraint("person", "key"),
+)
+approval_links = Table(
+    "approval_links",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("approval_id", String(36), ForeignKey("approvals.id"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger),
+)
+approval_outbox = Table(
+    "approval_outbox",
+    metadata,
+    Column("id", Sequence64, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False),
+    Column("target", String(100), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at_ms", BigInteger),
+    Column("delivered_at_ms", BigInteger),
+    Column("last_error", Text, nullable=False),
+    UniqueConstraint("event_id", "target"),
+    Index(None, "next_at_ms"),
+)
+approval_clock = Table(
+    "approval_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("highest_ms", BigInteger, nullable=False),
+)
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("exchange", String(36), primary_key=True),
+    Column("principal", String(200), nullable=False),
+    Column("request_digest", String(64), nullable=False),
+    Column("approvals", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+kept_approvals = Table(
+    "kept_approvals",
+    metadata,
+    Column("approval_id", String(36), primary_key=True),
+    Column("exchange", String(36), ForeignKey("kept_answers.exchange"), nullable=False),
 )
 
 RECORD_TABLES: dict[str, tuple[Table, type[Record]]] = {

@@ -1,7 +1,8 @@
 """Walking the journal: what was edited, deleted, moved or cut, and where it begins."""
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from sqlalchemy import Connection, Engine, Table, func, select
 from backstay.storage.batch import batch_digest
 from backstay.storage.engine import check_pages
 from backstay.storage.journal import PAGE, Entry, entry_hash, judgment_payload, read_entries
-from backstay.storage.seal import SealLog
+from backstay.storage.merkle import RootBuilder
+from backstay.storage.seal import Seal, SealLog
 from backstay.storage.tables import RECORD_TABLES, journal, judgments, searchable
 
 
@@ -54,6 +56,7 @@ class _Walk:
         self._connection = connection
         self._seals = seals
         self._hash_at_seal = {seal.count: seal.head_hash for seal in seals.seals}
+        self._roots = _Roots(seals.seals)
         self._judgment_rows = _JudgmentRows(connection)
         self._vouched = dict.fromkeys(RECORD_TABLES, 0)
 
@@ -68,14 +71,22 @@ class _Walk:
             if fault:
                 self.entries = self._count()
                 return f"{describe(entry)}: {fault}"
+            self._roots.add(entry)
             self.entries, previous = entry.seq, entry.hash
-        return self._cut_tail() or self._seal_fault() or self._judgment_rows.left_over() or self._orphans()
+        return self._end_fault()
+
+    def _end_fault(self) -> str | None:
+        sealed = self._cut_tail() or self._seal_fault() or self._roots.settle(self.entries)
+        return sealed or self._judgment_rows.left_over() or self._orphans()
 
     def _entry_fault(self, entry: Entry, previous: str) -> str | None:
         if entry.seq <= self.entries or entry.prev_hash != previous:
             return "does not follow the entry before it"
-        if entry_hash(entry.seq, entry.kind, entry.payload, entry.prev_hash) != entry.hash:
-            return "content does not match its hash"
+        try:
+            if entry_hash(entry.seq, entry.kind, entry.payload, entry.prev_hash) != entry.hash:
+                return "content does not match its hash"
+        except TypeError:
+            return "its kind is no text"
         if self._hash_at_seal.get(entry.seq, entry.hash) != entry.hash:
             first = self._last_seal_before(entry.seq) + 1
             return f"hash is not the sealed one: something in entries {first} to {entry.seq} was rewritten"
@@ -137,6 +148,30 @@ class _Walk:
 
     def _count(self) -> int:
         return self._connection.execute(select(func.count()).select_from(journal)).scalar_one()
+
+
+class _Roots:
+    """The Merkle roots of the seals, computed along the walk."""
+
+    def __init__(self, seals: Sequence[Seal]) -> None:
+        self._fault: str | None = None
+        self._seals = deque(seals)
+        self._builder = RootBuilder()
+
+    def add(self, entry: Entry) -> None:
+        """The next entry, which is sound."""
+        self.settle(entry.seq - 1)
+        self._builder.add(bytes.fromhex(entry.hash))
+
+    def settle(self, count: int) -> str | None:
+        """Compare the roots of the seals of up to `count` entries; what was wrong with the first that is."""
+        while self._seals and self._seals[0].count <= count:
+            stated = self._seals.popleft()
+            root = self._builder.root().hex()
+            if stated.merkle_root not in (None, root) and self._fault is None:
+                self._fault = f"the seal of {stated.count} entries states another Merkle root than its entries have"
+            self._builder = RootBuilder()
+        return self._fault
 
 
 class _JudgmentRows:

@@ -4,7 +4,7 @@ import pytest
 from policy_texts import bundle, call, rule
 
 from backstay.errors import ResourceError
-from backstay.policy import Histories, SessionHistory, WindowedCounter
+from backstay.policy import Histories, SessionHistory, WindowedCounter, counted_values
 from backstay.policy.rules import Counter
 
 
@@ -49,7 +49,7 @@ def test_a_clock_that_jumps_back_never_shrinks_what_was_counted() -> None:
     assert window.value(1062.0) == 0
 
 
-@pytest.mark.parametrize("value", ["40", None, float("nan"), float("inf"), True, [1]])
+@pytest.mark.parametrize("value", ["40", None, float("nan"), float("inf"), True, [1], 10**400])
 def test_what_is_no_number_makes_a_sum_unknown_for_its_window(value: object) -> None:
     window = WindowedCounter(60.0)
     window.add(1, 0.0)
@@ -104,3 +104,19 @@ def test_sessions_are_bounded_and_none_that_counts_is_forgotten() -> None:
     histories.of("d").record("model.tool_call", "", "", {})
     assert histories.of("d").values() == {"n": 1}
     assert len(histories._sessions) == 3
+
+
+def test_what_was_counted_can_be_counted_again_at_its_time() -> None:
+    counters = {"n": Counter(count=True, tool=("pay",), within_s=64.0), "sum": Counter(sum="args.a.b", within_s=None)}
+    assert counted_values(counters, "model.tool_call", "call", "read", {"a": {"b": 7}}) == {"sum": 7}
+    assert counted_values(counters, "tool.result", "call", "pay", {}) == {}
+    past = counted_values(counters, "model.tool_call", "call", "pay", {"a": {"b": 5}})
+    assert past == {"n": 1, "sum": 5}
+    clock = Clock()
+    clock.now_s = 100.0
+    session = SessionHistory(counters, clock)
+    session.restore({**past, "gone": 1}, 30.0)
+    session.restore(past, 90.0)
+    assert session.values() == {"n": 1, "sum": 10.0}
+    session.restore({"sum": None}, 95.0)
+    assert session.values() == {"n": 1, "sum": None}

@@ -155,3 +155,19 @@ def written_choice(choice: Choice, *, legacy: bool) -> dict[str, Any]:
     texts = {"content": None} | choice.texts
     message = {"role": "assistant"} | texts | written_calls(choice, streamed=False)
     return {"index": choice.index, "message": message, "finish_reason": choice.finish, "logprobs": None}
+
+
+def kept_choice(choice: Choice) -> dict[str, Any]:
+    """A choice as it is kept until it is approved."""
+    return {
+        "index": choice.index,
+        "texts": choice.texts,
+        "calls": {index: vars(call) for index, call in choice.calls.items()},
+        "finish": choice.finish,
+    }
+
+
+def choice_from(row: dict[str, Any]) -> Choice:
+    """The choice that `kept_choice` wrote."""
+    calls = {int(index): ToolCall(**call) for index, call in row["calls"].items()}
+    return Choice(row["index"], row["texts"], calls, row["finish"])

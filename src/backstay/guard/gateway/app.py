@@ -16,10 +16,12 @@ from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import LOCAL, KeyRing, Principal
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.requests import Api
-from backstay.guard.gateway.service import Gateway
+from backstay.guard.gateway.service import Asked, Gateway
 from backstay.guard.gateway.upstream import UpstreamRefused
 
 SESSION_HEADER = "x-backstay-session"
+TRACE_HEADERS = ("traceparent", "tracestate")
+APPROVAL_HEADER = "x-backstay-approval"
 MAX_SESSION = 200
 Headers = Mapping[str, str]
 
@@ -30,6 +32,8 @@ class Front:
     def __init__(self, gateway: Gateway, keys: KeyRing | None, metrics: Metrics) -> None:
         self.gateway, self.keys, self.metrics = gateway, keys, metrics
         self.draining = False
+        self.observe: Callable[[], None] = lambda: None
+        """Brings figures up to date that are looked at and not counted."""
 
     def principal(self, headers: Headers) -> Principal:
         """Who asks; raises ApiFault 401."""
@@ -62,8 +66,13 @@ class ModelEndpoint:
         self._front.open()
         principal = self._front.principal(request.headers)
         raw = await read_body(request, self._front.gateway.settings.limits.body_bytes)
-        session = request.headers.get(SESSION_HEADER, "")[:MAX_SESSION]
-        work = asyncio.ensure_future(self._front.gateway.serve(self._api, raw, principal, session, reply))
+        asked = Asked(
+            request.headers.get(SESSION_HEADER, "")[:MAX_SESSION],
+            request.headers.get(APPROVAL_HEADER, "").partition(",")[0].strip()[:MAX_SESSION],
+            wait_of(request.headers, self._front.gateway.settings.holds.wait_s),
+            {name: request.headers[name] for name in TRACE_HEADERS if name in request.headers},
+        )
+        work = asyncio.ensure_future(self._front.gateway.serve(self._api, raw, principal, asked, reply))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -91,7 +100,7 @@ class _Reply:
         self._send = send
         self.begun = False
 
-    async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:  # noqa: FBT001  the type Send
+    async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:
         if not self.begun:
             raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
             if not more:
@@ -101,6 +110,15 @@ class _Reply:
             if more and not body:
                 return
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def wait_of(headers: Headers, most_s: float) -> float:
+    """Seconds that a client waits for an approval (RFC 7240, `Prefer: wait=N`), at most what the operator allows."""
+    for preference in headers.get("prefer", "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name.lower() == "wait" and value.isdigit():
+            return min(float(value[:6]), most_s)
+    return 0.0
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -154,6 +172,7 @@ def build_app(front: Front, more: list[Route] | None = None) -> Starlette:
         return json_response({"status": "draining" if front.draining else "ok"}, 503 if front.draining else 200)
 
     async def metrics(_: Request, __: Principal) -> Response:
+        front.observe()
         return PlainTextResponse(front.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def models(_: Request, principal: Principal) -> Response:
@@ -168,6 +187,7 @@ def build_app(front: Front, more: list[Route] | None = None) -> Starlette:
         Route("/v1/models", guarded(front, models)),
         Route("/v1/chat/completions", ModelEndpoint(front, "chat")),
         Route("/v1/completions", ModelEndpoint(front, "completions")),
+        Route("/v1/responses", ModelEndpoint(front, "responses")),
         *(more or []),
     ]
 

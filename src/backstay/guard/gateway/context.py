@@ -17,22 +17,30 @@ from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.output_plan import PackKinds
 from backstay.guard.provenance import origins_of
-from backstay.policy import Limit
+from backstay.policy import Limit, PolicyBundle
 
 
 @dataclass(frozen=True)
 class HeldCall:
-    """Something that waits for an approval: the ruling that held it, and what is shown of it."""
+    """Something that waits for an approval: the ruling that held it, what is shown of it, and where it stands."""
 
     ruling: Ruling
-    tool_schema: object = None
+    args: Mapping[str, Any]
+    choice: int | None = None
+    call: int | None = None
 
 
 class Holds(Protocol):
-    """Approvals, as an exchange asks for them."""
+    """Approvals, as an exchange asks for them; see `holds.ApprovalHolds`."""
 
-    async def ask(self, exchange: Exchange, held: Sequence[HeldCall], request_digest: str, answer: bytes) -> list[str]:
+    async def ask(self, context: "Context", held: Sequence[HeldCall], answer: bytes) -> list[str]:
         """Keep an answer until all of these are approved; the ids of the approvals, once they are on disk."""
+
+    async def resume(self, context: "Context", approval_id: str, wait_s: float) -> Any:
+        """Let go what waits for an approval; a `Letting`. Raises ApiFault."""
+
+    async def sent(self, resumed: Any) -> None:
+        """What was let go has gone out."""
 
 
 @dataclass
@@ -49,9 +57,21 @@ class Context:
     limits: Limits
     principal: Principal
     request_digest: str
+    wait_s: float = 0.0
+    """How long the client waits for an approval."""
     rulings: list[Ruling] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
+
+    resumed: list[Any] = field(default_factory=list)
+    """Held answers that go out with this one; see `Holds.sent`."""
+    writes: "list[Future[int]]" = field(default_factory=list)
+
+    def count(self, ruling: Ruling) -> None:
+        """What was decided is about to be done."""
+        written = self.enforcer.count(self.exchange, ruling)
+        if written is not None:
+            self.writes.append(written)
 
     def ruled(self, ruling: Ruling) -> Ruling:
         """Keep a ruling with the exchange."""
@@ -62,17 +82,21 @@ class Context:
         """Where arguments of a tool call came from."""
         return dict(origins_of(self.request.conversation(), args).by_argument())
 
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The policy that decides on the exchange's texts."""
+        return self.enforcer.bundle_for(self.exchange, "model.output")
+
     async def on_disk(self) -> None:
         """Wait until every decision so far is on disk; raises ApiFault 503 where one cannot be written."""
-        await on_disk(
-            ruling.written for ruling in self.rulings if not ruling.written.done() or ruling.written.exception()
-        )
+        await on_disk([*(ruling.written for ruling in self.rulings), *self.writes])
 
     def within_limits(self, ruling: Ruling) -> bool:
         """Whether limits that rules set leave room for this; it is counted where they do."""
         what = ",".join(ruling.decision.rules) or ruling.request.point
         limits = [o for o in ruling.decision.obligations if isinstance(o, Limit)]
-        return all([self.limits.within(self.principal, what, limit) for limit in limits])
+        left = [self.limits.within(self.principal, what, limit) for limit in limits]
+        return all(left)
 
     def denial(self, ruling: Ruling, what: str) -> ApiFault:
         """The answer to a request that policy denies."""
@@ -84,7 +108,8 @@ async def on_disk(futures: "Iterable[Future[int]]") -> None:
     """Wait for journal rows; raises ApiFault 503 where one is not written."""
     try:
         for future in futures:
-            await asyncio.wrap_future(future)
+            if not future.done() or future.exception():
+                await asyncio.wrap_future(future)
     except BackstayError as error:
         raise unavailable(
             f"a decision could not be written down, so nothing is let through: {error.message}"

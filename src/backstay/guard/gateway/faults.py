@@ -32,7 +32,7 @@ class ApiFault(BackstayError):
 
     def payload(self) -> dict[str, Any]:
         """The error object; `backstay` holds decision ids and what else a program can use."""
-        kind = "guard_error" if self.status != 400 else "invalid_request_error"  # noqa: PLR2004  HTTP's number
+        kind = "guard_error" if self.status != 400 else "invalid_request_error"
         error: dict[str, Any] = {"message": self.message, "type": kind, "param": None, "code": self.code}
         return {"error": error | ({"backstay": self.facts} if self.facts else {})}
 

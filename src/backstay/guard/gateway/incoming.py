@@ -75,7 +75,7 @@ def _check_input(context: Context, *, approved: bool) -> None:
         raise Held(ruling)
     if not context.within_limits(ruling):
         raise ApiFault(429, "rate_limited", f"a limit that policy sets is used up: {ruling.why}")
-    context.enforcer.count(context.exchange, ruling)
+    context.count(ruling)
     wanted = wanted_by(ruling.decision.obligations)
     kinds: set[str] = set()
     for place, slot in enumerate(slots):
@@ -121,7 +121,7 @@ def _judged_result(context: Context, slot: Slot) -> Remembered:
     decision = ruling.decision
     if decision.effect != "allow":
         return Remembered(decision.effect, WITHHELD.format(why=ruling.why))
-    context.enforcer.count(context.exchange, ruling)
+    context.count(ruling)
     wanted = wanted_by(decision.obligations)
     outcome = replaced(slot.text, findings, wanted, lambda kind: MASK.format(kind=kind))
     if outcome.unplaced:
@@ -178,4 +178,4 @@ def name_of(tool: dict[str, Any]) -> str:
 def _key(context: Context, what: str, tool: str, text: str) -> tuple[str, ...]:
     exchange = context.exchange
     who = content_hash([exchange.principal, list(exchange.roles), exchange.resource])
-    return (what, context.enforcer.bundle.hash, who, exchange.session, tool, content_hash(text))
+    return (what, context.bundle.hash, who, exchange.session, tool, content_hash(text))

@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

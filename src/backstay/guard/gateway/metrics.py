@@ -1,5 +1,7 @@
 """Figures for Prometheus, in a registry of the gateway's own."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -35,6 +37,26 @@ class Metrics:
             "1 while the policy on disk cannot be loaded and the last good one is in force.",
             registry=self.registry,
         )
+
+    def decided(self, point: str, effect: str, findings: Mapping[str, int]) -> None:
+        """Count a decision and what it was made on."""
+        self.decisions.labels(point, effect).inc()
+        for kind, count in findings.items():
+            self.findings.labels(point, kind).inc(count)
+
+    def ended(self, api: str, status: str, effect: str, seconds: float, tokens: int) -> None:
+        """Count an exchange."""
+        self.requests.labels(api, status, effect).inc()
+        self.seconds.labels(api).observe(seconds)
+        self.tokens.labels(api).inc(tokens)
+
+    def observe(self, in_flight: int, pending: int, policy: str, *, broken: bool) -> None:
+        """Set what is looked at and not counted."""
+        self.in_flight.set(in_flight)
+        self.pending.set(pending)
+        self.policy.clear()
+        self.policy.labels(policy).set(1)
+        self.broken.set(int(broken))
 
     def text(self) -> str:
         """All figures in Prometheus' text format."""

@@ -15,6 +15,7 @@ from backstay.policy.points import is_plain_name
 from backstay.records import Finding
 
 FILTERED = "content_filter"
+MAX_DEPTH = 64
 
 
 class CallVerdict(NamedTuple):
@@ -24,6 +25,8 @@ class CallVerdict(NamedTuple):
     effect: str
     why: str
     ruling: Ruling | None
+    args: Mapping[str, Any] = {}
+    place: int = 0
 
 
 class AnswerVerdict(NamedTuple):
@@ -32,11 +35,16 @@ class AnswerVerdict(NamedTuple):
     effect: str
     notice: str
     calls: tuple[CallVerdict, ...] = ()
+    choice: int = 0
 
     @property
     def held(self) -> list[HeldCall]:
         """What waits for approvals."""
-        return [HeldCall(v.ruling) for v in self.calls if v.effect == "hold" and v.ruling is not None]
+        return [
+            HeldCall(v.ruling, v.args, self.choice, v.place)
+            for v in self.calls
+            if v.effect == "hold" and v.ruling is not None
+        ]
 
 
 ALLOWED = AnswerVerdict("allow", "")
@@ -52,7 +60,7 @@ def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruli
     text = "\n".join(choice.texts.values())
     ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))
     if ruling.decision.effect != "deny":
-        context.enforcer.count(context.exchange, ruling)
+        context.count(ruling)
     if late or ruling.decision.effect == "deny":
         return ruling
     missing = _redact_texts(choice, found, wanted_by(ruling.decision.obligations))
@@ -63,7 +71,7 @@ def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruli
 
 def _final(context: Context, choice: Choice, ruling: Ruling) -> Ruling:
     """Decide on what the client would read, where a rule asks for that."""
-    if not context.enforcer.bundle.rules_at("response.final"):
+    if not context.bundle.rules_at("response.final"):
         return ruling
     found = {name: context.scans.findings(text, "response.final") for name, text in choice.texts.items()}
     every = [finding for findings in found.values() for finding in findings]
@@ -94,18 +102,18 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
     if not choice.calls:
         return ALLOWED
     verdicts = []
-    for _, call in sorted(choice.calls.items()):
-        verdict = judge_call(context, call, ahead)
+    for index, call in sorted(choice.calls.items()):
+        verdict = judge_call(context, call, ahead)._replace(place=index)
         verdicts.append(verdict)
         if verdict.ruling is not None and verdict.effect == "allow":
             ahead.append(verdict.ruling.request)
     refused = [v for v in verdicts if v.effect == "deny"] or [v for v in verdicts if v.effect == "hold"]
     if not refused:
-        return AnswerVerdict("allow", "", tuple(verdicts))
+        return AnswerVerdict("allow", "", tuple(verdicts), choice.index)
     effect = refused[0].effect
     word = "was denied" if effect == "deny" else "waits for approval"
     lines = [f"[guard: the call of {_named(v.call)} {word}: {v.why}]" for v in refused]
-    return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts))
+    return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts), choice.index)
 
 
 def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> CallVerdict:
@@ -114,7 +122,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", "the tool's name is not plain ASCII", None)
     args = _arguments(call)
     if args is None:
-        return CallVerdict(call, "deny", "its arguments are no JSON object", None)
+        return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
     origins = context.origins(args)
@@ -133,10 +141,10 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
     decision = ruling.decision
     if decision.effect == "allow" and not context.within_limits(ruling):
         return CallVerdict(call, "deny", f"a limit that policy sets is used up: {ruling.why}", ruling)
-    if decision.effect == "allow":
+    if decision.effect != "deny":
         args = _redact_arguments(context, args, wanted_by(decision.obligations))
     call.arguments = _written(call, args)
-    return CallVerdict(call, decision.effect, ruling.why, ruling)
+    return CallVerdict(call, decision.effect, ruling.why, ruling, args)
 
 
 def arguments_text(args: Mapping[str, Any]) -> str:
@@ -163,7 +171,22 @@ def _arguments(call: ToolCall) -> dict[str, Any] | None:
         value = orjson.loads(call.arguments or "{}")
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not deeper_than(MAX_DEPTH, value) else None
+
+
+def deeper_than(most: int, value: Any) -> bool:
+    """Whether objects and lists are nested more deeply; walks without recursion."""
+    layer = [value]
+    for _ in range(most + 1):
+        layer = [inner for item in layer for inner in _inner(item)]
+        if not layer:
+            return False
+    return True
+
+
+def _inner(item: Any) -> list[Any]:
+    inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return [part for part in inner if isinstance(part, dict | list)]
 
 
 def _written(call: ToolCall, args: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def basics(body: dict[str, Any], api: Api, most_choices: int) -> tuple[str, bool
     model, stream, n = body.get("model"), body.get("stream", False), body.get("n", 1)
     if not is_plain_name(model):
         raise bad_request(f"model is {_shown(model)}, not the name of a model")
-    if stream not in (True, False, None) or isinstance(stream, int | float) and not isinstance(stream, bool):
+    if stream not in (True, False, None) or (isinstance(stream, int | float) and not isinstance(stream, bool)):
         raise bad_request(f"stream is {_shown(stream)}, not true or false")
     n = 1 if n is None else n
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most_choices:

@@ -1,9 +1,10 @@
 """What happens to one request to a model, from its first byte to its last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, time
+from time import monotonic
 from typing import Any, Protocol
 
 import orjson
@@ -11,8 +12,7 @@ import orjson
 from backstay.errors import BackstayError
 from backstay.guard.enforcer import Enforcer, Exchange
 from backstay.guard.findings import TextScans
-from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object, read_whole, written_choice
-from backstay.guard.gateway.chat import read_chat, read_completion
+from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object
 from backstay.guard.gateway.context import Context, HeldCall, Holds, digest_text
 from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.incoming import DecidedTexts, Held, check_request
@@ -22,17 +22,16 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
-from backstay.guard.gateway.streaming import StreamedAnswer
+from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
+from backstay.guard.gateway.wires import WIRES, Streamed
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
 
-PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
-READERS = {"chat": read_chat, "completions": read_completion}
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
-ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
+_log = logging.getLogger("backstay.guard")
 Send = Callable[[int, Mapping[str, str], bytes, bool], Awaitable[None]]
 
 
@@ -46,6 +45,19 @@ class Outcome:
     effect: str = "allow"
     tokens: int = 0
     began: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks for beside its body."""
+
+    session: str = ""
+    approval: str = ""
+    """An approval that what it asks for was held for."""
+    wait_s: float = 0.0
+    """How long it waits for a decision on what is held."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """Headers that may hold the client's trace."""
 
 
 class OutcomeLog(Protocol):
@@ -69,54 +81,47 @@ class Gateway:
     outcomes: OutcomeLog
     decided: DecidedTexts = field(default_factory=DecidedTexts)
 
-    async def serve(self, api: Api, raw: bytes, principal: Principal, session: str, send: Send) -> None:
+    async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
         """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
         outcome = Outcome(api)
         exchange = Exchange(uuid7(), principal.id, principal.id, principal.roles, principal.attributes or {})
         try:
-            with self.limits.admitted(principal):
-                context = self._context(api, raw, principal, session, exchange)
+            with self.limits.admitted(principal), exchange_span(asked.trace, api, exchange.id):
+                context = self._context(api, raw, principal, asked, exchange)
                 exchange = context.exchange
                 outcome.model = context.request.model
-                await self._carried_out(context, outcome, send)
-        except ApiFault as fault:
-            outcome.status, outcome.effect = fault.code, "deny"
-            raise
+                await self._carried_out(context, asked.approval, outcome, send)
+                for resumed in context.resumed:
+                    await self.holds.sent(resumed)
         except asyncio.CancelledError:
             outcome.status = "client_gone"
             raise
-        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
-            outcome.status = "upstream_malformed"
-            raise ApiFault(
-                502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}"
-            ) from error
-        except BackstayError as error:
-            outcome.status = "guard_unavailable"
-            raise unavailable(f"the guard cannot decide: {error.message}") from error
-        except BaseException:
-            outcome.status = "crashed"
-            raise
+        except Exception as error:
+            fault = fault_of(error)
+            outcome.status, outcome.effect = fault.code, "deny"
+            raise fault from error
         finally:
             self.limits.spend(principal, outcome.tokens)
             self.outcomes.outcome(exchange, outcome)
 
-    def _context(self, api: Api, raw: bytes, principal: Principal, session: str, exchange: Exchange) -> Context:
+    def _context(self, api: Api, raw: bytes, principal: Principal, asked: Asked, exchange: Exchange) -> Context:
         body = parse_body(raw)
         if self.settings.logprobs == "deny":
             refuse_logprobs(body)
-        digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": body}).encode())
-        request = READERS[api](body, self.settings.limits)
+        digest = sha256_hex(digest_text({"api": api, "principal": principal.id, "body": _bound(body)}).encode())
+        request = WIRES[api].read(body, self.settings.limits)
         if not principal.may_use(api, request.model):
             raise ApiFault(403, "denied", f"the key {principal.id} is not for {api} of {request.model}")
-        own = bool(principal.key and principal.key.sessions and session)
+        own = bool(principal.key and principal.key.sessions and asked.session)
         exchange = Exchange(
             exchange.id,
             principal.id,
-            f"{principal.id}/{session}" if own else principal.id,
+            f"{principal.id}/{asked.session}" if own else principal.id,
             principal.roles,
             principal.attributes or {},
             request.model,
             principal.owner,
+            self.enforcer.bundle,
         )
         return Context(
             exchange,
@@ -129,20 +134,26 @@ class Gateway:
             self.limits,
             principal,
             digest,
+            asked.wait_s,
         )
 
-    async def _carried_out(self, context: Context, outcome: Outcome, send: Send) -> None:
+    async def _carried_out(self, context: Context, approval: str, outcome: Outcome, send: Send) -> None:
+        if approval:
+            resumed = await self.holds.resume(context, approval, context.wait_s)
+            if resumed.choices is not None or resumed.state == "pending":
+                await self._send_resumed(context, resumed, outcome, send)
+                return
+            context.resumed.append(resumed)
         try:
-            check_request(context, self.decided)
+            check_request(context, self.decided, approved=bool(approval))
         except Held as held:
-            outcome.effect = "hold"
-            await self._hold_request(context, held, send)
-            return
+            if not await self._hold_request(context, held, outcome, send):
+                return
         await context.on_disk()
         request, plan = context.request, self._plan(context)
         upstream = self.upstreams.of(request.model)
         body = _upstream_body(request)
-        async with self.upstreams.send(upstream, "POST", PATHS[request.api], body) as answer:
+        async with self.upstreams.send(upstream, "POST", WIRES[request.api].path, body) as answer:
             if request.stream:
                 await self._stream(context, plan, answer, outcome, send)
             else:
@@ -151,7 +162,7 @@ class Gateway:
     def _plan(self, context: Context) -> OutputPlan:
         if self.settings.answers == "whole":
             return OutputPlan("answers: whole", None)
-        bundle = context.enforcer.bundle
+        bundle = context.bundle
         if bundle.rules_at(OUTPUT_POINTS[1]):
             return OutputPlan("rules for response.final read the whole", None)
         exchange = context.exchange
@@ -170,12 +181,11 @@ class Gateway:
         if not answer.is_json:
             raise MalformedAnswer("it does not say that it is JSON")
         body = parse_object(await answer.whole())
-        legacy = context.request.api == "completions"
-        choices = read_whole(body, context.request.choices, legacy=legacy)
+        wire = WIRES[context.request.api]
+        choices = wire.read_answer(body, context.request)
         settled = await settle_whole(context, choices)
-        outcome.tokens, outcome.effect = _tokens(body.get("usage")), settled.effect
-        told = {name: body[name] for name in ANSWER_FIELDS if name in body}
-        told["choices"] = [written_choice(choice, legacy=legacy) for choice in choices]
+        outcome.tokens, outcome.effect = tokens_of(body.get("usage")), settled.effect
+        told = wire.write_answer(context, choices, body)
         if settled.effect != "allow":
             told["backstay"] = settled.facts(context.exchange.id)
         await send(200, _headers(context, settled), orjson.dumps(told), False)
@@ -185,60 +195,78 @@ class Gateway:
             raise MalformedAnswer("it does not say that it is an event stream")
         headers = _headers(context, None) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
         await send(200, headers, b"", True)
-        streamed = StreamedAnswer(context, plan)
+        streamed = WIRES[context.request.api].stream(context, plan)
         try:
-            async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
-                out = [streamed.take(event) for event in batch]
-                if any(out) or not batch:
-                    await send(200, {}, b"".join(out) if batch else KEEPALIVE, True)
-                if streamed.ended:
-                    break
-            last, settled = await streamed.close()
-            outcome.tokens, outcome.effect = _tokens(streamed.usage) or streamed.estimated_tokens, settled.effect
-            await send(200, {}, last, False)
+            last = await self._streamed(streamed, plan, answer, outcome, send)
         except asyncio.CancelledError:
             streamed.abandon()
             outcome.tokens = streamed.estimated_tokens
             raise
-        except ApiFault as fault:
-            outcome.status, outcome.effect = fault.code, "deny"
-            await send(200, {}, event_bytes(fault.body()), False)
-        except (MalformedAnswer, MalformedStream, BrokenOff) as error:
-            outcome.status = "upstream_malformed"
-            fault = ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
-            await send(200, {}, event_bytes(fault.body()), False)
-        except BackstayError as error:
-            outcome.status = "guard_unavailable"
-            await send(200, {}, event_bytes(unavailable(f"the guard cannot decide: {error.message}").body()), False)
+        except Exception as error:  # noqa: BLE001  the answer has begun: whatever fails is told in it, and it ends
+            fault = fault_of(error)
+            streamed.abandon()
+            outcome.status, outcome.effect, outcome.tokens = fault.code, "deny", streamed.estimated_tokens
+            last = event_bytes(fault.body())
+        await send(200, {}, last, False)
 
-    async def _hold_request(self, context: Context, held: Held, send: Send) -> None:
-        """A request that waits for approval: nothing was sent upstream."""
-        ids = await self.holds.ask(context.exchange, [HeldCall(held.ruling)], context.request_digest, b"")
+    async def _streamed(
+        self, streamed: Streamed, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send
+    ) -> bytes:
+        """Send what may go out while it comes; the last bytes."""
+        async for batch in with_keepalive(answer.events(), KEEPALIVE_S if plan.whole else None):
+            out, error = streamed.take_all(batch)
+            if out or not batch:
+                await send(200, {}, out if batch else KEEPALIVE, True)
+            if error is not None:
+                raise error
+            if streamed.ended:
+                break
+        last, settled = await streamed.close()
+        outcome.tokens, outcome.effect = tokens_of(streamed.usage) or streamed.estimated_tokens, settled.effect
+        return last
+
+    async def _hold_request(self, context: Context, held: Held, outcome: Outcome, send: Send) -> bool:
+        """A request that waits for approval: nothing was sent upstream. Whether it was approved meanwhile."""
+        one = HeldCall(held.ruling, {"text": held.ruling.request.text})
+        ids = await self.holds.ask(context, [one], b"")
         await context.on_disk()
+        if context.wait_s:
+            resumed = await self.holds.resume(context, ids[0], context.wait_s)
+            if resumed.state == "released":
+                context.resumed.append(resumed)
+                check_request(context, self.decided, approved=True)
+                return True
+        await self._send_waiting(context, ids, f"the request waits for approval: {held.ruling.why}", outcome, send)
+        return False
+
+    async def _send_resumed(self, context: Context, resumed: Any, outcome: Outcome, send: Send) -> None:
+        """An answer that was kept, or that it still waits."""
+        if resumed.choices is None:
+            await self._send_waiting(context, resumed.approvals, "the answer waits for approval", outcome, send)
+            return
+        settled = Settled("allow", (), tuple(ruling.id for ruling in context.rulings))
+        await send_made(context, resumed.choices, settled, send)
+        await self.holds.sent(resumed)
+
+    async def _send_waiting(self, context: Context, ids: Sequence[str], why: str, outcome: Outcome, send: Send) -> None:
+        outcome.effect = "hold"
         choice = Choice(0)
-        notice = f"[guard: the request waits for approval: {held.ruling.why}]\n[guard: approval {', '.join(ids)}]"
-        filter_choice(context, choice, notice)
+        filter_choice(context, choice, f"[guard: {why}]\n[guard: approval {', '.join(ids)}]")
         settled = Settled("hold", tuple(ids), tuple(ruling.id for ruling in context.rulings))
-        await send_made(context, choice, settled, send)
+        await send_made(context, [choice], settled, send)
 
 
-async def send_made(context: Context, choice: Choice, settled: Settled, send: Send) -> None:
-    """Send an answer that no model made: a notice, or one that was kept until it was approved."""
-    legacy = context.request.api == "completions"
-    kind = "text_completion" if legacy else "chat.completion"
-    frame: dict[str, Any] = {"id": f"guard-{context.exchange.id}", "created": int(time()), "model": context.request.model}
+async def send_made(context: Context, choices: list[Choice], settled: Settled, send: Send) -> None:
+    """Send an answer that no model is giving now: a notice, or one that was kept until it was approved."""
+    wire = WIRES[context.request.api]
     facts = {"backstay": settled.facts(context.exchange.id)}
     if not context.request.stream:
-        told = frame | {"object": kind, "choices": [written_choice(choice, legacy=legacy)]} | facts
+        told = wire.write_answer(context, choices, {}) | facts
         await send(200, _headers(context, settled), orjson.dumps(told), False)
         return
-    frame["object"] = kind if legacy else "chat.completion.chunk"
-    streamed = StreamedAnswer.made(context, frame, choice)
     headers = _headers(context, settled) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
     await send(200, headers, b"", True)
-    await send(
-        200, {}, streamed + event_bytes(orjson.dumps(frame | {"choices": []} | facts)) + b"data: [DONE]\n\n", False
-    )
+    await send(200, {}, wire.made_stream(context, choices, facts), False)
 
 
 async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | None) -> AsyncIterator[list[Event]]:
@@ -247,26 +275,49 @@ async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | No
         async for batch in events:
             yield batch
         return
-    upcoming = asyncio.ensure_future(anext(events, None))
+    upcoming = asyncio.ensure_future(_next(events))
     try:
         while True:
             done, _ = await asyncio.wait([upcoming], timeout=every_s)
             if not done:
                 yield []
                 continue
-            batch = upcoming.result()
-            if batch is None:
+            found = upcoming.result()
+            if found is None:
                 return
-            yield batch
-            upcoming = asyncio.ensure_future(anext(events, None))
+            yield found
+            upcoming = asyncio.ensure_future(_next(events))
     finally:
         upcoming.cancel()
+
+
+async def _next(events: AsyncIterator[list[Event]]) -> list[Event] | None:
+    async for batch in events:
+        return batch
+    return None
+
+
+def fault_of(error: Exception) -> ApiFault:
+    """What a client is told of an error; one that nobody foresaw is in the log, and lets nothing through either."""
+    if isinstance(error, ApiFault):
+        return error
+    if isinstance(error, MalformedAnswer | MalformedStream | BrokenOff):
+        return ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
+    if isinstance(error, BackstayError):
+        return unavailable(f"the guard cannot decide: {error.message}")
+    _log.error("an exchange crashed", exc_info=error)
+    return unavailable(f"the guard cannot decide: an error of its own ({type(error).__name__}), which is in its log")
+
+
+def _bound(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a request an approval is bound to: all but how the answer is sent."""
+    return {name: value for name, value in body.items() if name not in ("stream", "stream_options", "backstay")}
 
 
 def _upstream_body(request: ModelRequest) -> bytes:
     body = request.body
     body.pop("backstay", None)
-    if request.stream:
+    if request.stream and request.api != "responses":
         options = body.get("stream_options")
         body["stream_options"] = (options if isinstance(options, dict) else {}) | {"include_usage": True}
     try:
@@ -282,6 +333,7 @@ def _headers(context: Context, settled: Settled | None) -> dict[str, str]:
     return headers
 
 
-def _tokens(usage: Any) -> int:
+def tokens_of(usage: Any) -> int:
+    """What an upstream says was used, 0 where it says nothing that can be read."""
     total = usage.get("total_tokens") if isinstance(usage, dict) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0

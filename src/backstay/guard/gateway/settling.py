@@ -1,12 +1,11 @@
 """The end of an answer: what is denied falls away, what is held is kept for approval, and only the rest goes out."""
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from backstay.guard.gateway.answers import Choice, written_choice
+from backstay.guard.gateway.answers import Choice, kept_choice
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.outgoing import FILTERED, AnswerVerdict, CallVerdict, judge_calls, judge_texts
 from backstay.policy import Request
@@ -40,7 +39,7 @@ async def settle_whole(context: Context, choices: Sequence[Choice]) -> Settled:
             denied = True
             filter_choice(context, choice, f"[guard: the answer was denied: {ruling.why}]")
         elif effect == "hold":
-            held.append(HeldCall(ruling))
+            held.append(HeldCall(ruling, {"text": "\n".join(choice.texts.values())}, choice.index))
     return await _settle(context, choices, held, denied=denied)
 
 
@@ -64,7 +63,7 @@ async def _settle(context: Context, choices: Sequence[Choice], held: list[HeldCa
     else:
         count_calls(context, [v for choice in choices if choice.calls for v in verdicts[choice.index].calls])
     await context.on_disk()
-    effect = "hold" if held else "deny" if denied else "allow"
+    effect = "hold" if approvals else "deny" if denied else "allow"
     decisions = [ruling.id for ruling in context.rulings]
     return Settled(effect, tuple(approvals), tuple(decisions))
 
@@ -73,18 +72,30 @@ async def _hold(
     context: Context, choices: Sequence[Choice], held: list[HeldCall], verdicts: dict[int, AnswerVerdict]
 ) -> list[str]:
     """Keep the whole answer: no call of it goes out before all that is held is approved."""
-    legacy = context.request.api == "completions"
-    kept = orjson.dumps([written_choice(copy.deepcopy(choice), legacy=legacy) for choice in choices])
-    texts_held = {id(one.ruling) for one in held if one.ruling.request.point != "model.tool_call"}
-    ids = await context.holds.ask(context.exchange, held, context.request_digest, kept)
+    kept = orjson.dumps([kept_choice(choice) for choice in choices], option=orjson.OPT_NON_STR_KEYS)
+    ids = await context.holds.ask(context, held, kept)
+    if context.wait_s:
+        resumed = await context.holds.resume(context, ids[0], context.wait_s)
+        if resumed.choices is not None:
+            _take(choices, resumed.choices)
+            context.resumed.append(resumed)
+            return []
+    texts_held = any(one.call is None for one in held)
     for choice in choices:
-        verdict = verdicts[choice.index]
-        notice = verdict.notice or "[guard: the answer waits for approval]"
+        notice = verdicts[choice.index].notice or "[guard: the answer waits for approval]"
         if texts_held:
             choice.texts = {}
         if choice.calls or texts_held:
             withhold_calls(choice, f"{notice}\n[guard: approval {', '.join(ids)}]")
     return ids
+
+
+def _take(choices: Sequence[Choice], approved: Sequence[Choice]) -> None:
+    """The choices as they were approved; texts that have gone out already do not go out again."""
+    by_index = {choice.index: choice for choice in approved}
+    for choice in choices:
+        choice.texts = by_index[choice.index].texts if choice.texts else {}
+        choice.calls, choice.finish = by_index[choice.index].calls, by_index[choice.index].finish
 
 
 def filter_choice(context: Context, choice: Choice, notice: str) -> None:
@@ -107,7 +118,7 @@ def count_calls(context: Context, verdicts: Sequence[CallVerdict]) -> None:
     """The calls go out now: counters go up."""
     for verdict in verdicts:
         if verdict.ruling is not None:
-            context.enforcer.count(context.exchange, verdict.ruling)
+            context.count(verdict.ruling)
 
 
 def text_field(context: Context) -> str:

@@ -1,5 +1,6 @@
 """Streams of chat completions and completions: text flows as far as it is decided, tool calls wait for the end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -48,11 +49,11 @@ class StreamedAnswer:
         self.done = False
 
     @classmethod
-    def made(cls, context: Context, frame: dict[str, Any], choice: Choice) -> bytes:
-        """The chunks of a choice that is whole already."""
+    def made(cls, context: Context, frame: dict[str, Any], choices: Sequence[Choice]) -> bytes:
+        """The chunks of choices that are whole already."""
         answer = cls(context, OutputPlan("made", None))
         answer._frame |= frame
-        return answer._last_chunks(choice)
+        return b"".join(answer._last_chunks(choice) for choice in choices)
 
     @property
     def ended(self) -> bool:
@@ -72,8 +73,20 @@ class StreamedAnswer:
         for choice in self._choices.values():
             judge_texts(self._context, choice, late=True)
 
+    def take_all(self, batch: list[Event]) -> tuple[bytes, Exception | None]:
+        """As `take` for several; what may go out before the first that fails, and how that failed."""
+        out = []
+        for event in batch:
+            try:
+                out.append(self.take(event))
+            except Exception as error:  # noqa: BLE001  what was decided before it still goes out
+                return b"".join(out), error
+            if self.ended:
+                break
+        return b"".join(out), None
+
     def take(self, event: Event) -> bytes:
-        """One event of the upstream; what may go out now. Raises MalformedAnswer, or ApiFault for the upstream's error."""
+        """One event; what may go out now. Raises MalformedAnswer, or ApiFault for an error of the upstream."""
         if event.data == b"[DONE]":
             self.done = True
             return b""
@@ -92,7 +105,7 @@ class StreamedAnswer:
     async def close(self) -> tuple[bytes, Settled]:
         """The upstream is done: decide on what is left; the last bytes, `[DONE]` included."""
         open_choices = [index for index in self._choices if index not in self._over]
-        if not self.done and (open_choices or not self._choices):
+        if not self._choices or (open_choices and not self.ended):
             raise MalformedAnswer("the upstream's stream broke off")
         self._put_together()
         out = [self._finish_texts(choice) for choice in self._choices.values() if not self._plan.whole]

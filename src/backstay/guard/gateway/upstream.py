@@ -16,6 +16,7 @@ from backstay.guard.gateway.answers import MalformedAnswer
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.settings import GuardSettings, UpstreamSettings
 from backstay.guard.gateway.sse import Event, EventReader, MalformedStream
+from backstay.guard.gateway.tracing import add_trace
 from backstay.policy.points import glob_matches
 
 AGAIN = frozenset({429, 502, 503, 504})
@@ -171,6 +172,7 @@ class Upstreams:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         if upstream.key:
             headers["authorization"] = f"Bearer {upstream.key}"
+        add_trace(headers)
         url = upstream.settings.base_url + path
         try:
             async with asyncio.timeout(upstream.settings.first_byte_s):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from backstay.guard.gateway.context import Context, HeldCall
+from backstay.guard.gateway.context import Context
 from backstay.guard.mcp.catalog import ToolJudge
 from backstay.guard.mcp.headers import stateless_headers
 from backstay.guard.mcp.messages import RpcRequest
@@ -14,16 +14,6 @@ from backstay.guard.mcp.sessions import McpSession
 from backstay.guard.mcp.settings import McpServerSettings
 from backstay.guard.mcp.trail import Trail
 from backstay.guard.mcp.transport import Transport
-
-
-class Claims(Protocol):
-    """Approvals of held calls, when the client sends the same call again."""
-
-    async def claim(self, context: Context, held: HeldCall, approval: str, request_digest: str) -> str:
-        """A token, where this approval lets exactly this call go out once, from now on; raises ApiFault where not."""
-
-    async def finish(self, token: str, *, answered: bool) -> None:
-        """The call that the token let out has been answered, or nobody knows what became of it."""
 
 
 class ArgumentCheck(Protocol):

@@ -12,9 +12,9 @@ from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.service import Gateway, Outcome, with_keepalive
-from backstay.guard.mcp.asking import KEEPALIVE_S, Answered, Asked, ServerError, ask, list_tools, parsed, pass_on, tell
+from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, list_tools, parsed, pass_on, tell
 from backstay.guard.mcp.catalog import Catalog, ToolJudge
-from backstay.guard.mcp.exchange import ArgumentCheck, Claims, McpContext, McpServer
+from backstay.guard.mcp.exchange import ArgumentCheck, McpContext, McpServer
 from backstay.guard.mcp.faults import Stops, told_fault
 from backstay.guard.mcp.headers import check_stateless
 from backstay.guard.mcp.messages import (
@@ -52,6 +52,8 @@ class Visitor:
 
     principal: Principal
     named: str
+    wait_s: float = 0.0
+    """How long the client waits for an approval."""
 
     @property
     def guard_session(self) -> str:
@@ -69,7 +71,6 @@ class McpProxy:
     limits: McpLimits
     pins: Pins
     environment: Mapping[str, str]
-    claims: Claims | None = None
     check: ArgumentCheck | None = None
     _servers: dict[str, McpServer] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -180,6 +181,7 @@ class McpProxy:
             limits=gateway.limits,
             principal=visitor.principal,
             request_digest="",
+            wait_s=visitor.wait_s,
             trail=self.trails.of(visitor.guard_session),
             server=server,
             session=session,
@@ -246,7 +248,7 @@ class McpProxy:
         call: AllowedCall | None = None
         if method == "tools/call":
             meta = asked.params.get("_meta")
-            call = await decide_call(context, params, meta, check=self.check, claims=self.claims)
+            call = await decide_call(context, params, meta, self.check)
             params = call.params
         if method in ASKING or INPUT_PARAMS & params.keys():
             self._decide_words(context, method, params)
@@ -254,12 +256,9 @@ class McpProxy:
         schema = call.tool.definition["inputSchema"] if call else None
         name = call.name if call else server.name
         sent = Asked(RpcRequest(far, method, params), asked.id, name, schema)
-        answered: Answered | None = None
-        try:
-            answered = await ask(context, sent, self.limits, reply)
-        finally:
-            if call is not None and call.token and self.claims is not None:
-                await asyncio.shield(self.claims.finish(call.token, answered=answered is not None))
+        answered = await ask(context, sent, self.limits, reply)
+        if call is not None and call.resumed is not None:
+            await self.gateway.holds.sent(call.resumed)
         return self._decided(context, asked, answered.response, call)
 
     def _decided(

@@ -45,7 +45,7 @@ def screen(
         return Screened(ruling, None, ruling.why, "")
     if not context.within_limits(ruling):
         return Screened(ruling, None, "a limit that policy sets is used up", "")
-    context.enforcer.count(context.exchange, ruling)
+    context.count(ruling)
     wanted = wanted_by(ruling.decision.obligations)
     if not wanted or not any(is_wanted(f.kind, f.scanner, wanted) for f in findings):
         return Screened(ruling, value, "", text)

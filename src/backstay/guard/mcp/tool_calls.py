@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import wanted_by
-from backstay.guard.gateway.answers import ToolCall
+from backstay.guard.gateway.answers import Choice, ToolCall, written_choice
 from backstay.guard.gateway.context import HeldCall, digest_text
 from backstay.guard.gateway.outgoing import CallVerdict, judge_call
 from backstay.guard.mcp.catalog import Offered
-from backstay.guard.mcp.exchange import ArgumentCheck, Claims, McpContext
+from backstay.guard.mcp.exchange import ArgumentCheck, McpContext
 from backstay.guard.mcp.messages import DENIED, HELD, INVALID_PARAMS, RpcFault
 from backstay.guard.mcp.methods import APPROVAL_META
 from backstay.guard.mcp.screening import redacted
@@ -21,21 +22,16 @@ POINT = "model.tool_call"
 
 
 class AllowedCall(NamedTuple):
-    """A call that may go out: its parameters as they were decided on."""
+    """A call that may go out: its parameters as they were decided on; `resumed` is the approval that lets it go."""
 
     params: dict[str, Any]
     tool: Offered
     name: str
-    token: str = ""
+    resumed: Any = None
 
 
 async def decide_call(
-    context: McpContext,
-    params: dict[str, Any],
-    given_meta: Any,
-    *,
-    check: ArgumentCheck | None,
-    claims: Claims | None,
+    context: McpContext, params: dict[str, Any], given_meta: Any, check: ArgumentCheck | None
 ) -> AllowedCall:
     """Decide on one call; raises RpcFault where it is denied or held. What was decided is on disk when this returns."""
     tool = _known(context, params.get("name"))
@@ -44,24 +40,70 @@ async def decide_call(
     if not isinstance(args, dict):
         raise RpcFault(INVALID_PARAMS, "arguments are no object")
     name = context.server.judge.policy_name(tool.name)
-    fault = check(tool.definition["inputSchema"], args) if check else ""
-    if fault:
-        await _refused(context, name, SCHEMA, f"the arguments do not fit the tool's schema: {fault}")
+    await _fits(context, tool, name, args, check)
+    context.request_digest = _digest(context, tool, args)
+    context.request.tools[name] = tool.definition
+    approval = given_meta.get(APPROVAL_META) if isinstance(given_meta, dict) else None
+    if isinstance(approval, str) and approval:
+        return await _resumed(context, params, tool, name, approval, check)
     call = ToolCall("", "function", name, orjson.dumps(args).decode())
     verdict = judge_call(context, call, ())
     if verdict.effect == "deny" or verdict.ruling is None:
         await context.on_disk()
         raise denial(verdict)
     decided = orjson.loads(call.arguments)
-    token = ""
     if verdict.effect == "hold":
-        held = HeldCall(verdict.ruling, tool_schema=tool.definition["inputSchema"])
-        token = await _claimed(context, held, _digest(context, tool, decided), given_meta, claims)
-        wanted = wanted_by(verdict.ruling.decision.obligations)
-        decided = redacted(context, decided, POINT, wanted) if wanted else decided
-    context.enforcer.count(context.exchange, verdict.ruling)
+        ids = await _ask(context, verdict.ruling, call, decided)
+        if not context.wait_s:
+            raise held(context, verdict.ruling, ids)
+        return await _resumed(context, params, tool, name, ids[0], check)
+    context.count(verdict.ruling)
     await context.on_disk()
-    return AllowedCall(params | {"arguments": decided}, tool, name, token)
+    return AllowedCall(params | {"arguments": decided}, tool, name)
+
+
+async def _fits(
+    context: McpContext, tool: Offered, name: str, args: dict[str, Any], check: ArgumentCheck | None
+) -> None:
+    """Raises RpcFault for arguments that the tool's pinned schema does not allow."""
+    fault = check(tool.definition["inputSchema"], args) if check else ""
+    if fault:
+        await _refused(context, name, SCHEMA, f"the arguments do not fit the tool's schema: {fault}")
+
+
+async def _ask(context: McpContext, ruling: Ruling, call: ToolCall, args: dict[str, Any]) -> list[str]:
+    """Ask for approvals, as for an answer of a model that holds this one call."""
+    kept = orjson.dumps([written_choice(Choice(0, calls={0: call}), legacy=False)])
+    ids = await context.holds.ask(context, [HeldCall(ruling, args, 0, 0)], kept)
+    await context.on_disk()
+    return ids
+
+
+async def _resumed(
+    context: McpContext, params: dict[str, Any], tool: Offered, name: str, approval: str, check: ArgumentCheck | None
+) -> AllowedCall:
+    """A call that was held, where its approval is given now: with its arguments as they were approved."""
+    resumed = await context.holds.resume(context, approval, context.wait_s)
+    ruling = context.rulings[-1] if context.rulings else None
+    if resumed.state != "released" or not resumed.choices:
+        raise held(context, ruling, list(resumed.approvals))
+    (call,) = resumed.choices[0].calls.values()
+    args = orjson.loads(call.arguments)
+    wanted = wanted_by(ruling.decision.obligations) if ruling is not None else frozenset()
+    args = redacted(context, args, POINT, wanted) if wanted else args
+    await _fits(context, tool, name, args, check)
+    await context.on_disk()
+    return AllowedCall(params | {"arguments": args}, tool, name, resumed)
+
+
+def held(context: McpContext, ruling: Ruling | None, ids: list[str]) -> RpcFault:
+    """The answer to a call that waits: the approvals, and what to send again once they are given."""
+    facts: dict[str, Any] = {"code": "held", "approvals": ids, "exchange": context.exchange.id}
+    if ruling is not None:
+        facts |= {"decision": ruling.id, "rules": list(ruling.decision.rules)}
+    facts["retry"] = {"_meta": {APPROVAL_META: ids[0]}} if ids else None
+    why = f": {ruling.why}" if ruling is not None else ""
+    return RpcFault(HELD, f"the call waits for approval{why}", data=facts)
 
 
 def _known(context: McpContext, name: Any) -> Offered:
@@ -91,24 +133,6 @@ def denial(verdict: CallVerdict) -> RpcFault:
     if ruling is not None:
         facts |= {"decision": ruling.id, "rules": list(ruling.decision.rules)}
     return RpcFault(DENIED, f"the call of {verdict.call.name} was denied: {verdict.why}", data=facts)
-
-
-async def _claimed(context: McpContext, held: HeldCall, digest: str, given_meta: Any, claims: Claims | None) -> str:
-    """The token of an approval that lets the call go out; raises RpcFault with the approvals that it waits for."""
-    approval = given_meta.get(APPROVAL_META) if isinstance(given_meta, dict) else None
-    if isinstance(approval, str) and approval and claims is not None:
-        return await claims.claim(context, held, approval, digest)
-    ids = await context.holds.ask(context.exchange, [held], digest, b"")
-    await context.on_disk()
-    ruling = held.ruling
-    facts: dict[str, Any] = {
-        "code": "held",
-        "decision": ruling.id,
-        "rules": list(ruling.decision.rules),
-        "approvals": ids,
-    }
-    facts["retry"] = {"_meta": {APPROVAL_META: ids[0]}} if len(ids) == 1 else None
-    raise RpcFault(HELD, f"the call of {ruling.request.tool} waits for approval: {ruling.why}", data=facts)
 
 
 def _digest(context: McpContext, tool: Offered, args: dict[str, Any]) -> str:

@@ -1,0 +1,138 @@
+"""Approvals in the database: read, insert, and change by compare-and-swap. No decision is taken here."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from backstay.errors import ResourceError
+from backstay.guard.approvals.approval import Approval, Vote
+from backstay.guard.approvals.clock import Clock
+from backstay.guard.approvals.states import OPEN, State
+from backstay.records import canonical_json
+from backstay.storage.tables import approval_clock, approval_votes, approvals
+
+_COLUMNS = ("id", "state", "version", "digest", "expires_at_ms", "escalate_at_ms", "lease_until_ms")
+_TUPLES = frozenset({"escalated_roles", "editors", "rules", "reasons"})
+_KEPT = tuple(f.name for f in fields(Approval) if f.name not in {*_COLUMNS, "key", "votes"})
+
+
+class Raced(ResourceError):
+    """Another process changed the row first; nothing of this unit was done, and it may be tried again."""
+
+
+def seen_ms(connection: Connection) -> int:
+    """The latest moment that anybody has seen; 0 at the beginning."""
+    return int(connection.execute(select(approval_clock.c.highest_ms)).scalar() or 0)
+
+
+def tick(connection: Connection, clock: Clock) -> int:
+    """The time now, kept so that no clock can go behind it."""
+    seen = seen_ms(connection)
+    now = clock.now_ms(seen)
+    if not seen:
+        connection.execute(insert(approval_clock).values(id=1, highest_ms=now))
+    elif now > seen:
+        connection.execute(update(approval_clock).where(approval_clock.c.highest_ms < now).values(highest_ms=now))
+    return now
+
+
+def load(connection: Connection, approval_id: str) -> Approval | None:
+    """One approval with its votes, or None."""
+    found = _read(connection, approvals.c.id == approval_id, 1)
+    return found[0] if found else None
+
+
+def by_key(connection: Connection, principal: str, key: str) -> Approval | None:
+    """What this principal asked under this key, or None."""
+    found = _read(connection, (approvals.c.principal == principal) & (approvals.c.key == key), 1)
+    return found[0] if found else None
+
+
+def listed(connection: Connection, states: Sequence[State], after: str, limit: int) -> list[Approval]:
+    """Approvals in these states whose id is beyond `after`, oldest first."""
+    return _read(connection, approvals.c.state.in_(list(states)) & (approvals.c.id > after), limit)
+
+
+def overdue(connection: Connection, now_ms: int, limit: int) -> list[Approval]:
+    """What has expired, whose lease ran out, or what must be escalated."""
+    expired = approvals.c.state.in_(sorted(OPEN)) & (approvals.c.expires_at_ms <= now_ms)
+    leased = (approvals.c.state == State.EXECUTING) & (approvals.c.lease_until_ms <= now_ms)
+    late = (approvals.c.state == State.PENDING) & (approvals.c.escalate_at_ms <= now_ms)
+    return _read(connection, expired | leased | late, limit)
+
+
+def count_open(connection: Connection, principal: str) -> int:
+    """How many approvals of this principal are pending or approved."""
+    query = select(func.count()).where(approvals.c.principal == principal, approvals.c.state.in_(sorted(OPEN)))
+    return connection.execute(query).scalar_one()
+
+
+def count_broken(connection: Connection, since_ms: int) -> int:
+    """How often the glass was broken since then."""
+    return connection.execute(select(func.count()).where(approvals.c.broken_at_ms > since_ms)).scalar_one()
+
+
+def add(connection: Connection, approval: Approval) -> None:
+    """Insert a new approval."""
+    row = _row(approval) | {"principal": approval.principal, "key": approval.key or None}
+    connection.execute(insert(approvals).values(row))
+
+
+def swap(
+    connection: Connection, before: Approval, changes: dict[str, Any], broken_at_ms: int | None = None
+) -> Approval:
+    """Change the row if nobody has changed it since `before` was read, else raise Raced."""
+    after = replace(before, **changes, version=before.version + 1)
+    values = _row(after)
+    if broken_at_ms is not None:
+        values["broken_at_ms"] = broken_at_ms
+    unchanged = (approvals.c.id == before.id) & (approvals.c.version == before.version)
+    done = connection.execute(update(approvals).where(unchanged, approvals.c.state == before.state).values(values))
+    if done.rowcount != 1:
+        raise Raced(f"approval {before.id} was changed by another process meanwhile", cure="try again")
+    return after
+
+
+def add_vote(connection: Connection, approval: Approval, vote: Vote) -> Approval:
+    """Insert a vote; the approval with it."""
+    row = vote._asdict() | {"approval_id": approval.id, "roles": canonical_json(sorted(vote.roles)).decode()}
+    connection.execute(insert(approval_votes).values(row))
+    return replace(approval, votes=(*approval.votes, vote))
+
+
+def vote_by_key(connection: Connection, person: str, key: str) -> tuple[str, Vote] | None:
+    """The approval and vote that this person cast under this key, or None."""
+    query = select(approval_votes).where(approval_votes.c.person == person, approval_votes.c.key == key)
+    row = connection.execute(query).first()
+    return None if row is None else (row.approval_id, _vote(row))
+
+
+def _read(connection: Connection, where: ColumnElement[bool], limit: int) -> list[Approval]:
+    rows = connection.execute(select(approvals).where(where).order_by(approvals.c.id).limit(limit)).all()
+    votes: dict[str, list[Vote]] = {row.id: [] for row in rows}
+    if rows:
+        query = select(approval_votes).where(approval_votes.c.approval_id.in_(list(votes)))
+        for row in connection.execute(query.order_by(approval_votes.c.version)):
+            votes[row.approval_id].append(_vote(row))
+    return [_approval(row, votes[row.id]) for row in rows]
+
+
+def _row(approval: Approval) -> dict[str, Any]:
+    kept = {name: getattr(approval, name) for name in _KEPT}
+    return {name: getattr(approval, name) for name in _COLUMNS} | {"record": canonical_json(kept).decode()}
+
+
+def _approval(row: Row[Any], votes: Sequence[Vote]) -> Approval:
+    kept: dict[str, Any] = {
+        name: tuple(value) if name in _TUPLES else value for name, value in json.loads(row.record).items()
+    }
+    columns: dict[str, Any] = {name: getattr(row, name) for name in _COLUMNS if name != "state"}
+    return Approval(**columns, **kept, state=State(row.state), key=row.key or "", votes=tuple(votes))
+
+
+def _vote(row: Row[Any]) -> Vote:
+    roles = frozenset(json.loads(row.roles))
+    return Vote(row.person, row.vote, row.digest, row.version, roles, row.reason, row.key, row.at_ms)

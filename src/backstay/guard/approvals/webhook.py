@@ -1,0 +1,205 @@
+"""Signed events to other systems, from the outbox of the database.
+
+Header `Backstay-Signature: t=SECONDS,v1=HEX`; HEX is HMAC-SHA256 under the target's secret of `SECONDS.BODY`. An event
+is sent until the target answers 2xx, so it may come twice: `Backstay-Event` carries its id.
+"""
+
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy import Connection
+
+from backstay.errors import BackstayError, UsageError
+from backstay.guard.approvals import outbox, store
+from backstay.guard.approvals.clock import Clock
+from backstay.guard.approvals.outbox import Due
+from backstay.guard.ledger import Ledger
+
+SIGNATURE_HEADER = "Backstay-Signature"
+EVENT_HEADER = "Backstay-Event"
+MIN_SECRET_BYTES = 32
+TIMEOUT_S = 10.0
+TOLERANCE_S = 300.0
+BATCH = 20
+_BUSY_S = BATCH * 2 * TIMEOUT_S
+
+
+class DeliveryFailed(BackstayError):
+    """A target did not confirm an event; it is sent again later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where events go. Only https, or http to this machine; private addresses only where they are allowed."""
+
+    name: str
+    url: str
+    secret: bytes
+    allow_private: bool = False
+    ssl_context: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.secret) < MIN_SECRET_BYTES:
+            raise UsageError(
+                f"the secret of webhook {self.name} has {len(self.secret)} bytes", cure=f"give {MIN_SECRET_BYTES}"
+            )
+        parts = _split(self.url)
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
+            raise UsageError(f"webhook {self.name}: {self.url!r} is no address to post to", cure="https://HOST/PATH")
+        if parts.scheme == "http" and not _is_loopback_name(parts.hostname):
+            raise UsageError(f"webhook {self.name}: plain http goes to this machine only", cure="use https")
+
+
+def signature(secret: bytes, body: bytes, at_s: int) -> str:
+    """The value of the signature header."""
+    mac = hmac.new(secret, f"{at_s}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at_s},v1={mac}"
+
+
+def is_signed(secret: bytes, header: str, body: bytes, now_s: float) -> bool:
+    """For receivers: whether the header signs this body and is at most five minutes old."""
+    stamp, _, _ = header.removeprefix("t=").partition(",")
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12) or abs(now_s - int(stamp)) > TOLERANCE_S:
+        return False
+    return hmac.compare_digest(header.encode(), signature(secret, body, int(stamp)).encode())
+
+
+def post(target: Target, event_id: str, body: bytes, at_s: int) -> None:
+    """Send one event; raises DeliveryFailed unless the answer is 2xx. Redirects are not followed."""
+    parts = _split(target.url)
+    secure = parts.scheme == "https"
+    host, port = str(parts.hostname), parts.port or (443 if secure else 80)
+    try:
+        connection = _connect(target, host, port, secure=secure)
+        try:
+            headers = {
+                "Content-Type": "application/json",
+                SIGNATURE_HEADER: signature(target.secret, body, at_s),
+                EVENT_HEADER: event_id,
+            }
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("POST", path, body, headers)
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DeliveryFailed(f"webhook {target.name}: {error}") from error
+    if not 200 <= status < 300:
+        raise DeliveryFailed(f"webhook {target.name} answered {status}")
+
+
+class WebhookWorker:
+    """Delivers what is due; several processes may run one each."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        targets: Iterable[Target],
+        *,
+        clock: Clock | None = None,
+        send: Callable[[Target, str, bytes, int], None] = post,
+    ) -> None:
+        self._ledger, self._clock, self._send = ledger, clock or Clock(), send
+        self._targets = {target.name: target for target in targets}
+        self._stop = threading.Event()
+
+    def deliver(self) -> int:
+        """Send what is due now; how many were confirmed. What fails stays in the outbox."""
+        due = self._ledger.submit(
+            lambda writer: outbox.take_due(writer.connection, self._now(writer.connection), _BUSY_S, BATCH)
+        ).result()
+        return sum(self._deliver(event) for event in due)
+
+    def run(self, every_s: float = 1.0) -> None:
+        """Deliver until `stop`; an error of the database is waited out."""
+        while not self._stop.is_set():
+            try:
+                more = self.deliver()
+            except BackstayError:
+                more = 0
+            if not more:
+                self._stop.wait(every_s)
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stop.set()
+
+    def _deliver(self, event: Due) -> bool:
+        error = ""
+        try:
+            target = self._targets.get(event.target)
+            if target is None:
+                raise DeliveryFailed(f"no webhook {event.target!r} is configured")
+            self._send(target, event.event_id, event.body.encode(), int(time.time()))
+        except DeliveryFailed as failed:
+            error = failed.message
+        self._ledger.submit(
+            lambda writer: (
+                outbox.postponed(writer.connection, event, self._now(writer.connection), error)
+                if error
+                else outbox.delivered(writer.connection, event, self._now(writer.connection))
+            )
+        ).result()
+        return not error
+
+    def _now(self, connection: Connection) -> int:
+        return self._clock.now_ms(store.seen_ms(connection))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is no address: {error}") from error
+    return parts
+
+
+def _connect(target: Target, host: str, port: int, *, secure: bool) -> http.client.HTTPConnection:
+    """Connect to an address that was checked, so that a second look-up cannot lead elsewhere."""
+    address = _checked_address(target, host, port)
+    plain = socket.create_connection((address, port), TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    if not secure:
+        connection.sock = plain
+        return connection
+    try:
+        context = target.ssl_context or ssl.create_default_context()
+        connection.sock = context.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+    return connection
+
+
+def _checked_address(target: Target, host: str, port: int) -> str:
+    found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    local = _is_loopback_name(host)
+    for text in found:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        fine = mapped.is_loopback if local else mapped.is_global and not mapped.is_multicast
+        if not fine and not (target.allow_private and mapped.is_private and not mapped.is_link_local):
+            raise DeliveryFailed(
+                f"webhook {target.name}: {host} is at {text}, an address that is not allowed",
+                cure="set allow_private for a target in your own network",
+            )
+    return found[0]
+
+
+def _is_loopback_name(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,205 @@
+"""Holding an answer until people have approved it, and letting it go: once, and under the policy of that moment."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from backstay.guard.approvals import Approval, Approvals, AsyncApprovals, Claim, Current, HeldAction, Refusal, State
+from backstay.guard.enforcer import Exchange, Ruling
+from backstay.guard.gateway.answers import Choice, ToolCall, choice_from
+from backstay.guard.gateway.context import Context, HeldCall
+from backstay.guard.gateway.faults import ApiFault
+from backstay.guard.gateway.kept import Kept, KeptAnswers, Place, places_of
+from backstay.guard.gateway.outgoing import judge_call, judge_texts
+from backstay.policy import Request
+from backstay.records import content_hash
+
+LEASE_S = 60.0
+
+
+class Resumed(NamedTuple):
+    """What became of held answers: `pending` with the ids that wait, or `released` with what goes out now.
+
+    `choices` is None where it was the request that waited: it goes on to the model.
+    """
+
+    state: str
+    approvals: tuple[str, ...]
+    choices: list[Choice] | None = None
+    claims: tuple[Claim, ...] = ()
+
+
+class ApprovalHolds:
+    """Asks for approvals and releases what they were given for."""
+
+    def __init__(self, approvals: Approvals, kept: KeptAnswers, worker: str) -> None:
+        self.approvals = approvals
+        self._aio, self._kept, self._worker = AsyncApprovals(approvals), kept, worker
+
+    async def ask(self, context: Context, held: Sequence[HeldCall], answer: bytes) -> list[str]:
+        """Keep an answer until all of these are approved; the ids, once everything is on disk. Raises ApiFault."""
+        try:
+            ids = [
+                (await self._aio.do(self.approvals.ask, action_of(context, one, place))).id
+                for place, one in enumerate(held)
+            ]
+        except Refusal as refusal:
+            raise fault_of_refusal(refusal) from refusal
+        places = places_of(ids, [(one.choice, one.call) for one in held])
+        exchange = context.exchange
+        kept = Kept(exchange.id, exchange.principal, context.request_digest, places, answer)
+        await asyncio.to_thread(self._kept.keep, kept)
+        return ids
+
+    async def resume(self, context: Context, approval_id: str, wait_s: float) -> Resumed:
+        """Let go what waits for this approval and its companions, where all are given; raises ApiFault."""
+        kept = await asyncio.to_thread(self._kept.find, approval_id)
+        if kept is None or kept.principal != context.exchange.principal:
+            raise ApiFault(
+                404, "not_found", f"nothing of {context.exchange.principal} waits for approval {approval_id}"
+            )
+        if kept.request_digest != context.request_digest:
+            raise ApiFault(
+                409, "bad_request", "the approval is for another request; send exactly the one that was held"
+            )
+        found = await self._states(kept, wait_s)
+        if any(approval.state is State.PENDING for approval in found):
+            return Resumed("pending", tuple(approval.id for approval in found))
+        for approval in found:
+            if approval.state is not State.APPROVED:
+                raise ApiFault(
+                    410 if approval.state in (State.EXPIRED, State.CANCELLED, State.STALE) else 403,
+                    "denied" if approval.state is State.DENIED else "held",
+                    f"approval {approval.id} is {approval.state}",
+                    facts={"approvals": [approval.id], "state": str(approval.state)},
+                )
+        try:
+            return await self._released(context, kept, found)
+        except Refusal as refusal:
+            if refusal.code in ("demands_more", "quorum_lost"):
+                return Resumed("pending", tuple(approval.id for approval in found))
+            raise fault_of_refusal(refusal) from refusal
+
+    async def sent(self, resumed: Resumed) -> None:
+        """What was let go has gone out."""
+        for claim in resumed.claims:
+            await self._aio.do(self.approvals.finish, claim.token, "executed")
+
+    async def _states(self, kept: Kept, wait_s: float) -> list[Approval]:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + wait_s
+        found = []
+        for place in kept.places:
+            latest = await self._aio.do(self.approvals.latest, place.approval)
+            while latest.state is State.PENDING and loop.time() < deadline_s:
+                await self._aio.wait(latest.id, deadline_s - loop.time())
+                latest = await self._aio.do(self.approvals.latest, latest.id)
+            found.append(latest)
+        return found
+
+    async def _released(self, context: Context, kept: Kept, found: Sequence[Approval]) -> Resumed:
+        choices = _choices(kept) if kept.answer else None
+        ahead: list[Request] = []
+        claims: list[Claim] = []
+        try:
+            for place, approval in zip(kept.places, found, strict=True):
+                ruling = _judged_again(context, choices, place, approval, ahead)
+                current = Current(ruling.decision.effect, action_of(context, held_call(choices, place, ruling), 0))
+                claims.append(
+                    await self._aio.do(
+                        self.approvals.claim, approval.id, approval.digest, current, self._worker, LEASE_S
+                    )
+                )
+                context.count(ruling)
+            await context.on_disk()
+        except BaseException:
+            for claim in claims:
+                await self._aio.do(
+                    self.approvals.finish, claim.token, "failed", "another part of the answer was refused"
+                )
+            raise
+        return Resumed("released", tuple(approval.id for approval in found), choices, tuple(claims))
+
+
+def action_of(context: Context, held: HeldCall, place: int) -> HeldAction:
+    """What people are shown and approve."""
+    exchange: Exchange = context.exchange
+    request, decision = held.ruling.request, held.ruling.decision
+    return HeldAction(
+        principal=exchange.principal,
+        owner=exchange.owner or exchange.principal,
+        session=exchange.session,
+        action=request.action or request.point,
+        tool=request.tool,
+        tool_schema=content_hash(context.request.tools.get(request.tool)),
+        args=held.args,
+        resource=request.resource,
+        policy=decision.policy,
+        obligations=decision.obligations,
+        rules=decision.rules,
+        reasons=decision.reasons,
+        exchange=exchange.id,
+        key=f"{exchange.id}/{place}",
+    )
+
+
+def held_call(choices: Sequence[Choice] | None, place: Place, ruling: Ruling) -> HeldCall:
+    """A place of a kept answer as it would be held now."""
+    if choices is None or place.choice is None or place.call is None:
+        return HeldCall(ruling, {"text": ruling.request.text}, place.choice, place.call)
+    call = next(choice for choice in choices if choice.index == place.choice).calls[place.call]
+    return HeldCall(ruling, call_args(call), place.choice, place.call)
+
+
+def call_args(call: ToolCall) -> dict[str, Any]:
+    """The arguments of a call that was decided on."""
+    if call.kind == "custom":
+        return {"input": call.arguments}
+    args: dict[str, Any] = orjson.loads(call.arguments)
+    return args
+
+
+def _choices(kept: Kept) -> list[Choice]:
+    return [choice_from(row) for row in orjson.loads(kept.answer)]
+
+
+def _judged_again(
+    context: Context, choices: Sequence[Choice] | None, place: Place, approval: Approval, ahead: list[Request]
+) -> Ruling:
+    """Today's policy on what was approved, edits of its arguments included."""
+    if choices is None or place.choice is None:
+        slots = [slot for slot in context.request.slots if slot.role == "user"]
+        text = "\n".join(slot.text for slot in slots)
+        findings = [f for slot in slots for f in context.scans.findings(slot.text, "request.input")]
+        return context.ruled(context.enforcer.rule(context.exchange, "request.input", text=text, findings=findings))
+    choice = next(choice for choice in choices if choice.index == place.choice)
+    if place.call is None:
+        return judge_texts(context, replace(choice, texts=dict(choice.texts)))
+    call = choice.calls[place.call]
+    _take_edit(call, approval)
+    verdict = judge_call(context, call, ahead)
+    if verdict.ruling is None:
+        raise ApiFault(403, "denied", f"the call of {call.name} is denied now: {verdict.why}")
+    if verdict.effect == "deny" and verdict.ruling.decision.effect != "deny":
+        raise ApiFault(429, "rate_limited", f"the call of {call.name} is denied now: {verdict.why}")
+    ahead.append(verdict.ruling.request)
+    return verdict.ruling
+
+
+def _take_edit(call: ToolCall, approval: Approval) -> None:
+    """Arguments that somebody edited before it was approved; values that were masked stay as the model wrote them."""
+    if not approval.supersedes:
+        return
+    args, before = dict(approval.content["args"]), call_args(call)
+    for name, value in args.items():
+        if isinstance(value, dict) and "$masked" in value:
+            args[name] = before.get(name)
+    call.arguments = str(args["input"]) if call.kind == "custom" else orjson.dumps(args).decode()
+
+
+def fault_of_refusal(refusal: Refusal) -> ApiFault:
+    """A refusal as clients are told of it."""
+    return ApiFault(refusal.status, "held", refusal.message, facts={"reason": refusal.code, "cure": refusal.cure})

@@ -1,0 +1,146 @@
+"""The gateway as a process: it listens, tends policy, keys and approvals, and stops without cutting answers off."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import uvicorn
+
+from backstay.errors import BackstayError, ResourceError
+from backstay.guard.approvals import Target, WebhookWorker
+from backstay.guard.gateway.app import build_app
+from backstay.guard.gateway.approval_routes import approval_routes
+from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.settings import GuardSettings
+
+SWEEP_S = 5.0
+BACKLOG = 2048
+_log = logging.getLogger("backstay.guard")
+
+
+class Server:
+    """One gateway; `run` returns when it has been told to stop and every answer has ended."""
+
+    def __init__(self, settings: GuardSettings, home: Path, environment: Mapping[str, str]) -> None:
+        self._settings, self._home, self._environment = settings, home, environment
+        self._stopping = asyncio.Event()
+
+    async def run(self, ready: Callable[[str, Parts], None]) -> None:
+        """Serve; `ready` is called with the address once requests are taken. Raises before that where it cannot."""
+        listener = listen(self._settings.host, self._settings.port)
+        with contextlib.closing(listener):
+            async with assembled(self._settings, self._home, self._environment) as parts:
+                server = _uvicorn(parts, self._settings.limits.drain_s)
+                serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+                tending = asyncio.ensure_future(self._tend(parts))
+                with self._signals(parts):
+                    await _started(server, serving)
+                    host, port = listener.getsockname()[:2]
+                    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}", parts)
+                    await asyncio.wait(
+                        [serving, tending, asyncio.ensure_future(self._stopping.wait())],
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    parts.front.draining = True
+                    server.should_exit = True
+                    await serving
+                tending.cancel()
+                await asyncio.wait([tending])
+                if not tending.cancelled() and (error := tending.exception()) is not None:
+                    raise error
+
+    def stop(self) -> None:
+        """End: no new requests, running answers may end within `drain_s`."""
+        self._stopping.set()
+
+    @contextlib.contextmanager
+    def _signals(self, parts: Parts) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], object]] = {
+            signal.SIGINT: self.stop,
+            signal.SIGTERM: self.stop,
+            signal.SIGHUP: lambda: loop.run_in_executor(None, parts.live.reload),
+        }
+        try:
+            for number, handler in handlers.items():
+                loop.add_signal_handler(number, handler)
+        except (ValueError, RuntimeError):
+            yield  # Not the main thread: whoever started it stops it.
+            return
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    async def _tend(self, parts: Parts) -> None:
+        """Look for a changed policy and changed keys, and let approvals expire, until cancelled."""
+        webhook = _webhook(self._settings, parts, self._environment)
+        due_s = 0.0
+        while True:
+            await asyncio.sleep(self._settings.reload_s or SWEEP_S)
+            try:
+                if self._settings.reload_s:
+                    await asyncio.to_thread(parts.live.poll)
+                    if parts.keys is not None:
+                        await asyncio.to_thread(parts.keys.refresh)
+                due_s += self._settings.reload_s or SWEEP_S
+                if due_s >= SWEEP_S:
+                    due_s = 0.0
+                    await asyncio.to_thread(parts.holds.approvals.sweep)
+                if webhook is not None:
+                    await asyncio.to_thread(webhook.deliver)
+            except BackstayError as error:
+                _log.error("looking after the gateway: %s", error)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises ResourceError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ResourceError(f"cannot listen on {host}:{port}: {error.strerror}", cure="give another port") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
+    config = uvicorn.Config(
+        build_app(parts.front, approval_routes(parts.front, parts.holds)),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        http="httptools",
+        loop="none",
+        server_header=False,
+        timeout_graceful_shutdown=int(drain_s) or None,
+        timeout_keep_alive=30,
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # `Server` handles them
+    return server
+
+
+async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> None:
+    while not server.started:
+        if serving.done():
+            await serving
+            raise ResourceError("the server ended before it began")
+        await asyncio.sleep(0.005)
+
+
+def _webhook(settings: GuardSettings, parts: Parts, environment: Mapping[str, str]) -> WebhookWorker | None:
+    if not settings.holds.webhook:
+        return None
+    secret = environment.get(settings.holds.webhook_secret_variable, "").encode()
+    target = Target(name="main", url=settings.holds.webhook, secret=secret)
+    return WebhookWorker(parts.ledger, [target])

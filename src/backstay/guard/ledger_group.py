@@ -1,0 +1,99 @@
+"""One group of the ledger: the rows and units of work that share a transaction."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import Connection
+
+from backstay.errors import BackstayError, ResourceError, UsageError
+from backstay.guard.canonical import canonical_text
+from backstay.storage.journal import Entry, Head, append_entries
+
+Item = tuple[str, str]
+_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
+_RESERVED = frozenset({"judgment", "records", "review"})
+
+
+class Writer:
+    """What a unit of work writes with."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._items: list[Item] | None = []
+
+    def append(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Append a journal row of the same transaction; it stands only if the unit succeeds."""
+        if self._items is None:
+            raise ResourceError("this unit of work has ended", cure="append before `work` returns")
+        self._items.append(journal_item(kind, payload))
+
+    def end(self) -> list[Item]:
+        """What was appended; nothing more is taken."""
+        items, self._items = self._items or [], None
+        return items
+
+
+class Job:
+    """A row, or a unit of work, that waits to be durable."""
+
+    __slots__ = ("at_s", "future", "item", "result", "unit_error", "work")
+
+    def __init__(
+        self, future: Future[Any], item: Item | None, work: Callable[[Writer], Any] | None, at_s: float
+    ) -> None:
+        self.future, self.item, self.work, self.at_s = future, item, work, at_s
+        self.result: Any = None
+        self.unit_error: Exception | None = None
+
+    def resolve(self, error: BackstayError | None) -> None:
+        """Answer whoever waits."""
+        if self.unit_error is not None:
+            self.future.set_exception(self.unit_error)
+        elif error is not None:
+            self.future.set_exception(type(error)(error.message, cure=error.cure))
+        else:
+            self.future.set_result(self.result)
+
+
+def journal_item(kind: str, payload: Mapping[str, Any]) -> Item:
+    """Kind and canonical JSON of a row; raises UsageError when it cannot be journalled."""
+    if _KIND.fullmatch(kind) is None or kind in _RESERVED:
+        raise UsageError(f"{kind!r} is no kind that the ledger writes", cure="use one such as guard.decision")
+    try:
+        return kind, canonical_text(payload)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"the payload of {kind} is not JSON: {error}") from error
+
+
+def write_group(connection: Connection, group: Sequence[Job], end: Head) -> list[Entry]:
+    """Run the units and append all rows behind the journal's end, in order; the transaction is the caller's."""
+    items: list[Item] = []
+    rows: list[tuple[Job, int]] = []
+    for job in group:
+        if job.item is not None:
+            rows.append((job, len(items)))
+            items.append(job.item)
+        else:
+            items.extend(_run_unit(connection, job))
+    entries = append_entries(connection, items, end)
+    for job, index in rows:
+        job.result = entries[index].seq
+    return entries
+
+
+def _run_unit(connection: Connection, job: Job) -> list[Item]:
+    if job.work is None:
+        return []
+    writer = Writer(connection)
+    savepoint = connection.begin_nested()
+    try:
+        job.result = job.work(writer)
+    except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
+        writer.end()
+        savepoint.rollback()
+        job.unit_error = error
+        return []
+    savepoint.commit()
+    return writer.end()
