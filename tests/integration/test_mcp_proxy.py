@@ -1,6 +1,7 @@
 """The official MCP client at the proxy, with the official server behind it: what is offered, called, told and refused."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from backstay.guard.gateway.faults import ApiFault
+from backstay.guard.approvals import Approvals, Directory, Person
+from backstay.guard.approvals.people import new_token
+from backstay.guard.gateway.holds import ApprovalHolds
+from backstay.guard.gateway.kept import KeptAnswers
+from backstay.guard.ledger import Ledger
 from backstay.records import Finding
 from backstay.scan.secrets import scan_secrets
 
@@ -125,44 +130,37 @@ rules:
 """
 
 
-class OneClaim:
-    """Approvals of which `approval-1-0` is granted, for one call."""
-
-    def __init__(self) -> None:
-        self.digests: list[str] = []
-        self.finished: list[tuple[str, bool]] = []
-
-    async def claim(self, context: Any, held: Any, approval: str, request_digest: str) -> str:
-        self.digests.append(request_digest)
-        if approval != "approval-1-0" or self.finished:
-            raise ApiFault(403, "held", "this approval lets nothing out")
-        return "token"
-
-    async def finish(self, token: str, *, answered: bool) -> None:
-        self.finished.append((token, answered))
-
-
 def test_a_held_call_goes_out_once_when_it_is_sent_again_with_its_approval(tmp_path: Path) -> None:
-    far, claims = Far(), OneClaim()
+    far = Far()
+    token, digest_of_token = new_token()
+    people = Directory([Person(id="lee", roles=("lead",), token_sha256=digest_of_token)])
+    lead = people.authenticate("lee", token)
+
+    async def sent(client: Client, meta: Any, q: str = "x") -> Any:
+        try:
+            return texts(await client.call_tool("look", {"q": q}, meta=meta))
+        except MCPError as error:
+            return error
 
     async def use(client: Client) -> Any:
-        told = []
-        meta: Any = None
-        for _ in range(3):
-            try:
-                told.append(texts(await client.call_tool("look", {"q": "x"}, meta=meta)))
-            except MCPError as error:
-                told.append(error.code)
-                meta = meta or error.error.data["backstay"]["retry"]["_meta"]
-        return told, meta
+        first = await sent(client, None)
+        told = first.error.data["backstay"]
+        retry = told["retry"]["_meta"]
+        waiting = await sent(client, retry)
+        (approval,) = told["approvals"]
+        digest = approvals.get(approval).digest
+        approvals.decide(approval, lead, "approve", digest, "it is fine", "key-1")
+        other = await sent(client, retry, q="y")
+        return [one if isinstance(one, list) else one.code for one in (first, waiting, other)] + [
+            one if isinstance(one, list) else one.code for one in (await sent(client, retry), await sent(client, retry))
+        ]
 
-    with running_mcp(far.app, tmp_path, PERMIT, HOLD, claims=claims) as up:
-        told, meta = with_client(up, use)
-        asked = [digest for digest, _ in up.holds.asked]
-    assert told == [-32011, ["seen x"], -32011]
-    assert meta == {"backstay/approval": "approval-1-0"}
-    assert far.calls == ["x"] and claims.finished == [("token", True)]
-    assert claims.digests == asked * 2  # The approval is for exactly what was held.
+    with contextlib.closing(Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys")) as ledger:
+        approvals = Approvals(ledger, lambda: people)
+        holds = ApprovalHolds(approvals, KeptAnswers(ledger), "test")
+        with running_mcp(far.app, tmp_path / "pins", PERMIT, HOLD, holds=holds) as up:
+            assert with_client(up, use) == [-32011, -32011, -32600, ["seen x"], -32011]
+    assert far.calls == ["x"]
 
 
 @pytest.mark.parametrize("mode", MODES)

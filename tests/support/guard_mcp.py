@@ -52,7 +52,7 @@ class RunningMcp:
 
     url: str
     log: MemoryLog
-    holds: NobodyHolds
+    holds: Any
     proxy: McpProxy
     pins: Pins
     loop: LoopThread
@@ -69,8 +69,7 @@ def running_mcp(
     *policies: str,
     keys: KeyRing | None = None,
     limits: dict[str, Any] | None = None,
-    claims: Any = None,
-    check: Any = None,
+    holds: Any = None,
     gateway: dict[str, Any] | None = None,
     scan: Any = scan_for_secrets,
     **server: Any,
@@ -78,18 +77,20 @@ def running_mcp(
     """Serve `app` (an ASGI application, or a script) as the MCP server `far` behind the proxy until the block ends."""
     with LoopThread() as loop:
         url = loop.call(_serve(loop, app)) if not isinstance(app, str) else app
-        yield loop.call(_start(loop, url, Pins(pins), policies, keys, limits, claims, check, gateway, scan, server))
+        yield loop.call(_start(loop, url, Pins(pins), policies, keys, limits, holds, gateway, scan, server))
 
 
 async def _start(
-    loop: LoopThread, url: str, pins: Pins, policies: Any, keys: Any, limits: Any, claims: Any, check: Any,
+    loop: LoopThread, url: str, pins: Pins, policies: Any, keys: Any, limits: Any, holds: Any,
     gateway: Any, scan: Any, server: dict[str, Any],
 ) -> RunningMcp:
     config = checked({"guard": 1, "upstreams": {"main": {"base_url": "http://127.0.0.1:9/v1"}}, **(gateway or {})}, "test")
-    log, holds, pack = MemoryLog(), NobodyHolds(), secret_pack()
+    log, pack = MemoryLog(), secret_pack()
+    holds = holds or NobodyHolds()
+    live = live_policy(*(policies or (PERMIT, REDACT)))
     core = Gateway(
         config,
-        Enforcer(live_policy(*(policies or (PERMIT, REDACT))), log, on_unscanned=config.on_unscanned),
+        Enforcer(live, live.histories, log, on_unscanned=config.on_unscanned),
         RememberedScans(scan),
         PackKinds(pack, {rule.kind: "secrets" for rule in pack.rules}),
         holds,
@@ -104,8 +105,6 @@ async def _start(
         McpLimits(**(limits or {})),
         pins,
         {"FAR_TOKEN": "t0ken"},
-        claims,
-        check,
     )
     await loop.stack.enter_async_context(proxy)
     front = Front(core, keys, Metrics())

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from backstay.guard.gateway.app import MAX_SESSION, SESSION_HEADER, Front, read_body
+from backstay.guard.gateway.app import MAX_SESSION, SESSION_HEADER, Front, read_body, wait_of
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.settings import is_loopback
 from backstay.guard.mcp.proxy import McpProxy, Visitor
@@ -42,7 +42,8 @@ class McpEndpoint:
             raise ApiFault(405, "bad_request", f"only {', '.join(METHODS)}", headers={"allow": ", ".join(METHODS)})
         check_origin(request.headers, self._front.gateway.settings.host, self._proxy.limits.origins)
         principal = self._front.principal(request.headers)
-        visitor = Visitor(principal, request.headers.get(SESSION_HEADER, "")[:MAX_SESSION])
+        wait_s = wait_of(request.headers, self._front.gateway.settings.holds.wait_s)
+        visitor = Visitor(principal, request.headers.get(SESSION_HEADER, "")[:MAX_SESSION], wait_s)
         name, headers = request.path_params["server"], _once(request)
         raw = await self._body(request) if request.method == "POST" else b""
         if request.method == "POST":

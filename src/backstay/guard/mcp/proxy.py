@@ -12,6 +12,7 @@ from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.service import Gateway, Outcome, with_keepalive
+from backstay.guard.mcp.argument_check import SchemaCheck
 from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, list_tools, parsed, pass_on, tell
 from backstay.guard.mcp.catalog import Catalog, ToolJudge
 from backstay.guard.mcp.exchange import ArgumentCheck, McpContext, McpServer
@@ -71,7 +72,7 @@ class McpProxy:
     limits: McpLimits
     pins: Pins
     environment: Mapping[str, str]
-    check: ArgumentCheck | None = None
+    check: ArgumentCheck | None = field(default_factory=SchemaCheck)
     _servers: dict[str, McpServer] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _endings: set[asyncio.Task[None]] = field(default_factory=set)

@@ -6,7 +6,7 @@ import orjson
 
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import wanted_by
-from backstay.guard.gateway.answers import Choice, ToolCall, written_choice
+from backstay.guard.gateway.answers import Choice, ToolCall, kept_choice
 from backstay.guard.gateway.context import HeldCall, digest_text
 from backstay.guard.gateway.outgoing import CallVerdict, judge_call
 from backstay.guard.mcp.catalog import Offered
@@ -73,7 +73,7 @@ async def _fits(
 
 async def _ask(context: McpContext, ruling: Ruling, call: ToolCall, args: dict[str, Any]) -> list[str]:
     """Ask for approvals, as for an answer of a model that holds this one call."""
-    kept = orjson.dumps([written_choice(Choice(0, calls={0: call}), legacy=False)])
+    kept = orjson.dumps([kept_choice(Choice(0, calls={0: call}))])
     ids = await context.holds.ask(context, [HeldCall(ruling, args, 0, 0)], kept)
     await context.on_disk()
     return ids
