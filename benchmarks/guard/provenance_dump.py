@@ -6,6 +6,7 @@ injection place says the injection's goal, and then the injection's calls, as if
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from agentdojo.agent_pipeline.tool_execution import tool_result_to_str
@@ -22,6 +23,14 @@ def steps(runtime: FunctionsRuntime, env: Any, task: Any, pre: Any, attack: bool
         yield {"tool": call.function, "args": call.args, "output": output, "attack": attack}
 
 
+@cache
+def contacts(suite: Any) -> list[str]:
+    """The user's address book before anything is injected."""
+    nothing = dict.fromkeys(suite.get_injection_vector_defaults(), "")
+    inbox = getattr(suite.load_and_inject_default_environment(nothing), "inbox", None)
+    return [] if inbox is None else [contact.email for contact in inbox.contact_list]
+
+
 def episode(suite: Any, user: Any, injection: Any | None) -> dict[str, Any]:
     goal = f"TODO: {injection.GOAL}" if injection is not None else ""
     said = {place: json.dumps(goal)[1:-1] for place in suite.get_injection_vector_defaults()} if goal else {}
@@ -35,6 +44,7 @@ def episode(suite: Any, user: Any, injection: Any | None) -> dict[str, Any]:
         "user_task": user.ID,
         "injection_task": injection.ID if injection is not None else None,
         "prompt": user.PROMPT,
+        "contacts": contacts(suite),
         "steps": done,
     }
 

@@ -22,6 +22,9 @@ relations = st.sampled_from(["<", "<=", "==", "!=", ">=", ">"])
 atoms = st.one_of(
     st.sampled_from(["'lead' in principal.roles", "has(args.a)", "has(args.b)", "args.flag", "!args.flag", "true"]),
     st.sampled_from(["'tool' in provenance.a", "'user' in provenance.a", "args.b == 'x'", "args.b in ['x', 'yz', 3]"]),
+    st.sampled_from(
+        ["'x' in call.destination", "'x' in call.facts", "call.side_effect == 'pays'", "call.side_effect < 'q'"]
+    ),
     st.sampled_from(["args.b.startsWith('x')", "args.b.endsWith('z')", "args.b != null"]),
     st.sampled_from(["counter.s + 1.5 > 2.0", "counter.n - findings.secret == 2", "double(args.a) > 2.5"]),
     st.builds(lambda op, n: f"args.a {op} {n}", relations, numbers),
@@ -76,6 +79,7 @@ def concrete(args: dict[str, Any], number: int, lead: bool) -> Request:
         args=args,
         findings=None if number == 2 else {"secret": number},
         provenance=origins if number else None,
+        call=None if number == 1 else {"side_effect": "pays", "facts": ["x"], "destination": ["x"] if lead else []},
         counters={"n": number, "s": float(number)} if number != 1 else {},
     )
 

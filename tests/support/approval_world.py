@@ -1,23 +1,37 @@
 """A small world for tests of approvals: people, an action, a clock that is set by hand, a ledger without threads."""
 
 import contextlib
+import functools
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
 from sqlalchemy import Connection, event
 
 from backstay.errors import ResourceError
-from backstay.guard.approvals import Approvals, Clock, Current, Directory, HeldAction, Identity, Person, Settings
+from backstay.guard.approvals import (
+    Approvals,
+    Clock,
+    Current,
+    Directory,
+    HeldAction,
+    Identity,
+    Person,
+    Refusal,
+    Settings,
+)
 from backstay.guard.approvals.links import Links
 from backstay.guard.approvals.service import Recheck
 from backstay.guard.ledger import Ledger, Writer
 from backstay.guard.ledger_group import Job, write_group
 from backstay.policy import Obligation, RequireApproval
 from backstay.storage.engine import open_database, write_transaction
+from backstay.storage.journal import read_entries
 
 T = TypeVar("T")
 ROLES = {
@@ -102,10 +116,12 @@ class World:
     ) -> None:
         self.ledger = ledger or DirectLedger(path)
         self.roles: dict[str, tuple[str, ...]] = dict(ROLES)
+        self.aliases: dict[str, tuple[str, ...]] = {"rita": ("svc-rita",), "olga": ("olga@corp.example",)}
         self.now_s = START_S
         self.settings = settings or Settings(webhooks=("pager",))
         self.recheck = recheck
         self.keys = 0
+        self.glass_ms: list[int] = []
         self.approvals = self.restarted()
 
     def restarted(self) -> Approvals:
@@ -122,7 +138,7 @@ class World:
         return self.approvals
 
     def directory(self) -> Directory:
-        return Directory(person(name, roles) for name, roles in self.roles.items())
+        return _directory(tuple((name, roles, self.aliases.get(name, ())) for name, roles in self.roles.items()))
 
     def ask(self, **changes: Any) -> str:
         return self.approvals.ask(action(**changes)).id
@@ -155,8 +171,12 @@ def token_of(name: str) -> str:
     return "bsa_" + hashlib.sha256(name.encode()).hexdigest()[:43]
 
 
-def person(name: str, roles: tuple[str, ...]) -> Person:
-    aliases = {"rita": ("svc-rita",), "olga": ("olga@corp.example",)}.get(name, ())
+@functools.cache
+def _directory(people: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]) -> Directory:
+    return Directory(person(*one) for one in people)
+
+
+def person(name: str, roles: tuple[str, ...], aliases: tuple[str, ...] = ()) -> Person:
     return Person(
         id=name, roles=roles, aliases=aliases, token_sha256=hashlib.sha256(token_of(name).encode()).hexdigest()
     )
@@ -184,3 +204,14 @@ def action(
         "obligations": needs((2, "finance")) if obligations is None else obligations,
     }
     return HeldAction(**(given | changes))
+
+
+def refused(code: str) -> "pytest.RaisesExc[Refusal]":
+    """A context that expects a refusal with this code."""
+    return pytest.raises(Refusal, check=lambda error: error.code == code)
+
+
+def journal(world: World) -> list[dict[str, Any]]:
+    """The payloads of all journal rows about approvals."""
+    with world.ledger.read() as connection:
+        return [json.loads(entry.payload) for entry in read_entries(connection, "guard.approval")]

@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "quarantine": ("quarantine:quarantine", "List, show and release quarantined pairs."),
     },
     "The guard": {
+        "approve": ("approve:approve", "List, show, approve, deny and edit held tool calls."),
         "guard": ("guard:guard", "Test, lint and analyze policies for tools and texts."),
     },
     "Looking": {

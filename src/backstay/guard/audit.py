@@ -117,6 +117,7 @@ class AuditLog:
             "policy": decision.policy,
             "findings": None if findings is None else dict(findings),
             "provenance": None if provenance is None else {arg: list(origins) for arg, origins in provenance.items()},
+            "call": None if request.call is None else {name: _listed(value) for name, value in request.call.items()},
             "counters": {name: _number(value) for name, value in request.counters.items()},
             "shadow": [list(result) for result in decision.shadow],
             "shadow_effect": decision.shadow_effect,
@@ -188,3 +189,7 @@ def _escaped(value: Any) -> Any:
         return [_escaped(inner) for inner in value]
     beyond = abs(value) > MAX_EXACT if isinstance(value, int) else isinstance(value, float) and not math.isfinite(value)
     return str(value) if beyond else value
+
+
+def _listed(value: str | Sequence[str]) -> str | list[str]:
+    return value if isinstance(value, str) else list(value)

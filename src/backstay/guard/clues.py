@@ -1,6 +1,7 @@
 """What would show where one value came from: the marks that a text must hold."""
 
 import re
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from backstay.guard.marks import (
@@ -50,6 +51,17 @@ def clue(value: Any) -> Clue | None:
     if isinstance(value, int | float):
         return _number_clue(value)
     return _string_clue(normal(View.of(value)).strip()) if isinstance(value, str) else None
+
+
+def key_of(value: Any) -> Hashable:
+    """What two values have in common exactly when they are the same value as a whole, in whatever spelling.
+
+    A value too weak for marks is its own text.
+    """
+    found = clue(value)
+    if found is None or found == WEAK:
+        return normal(View.of(str(value))).strip()
+    return found.whole
 
 
 def _number_clue(value: float) -> Clue | None:
@@ -107,7 +119,7 @@ def _one_number(text: str) -> Clue | None:
 def _address(text: str) -> Clue | None:
     found = next(emails(text), None)
     if found is not None and _covers(found, text):
-        return Clue((found.readings,))
+        return Clue((found.readings,), found.readings)
     found = next(addresses(text), None)
     if found is None or not _covers(found, text):
         return None

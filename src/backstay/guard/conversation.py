@@ -10,11 +10,12 @@ _ROLES: dict[Any, Role] = {"system": "system", "developer": "system", "user": "u
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; `tool` is the name of the tool whose output it is."""
+    """One message; `tool` is the name of the tool whose output it is, `arguments` what it was called with, as JSON."""
 
     role: Role
     text: str
     tool: str = ""
+    arguments: str = ""
 
 
 def from_openai(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
@@ -22,14 +23,15 @@ def from_openai(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
 
     Tools are named after the calls that their outputs answer. Only text is read, of content in parts too.
     """
-    names: dict[Any, str] = {}
+    calls: dict[Any, tuple[str, str]] = {}
     read = []
     for message in messages:
         for call in message.get("tool_calls") or ():
-            names[call.get("id")] = str((call.get("function") or {}).get("name") or "")
+            function = call.get("function") or {}
+            calls[call.get("id")] = str(function.get("name") or ""), _text(function.get("arguments"))
         role = _ROLES.get(message.get("role"), "tool")
-        name = names.get(message.get("tool_call_id"), "") if role == "tool" else ""
-        read.append(Message(role, _text(message.get("content")), name))
+        called = calls.get(message.get("tool_call_id"), ("", "")) if role == "tool" else ("", "")
+        read.append(Message(role, _text(message.get("content")), *called))
     return read
 
 

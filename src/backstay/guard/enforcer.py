@@ -105,6 +105,7 @@ class Enforcer:
         action: str = "",
         args: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Sequence[str]] | None = None,
+        call: Mapping[str, str | Sequence[str]] | None = None,
         ahead: Sequence[Request] = (),
     ) -> Ruling:
         """Decide, and hand the decision to the journal; raises ResourceError where it cannot be written.
@@ -125,6 +126,7 @@ class Enforcer:
             text=text,
             findings=counted(findings),
             provenance=provenance,
+            call=call,
             counters=self._histories.of(exchange.session).values(
                 bundle.counters, ((first.point, first.action, first.tool, first.args) for first in ahead)
             ),

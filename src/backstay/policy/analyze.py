@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from backstay.errors import UsageError
+from backstay.policy.cel import CALL_LISTS
 from backstay.policy.cel_subset import NotAnalysable, parse_condition
 from backstay.policy.counterexample import request_of_model
 from backstay.policy.engine import PolicyBundle
@@ -152,14 +153,23 @@ def _overlap(space: _Space, permit: Rule, forbid: Rule) -> Answer | None:
 def reachable_while_tainted(bundle: PolicyBundle, tool: str, origin: str = "tool", arg: str | None = None) -> Answer:
     """Can a call of a tool be allowed, unseen by anybody, with an argument that came from `origin`?
 
-    `arg` names the argument; without it any argument counts that a rule names, or one that no rule names.
+    `arg` names the argument, or a list about the call such as `call.destination`; without it any argument counts that
+    a rule names, or one that no rule names.
     """
     space = _Space(bundle, TOOL_POINT)
     z3, symbols = space.z3, space.symbols
-    names = [arg] if arg else sorted({*symbols.args, *symbols.known, "another_argument"})
-    tainted = [z3.And(symbols.origin(name, origin), symbols.arg(name)["kind"] != ABSENT) for name in names]
-    question = f"can {tool} be allowed while {f'args.{arg}' if arg else 'an argument'} comes from {origin}?"
-    wanted = (symbols.texts["tool"] == z3.StringVal(tool), symbols.traced, z3.Or(*tainted), space.allowed())
+    part = arg.removeprefix("call.") if arg and arg.startswith("call.") else ""
+    if part and part not in CALL_LISTS:
+        raise UsageError(f"a call has no {part!r}", cure=f"ask about call.{', call.'.join(CALL_LISTS)}")
+    if part:
+        tainted, known = [symbols.said_of_call(part, origin)], symbols.looked_at
+    else:
+        names = [arg] if arg else sorted({*symbols.args, *symbols.known, "another_argument"})
+        tainted = [z3.And(symbols.origin(name, origin), symbols.arg(name)["kind"] != ABSENT) for name in names]
+        known = symbols.traced
+    named = arg if part else f"args.{arg}"
+    question = f"can {tool} be allowed while {named if arg else 'an argument'} comes from {origin}?"
+    wanted = (symbols.texts["tool"] == z3.StringVal(tool), known, z3.Or(*tainted), space.allowed())
     try:
         example = space.example(*wanted)
     except NotAnalysable as reason:

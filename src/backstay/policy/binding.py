@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from backstay.policy.cel import ConditionEngine, ConditionError, unfit
+from backstay.policy.cel import CALL_LISTS, ConditionEngine, ConditionError, unfit
 from backstay.policy.request import Request
 
 _NAN = re.compile(r"\s*[+-]?nan\s*(\(.*)?", re.IGNORECASE | re.DOTALL)
@@ -58,6 +58,8 @@ class Binder:
             variables["findings"] = self._no_findings | _plain(request.findings)
         if request.provenance is not None:
             variables["provenance"] = self._filled(args, request.provenance)
+        if request.call is not None:
+            variables.update(_call(request.call))
         for name, variable in self._counters.items():
             value = request.counters.get(name)
             if value is not None:
@@ -69,6 +71,13 @@ class Binder:
         filled: dict[str, Any] = {name: [] for name in self._origins if name not in args}
         filled.update((name, list(origins)) for name, origins in provenance.items())
         return filled
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts that are missing stay unknown, and err; one that no condition could name is a mistake of the caller."""
+    if strange := call.keys() - {"side_effect", *CALL_LISTS}:
+        raise ValueError(f"a call has no {min(strange)}")
+    return {f"call.{part}": value if part == "side_effect" else list(value) for part, value in call.items()}
 
 
 def reads_as_nan(value: Any) -> bool:

@@ -63,6 +63,7 @@ def request_of(rule: Rule, case: Case, bundle: PolicyBundle) -> Request:
         text=asked.text,
         findings=asked.findings,
         provenance=asked.provenance if asked.provenance is not None else {name: ["user"] for name in asked.args},
+        call=None if asked.call is None else asked.call.model_dump(),
         counters=counters,
     )
 

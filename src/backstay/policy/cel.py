@@ -23,7 +23,18 @@ VARIABLES: dict[str, VariableType] = {
     "text": "string",
     "findings": "counts",
     "provenance": "origins",
+    "call.side_effect": "string",
+    "call.facts": "strings",
+    "call.destination": "strings",
+    "call.selector": "strings",
+    "call.credential": "strings",
+    "call.amount": "strings",
+    "call.payload": "strings",
 }
+CALL_LISTS = tuple(
+    name.partition(".")[2] for name, kind in VARIABLES.items() if name[:5] == "call." and kind == "strings"
+)
+"""Parts of `Request.call` that are lists; `side_effect` is the only other one."""
 MAX_DEPTH = 32
 Condition = Callable[[Any], bool]
 _MATCHES = re.compile(

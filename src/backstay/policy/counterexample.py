@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
+from backstay.policy.cel import CALL_LISTS
 from backstay.policy.request import Request
-from backstay.policy.symbolic import ABSENT, BOOL, DOUBLE, INT, NULL, OTHER, STRING, Symbols
+from backstay.policy.symbolic import ABSENT, BOOL, DOUBLE, INT, NULL, OTHER, SIDE_EFFECT, STRING, Symbols
 
 
 def request_of_model(model: Any, symbols: Symbols, point: str) -> Request:
@@ -31,6 +32,7 @@ def request_of_model(model: Any, symbols: Symbols, point: str) -> Request:
         args=args,
         findings=_findings(value, symbols),
         provenance=_provenance(value, symbols, args),
+        call=_call(value, symbols),
         counters=counters,
     )
 
@@ -53,6 +55,17 @@ def _provenance(value: Any, symbols: Symbols, args: dict[str, Any]) -> dict[str,
         if name in origins and _is_true(value(term)):
             origins[name].append(origin)
     return origins
+
+
+def _call(value: Any, symbols: Symbols) -> dict[str, Any] | None:
+    """Nothing is known of the call where a rule asks for it and the model leaves it unknown."""
+    if not _is_true(value(symbols.looked_at)):
+        return None
+    call: dict[str, Any] = {part: [] for part in CALL_LISTS}
+    for (part, word), term in symbols.call.items():
+        if _is_true(value(term)):
+            call[part].append(word)
+    return call | {"side_effect": _text(value(symbols.texts[SIDE_EFFECT]))}
 
 
 def _argument(value: Any, arg: dict[str, Any]) -> Any:

@@ -12,8 +12,9 @@ from backstay.policy.rules import Effect, Outcome
 class Request:
     """One request for a decision.
 
-    `findings` is None when no scan ran, `provenance` None when origins are unknown: conditions about them then err,
-    which forbids. `counters` come from `history.SessionHistory.values()`; a value of None means unknown.
+    `findings` is None when no scan ran, `provenance` None when origins are unknown, `call` None when nobody looked at
+    the roles of its arguments (`guard.facts_of`): conditions about them then err, which forbids. `counters` come from
+    `history.SessionHistory.values()`; a value of None means unknown.
     """
 
     point: str
@@ -28,6 +29,7 @@ class Request:
     text: str = ""
     findings: Mapping[str, int] | None = None
     provenance: Mapping[str, Sequence[str]] | None = None
+    call: Mapping[str, str | Sequence[str]] | None = None
     counters: Mapping[str, float | None] = field(default_factory=dict)
 
 

@@ -65,10 +65,23 @@ class CaseResource(Closed):
     attributes: dict[str, Any] = Field(default_factory=dict)
 
 
+class CaseCall(Closed):
+    """What `guard.call_facts` says of the call, in a case."""
+
+    side_effect: str = "none"
+    facts: tuple[str, ...] = Field(default=(), strict=False)
+    destination: tuple[str, ...] = Field(default=(), strict=False)
+    selector: tuple[str, ...] = Field(default=(), strict=False)
+    credential: tuple[str, ...] = Field(default=(), strict=False)
+    amount: tuple[str, ...] = Field(default=(), strict=False)
+    payload: tuple[str, ...] = Field(default=(), strict=False)
+
+
 class CaseRequest(Closed):
     """A request as it stands in a case; point, action and tool may be left out where the rule names just one.
 
-    Left out, `findings` is a scan that found nothing, `provenance` says `user` for every argument, and counters are 0.
+    Left out, `findings` is a scan that found nothing, `provenance` says `user` for every argument, counters are 0, and
+    what is left out of `call` is empty, as for a call without a side effect.
     """
 
     point: Point | None = None
@@ -80,6 +93,7 @@ class CaseRequest(Closed):
     text: str = ""
     findings: dict[str, int] | None = Field(default_factory=dict)
     provenance: dict[str, list[str]] | None = None
+    call: CaseCall | None = Field(default_factory=CaseCall)
     counters: dict[str, float] = Field(default_factory=dict)
 
 
@@ -171,7 +185,7 @@ def _known(models: Iterable[type[Closed]]) -> list[str]:
     return sorted({key for model in models for key in model.model_fields} | set(KINDS) | set(POINTS))
 
 
-_KEYS = _known([PolicyFile, Rule, Match, Case, CaseRequest, CasePrincipal, Counter, *KINDS.values()])
+_KEYS = _known([PolicyFile, Rule, Match, Case, CaseRequest, CasePrincipal, CaseCall, Counter, *KINDS.values()])
 
 
 def _explain(error: ValidationError, data: dict[str, Any], source: str) -> str:

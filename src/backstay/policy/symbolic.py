@@ -4,12 +4,14 @@ import importlib
 from typing import Any, NamedTuple
 
 from backstay.errors import UsageError
+from backstay.policy.cel import CALL_LISTS
 from backstay.policy.cel_subset import Node, NotAnalysable
 from backstay.policy.points import has_wildcard
 from backstay.policy.rules import Counter
 
 ABSENT, INT, DOUBLE, STRING, BOOL, NULL, OTHER = range(7)
-_TEXTS = ("point", "action", "tool", "text", "principal.id", "resource.id")
+SIDE_EFFECT = "call.side_effect"
+_TEXTS = ("point", "action", "tool", "text", "principal.id", "resource.id", SIDE_EFFECT)
 
 
 class Truth(NamedTuple):
@@ -56,6 +58,8 @@ class Symbols:
         self.args: dict[str, dict[str, Any]] = {}
         self.origins: dict[tuple[str, str], Any] = {}
         self.known: dict[str, Any] = {}
+        self.looked_at = self.z3.Bool("call known")
+        self.call: dict[tuple[str, str], Any] = {}
         self.facts: list[Any] = []
         self._free = 0
 
@@ -87,6 +91,10 @@ class Symbols:
             present = self.arg(name)["kind"] != ABSENT
             self.facts.append(self.z3.Implies(self.origins[key], self.z3.And(present, self.known[name])))
         return self.origins[key]
+
+    def said_of_call(self, part: str, word: str) -> Any:
+        """Whether a word stands in one of the lists about the call."""
+        return self.call.setdefault((part, word), self.z3.Bool(f"call {part} {word}"))
 
     def glob(self, globs: tuple[str, ...], text: Any) -> Any:
         """Whether a name matches one of several patterns."""
@@ -163,6 +171,9 @@ class Symbols:
             origin = self.origin(path[1], name)
             known = z3.And(self.traced, z3.Or(self.known[path[1]], self.arg(path[1])["kind"] == ABSENT))
             return Truth(z3.And(known, origin), z3.And(known, z3.Not(origin)))
+        if len(path) == 2 and path[0] == "call" and path[1] in CALL_LISTS:
+            stands = self.said_of_call(path[1], name)
+            return Truth(z3.And(self.looked_at, stands), z3.And(self.looked_at, z3.Not(stands)))
         raise NotAnalysable(f"`in {'.'.join(path)}` is not analysed")
 
     def _called(self, name: str, receiver: Node | None, arguments: list[Node]) -> Truth:
@@ -211,7 +222,8 @@ class Symbols:
     def _variable(self, path: tuple[str, ...]) -> Term:
         z3, name = self.z3, ".".join(path)
         if name in self.texts:
-            return Term((Case(z3.BoolVal(True), "string", self.texts[name]),))
+            known = self.looked_at if name == SIDE_EFFECT else z3.BoolVal(True)
+            return Term((Case(known, "string", self.texts[name]),))
         if len(path) != 2 or path[0] not in ("args", "findings", "counter"):
             raise NotAnalysable(f"{name} is not analysed")
         if path[0] == "args":

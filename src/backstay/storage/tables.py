@@ -94,7 +94,6 @@ approvals = Table(
     Column("expires_at_ms", BigInteger, nullable=False),
     Column("escalate_at_ms", BigInteger),
     Column("lease_until_ms", BigInteger),
-    Column("broken_at_ms", BigInteger, index=True),
     Column("record", Text, nullable=False),
     UniqueConstraint("principal", "key"),
     Index(None, "state", "expires_at_ms"),
@@ -113,6 +112,7 @@ approval_votes = Table(
     Column("key", String(200), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     UniqueConstraint("person", "key"),
+    Index(None, "vote"),
 )
 approval_links = Table(
     "approval_links",

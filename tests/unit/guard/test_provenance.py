@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.guard import Message, from_openai, origins_of
-from backstay.guard.provenance import MAX_DEPTH, MAX_LEAVES, LeafOrigins
+from backstay.guard.leaves import MAX_DEPTH, MAX_LEAVES
+from backstay.guard.provenance import LeafOrigins
 from backstay.policy import Request, load_policies
 
 TOOL_ONLY = ("tool", "tool_only")
@@ -182,7 +183,7 @@ def test_openai_messages_are_read_with_the_names_of_tools() -> None:
     )
     assert read == [
         Message("system", "rules"), Message("user", "hello\n"), Message("assistant", ""),
-        Message("tool", "Eve", "contacts"), Message("tool", "x"),
+        Message("tool", "Eve", "contacts", "{}"), Message("tool", "x"),
     ]  # fmt: skip
 
 

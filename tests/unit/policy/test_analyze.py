@@ -104,3 +104,22 @@ def test_a_missing_solver_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UsageError, match="z3-solver is not installed") as caught:
         analyze(bundle([rule("a", "permit")]))
     assert caught.value.cure == "pip install 'backstay[policy-analysis]'"
+
+
+def test_a_list_about_the_call_can_be_asked_about() -> None:
+    opened = rule("open", "permit", "call.side_effect != 'undeclared'")
+    held = rule("held", "hold", "'unvouched' in call.destination && 'after_untrusted' in call.facts")
+    answer = reachable_while_tainted(bundle([opened, held]), "pay", "unvouched", "call.destination")
+    assert answer.verdict == "can"
+    assert answer.example is not None and answer.example.call is not None
+    assert "unvouched" in answer.example.call["destination"]
+    assert "after_untrusted" not in answer.example.call["facts"]
+    assert bundle([opened, held]).decide(answer.example).effect == "allow"
+    always = rule("held", "hold", "'unvouched' in call.destination")
+    assert reachable_while_tainted(bundle([opened, always]), "pay", "unvouched", "call.destination").verdict == "never"
+    assert reachable_while_tainted(bundle([opened, always]), "pay", "unvouched", "call.selector").verdict == "can"
+
+
+def test_a_list_that_no_call_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="a call has no 'side_effect'"):
+        reachable_while_tainted(bundle([rule("a", "permit", "args.x == 1")]), "pay", "x", "call.side_effect")

@@ -90,3 +90,17 @@ def test_the_analysis_proves_or_shows_a_request(tmp_path: Path) -> None:
     (answer,) = json.loads(done.stdout)["answers"]
     assert (answer["verdict"], answer["example"]["provenance"]["amount"]) == ("can", ["tool"])
     assert "does taint forbid, with a true condition, what open permits" in backstay("analyze", str(path)).stdout
+
+
+def test_a_case_says_what_is_known_of_the_call() -> None:
+    tests = [
+        {"request": {"args": {"to": "x"}}, "expect": "allow"},
+        {"request": {"call": {"destination": ["unvouched"]}}, "expect": "deny"},
+        {"request": {"call": {"side_effect": "undeclared"}}, "expect": "deny"},
+        {"request": {"call": None}, "expect": "deny"},
+    ]
+    rules = [
+        rule("open", "permit", "call.side_effect == 'none'", tests=tests),
+        rule("taint", "forbid", "'unvouched' in call.destination"),
+    ]
+    assert [result.passed for result in run_cases(bundle(rules))] == [True] * 4

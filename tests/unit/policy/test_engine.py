@@ -163,3 +163,19 @@ def test_one_id_in_two_files_and_two_defaults_are_refused() -> None:
     unlike = [(f"{i}.yaml", parse_policy(as_yaml([], **head), f"{i}.yaml")) for i, head in enumerate(heads)]
     with pytest.raises(UsageError, match=r"1.yaml: default for model.output is set otherwise"):
         PolicyBundle.compile(unlike)
+
+
+def test_what_is_known_of_a_call_decides_and_what_is_not_known_forbids() -> None:
+    policy = bundle([rule("open", "permit"), rule("taint", "forbid", '"unvouched" in call.destination')])
+    looked = {"side_effect": "pays", "facts": [], "destination": ["user"]}
+    assert policy.decide(call(call=looked)).effect == "allow"
+    assert policy.decide(call(call=looked | {"destination": ["unvouched", "user"]})).effect == "deny"
+    assert policy.decide(call(call=None)).effect == "deny"
+    assert policy.decide(call(call={"side_effect": "pays", "facts": []})).effect == "deny"
+    assert policy.decide(call(call=looked | {"destinatoin": ["user"]})).effect == "deny"
+
+
+@pytest.mark.parametrize("when", ["'a' in call.destinations", "'a' in call", "call.side_effect > 1", "call.facts"])
+def test_a_wrong_name_or_type_about_a_call_is_refused(when: str) -> None:
+    with pytest.raises(UsageError, match="rule a, when"):
+        bundle([rule("a", "forbid", when)])

@@ -11,9 +11,9 @@ from backstay.guard.approvals.refusals import REASONS, Refusal
 from backstay.guard.approvals.rendering import rendered, shown_json
 from backstay.guard.approvals.replay import first_difference
 from backstay.guard.approvals.service import Approvals, Claim
+from backstay.guard.approvals.settings import Settings, read_settings
 from backstay.guard.approvals.states import TERMINAL, TRANSITIONS, State
-from backstay.guard.approvals.unit import Settings
-from backstay.guard.approvals.webhook import Target, WebhookWorker, is_signed
+from backstay.guard.approvals.webhook import Target, WebhookWorker, is_signed, targets_of
 
 __all__ = [
     "REASONS",
@@ -42,6 +42,8 @@ __all__ = [
     "is_signed",
     "new_token",
     "read_directory",
+    "read_settings",
     "rendered",
     "shown_json",
+    "targets_of",
 ]

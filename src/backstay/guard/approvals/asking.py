@@ -6,7 +6,14 @@ from typing import Any
 
 from backstay.guard.approvals import store
 from backstay.guard.approvals.approval import Approval
-from backstay.guard.approvals.held_action import IDENTITY, HeldAction, digest_of, hashed_bytes, read_obligations
+from backstay.guard.approvals.held_action import (
+    IDENTITY,
+    HeldAction,
+    check_text,
+    digest_of,
+    hashed_bytes,
+    read_obligations,
+)
 from backstay.guard.approvals.people import Identity, plain_name
 from backstay.guard.approvals.quorum import may_vote, stages_of
 from backstay.guard.approvals.refusals import Refusal
@@ -31,6 +38,7 @@ def ask(unit: Unit, action: HeldAction) -> Answer:
     """Hold an action until people have decided. Asking twice under one key is asking once."""
     if len(action.principal) > MAX_NAME or len(action.key) > MAX_NAME:
         raise Refusal("too_large", f"a principal or key has more than {MAX_NAME} characters")
+    check_text(action.key, action.exchange, *action.rules, *action.reasons)
     content = action.content()
     digest = digest_of(content)
     if action.key and (before := store.by_key(unit.writer.connection, action.principal, action.key)):
@@ -46,6 +54,7 @@ def cancel(unit: Unit, approval_id: str, by: str | Identity, reason: str) -> Ans
     """Withdraw: by the requester, the owner, or anybody who may decide."""
     approval = unit.find(approval_id)
     name = by if isinstance(by, str) else by.id
+    check_text(name, reason)
     if isinstance(by, str):
         asked = {plain_name(str(approval.content[who])) for who in ("principal", "owner")}
         allowed = plain_name(by) in asked

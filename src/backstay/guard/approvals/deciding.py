@@ -4,6 +4,7 @@ from typing import Any
 
 from backstay.guard.approvals import store
 from backstay.guard.approvals.approval import BREAK_GLASS_ROLE, Approval, Vote, is_granted
+from backstay.guard.approvals.held_action import check_text
 from backstay.guard.approvals.people import Identity
 from backstay.guard.approvals.quorum import may_vote
 from backstay.guard.approvals.refusals import Refusal
@@ -23,6 +24,7 @@ def decide(unit: Unit, approval_id: str, who: Identity, vote: str, digest_shown:
         raise Refusal("not_eligible", f"{vote!r} is no decision", cure=f"one of {', '.join(VOTES)}")
     if len(reason) > MAX_REASON or not 0 < len(key) <= MAX_KEY:
         raise Refusal("too_large", f"a reason has at most {MAX_REASON} characters, a key 1 to {MAX_KEY}")
+    check_text(reason, key)
     approval = unit.find(approval_id)
     if before := store.vote_by_key(unit.writer.connection, who.id, key):
         if (before[0], before[1].vote, before[1].digest) != (approval.id, vote, digest_shown):
@@ -84,6 +86,5 @@ def _cast(unit: Unit, approval: Approval, who: Identity, vote: str, reason: str,
         return unit.change(voted, DENY, who.id, to=State.DENIED, **said)
     if not is_enough(unit, voted):
         return unit.change(voted, vote, who.id, **said)
-    broken_at_ms = unit.now_ms if vote == BREAK_GLASS else None
     via = {"via": "break-glass" if vote == BREAK_GLASS else "quorum"}
-    return unit.change(voted, vote, who.id, to=State.APPROVED, changes=via, broken_at_ms=broken_at_ms, **said)
+    return unit.change(voted, vote, who.id, to=State.APPROVED, changes=via, **said)

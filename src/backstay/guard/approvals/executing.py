@@ -8,7 +8,7 @@ from typing import Literal
 from backstay.guard.approvals.approval import Approval
 from backstay.guard.approvals.asking import Current
 from backstay.guard.approvals.deciding import is_enough
-from backstay.guard.approvals.held_action import IDENTITY, digest_of, hashed_bytes, other_duties
+from backstay.guard.approvals.held_action import IDENTITY, check_text, digest_of, hashed_bytes, other_duties
 from backstay.guard.approvals.quorum import demands_more, stages_of
 from backstay.guard.approvals.refusals import Refusal
 from backstay.guard.approvals.states import State
@@ -24,6 +24,7 @@ def claim(unit: Unit, approval_id: str, digest: str, current: Current, worker: s
     `current` is what policy and scans say of the action now. What it denies ends the approval; what it demands beyond
     what was approved makes it pending again, under a new digest and so without votes.
     """
+    check_text(worker)
     approval = unit.find(approval_id)
     if refused := _not_ready(unit, approval, digest, worker):
         return refused
@@ -42,6 +43,7 @@ def claim(unit: Unit, approval_id: str, digest: str, current: Current, worker: s
 
 def finish(unit: Unit, token: str, outcome: Outcome, note: str) -> Answer:
     """Report what became of the execution. After the lease it is journalled, and the approval stays `unknown`."""
+    check_text(token, note)
     approval = unit.find(token.partition(".")[0])
     if not approval.token_sha256 or not hmac.compare_digest(_hash(token), approval.token_sha256):
         return unit.refuse(approval, "?", "finish", "wrong_token", f"{approval.id} was not claimed with this token")
@@ -66,7 +68,7 @@ def _not_ready(unit: Unit, approval: Approval, digest: str, worker: str) -> Answ
         return unit.refuse(approval, worker, "claim", "expired", f"{approval.id} has expired")
     if approval.state is not State.APPROVED:
         return unit.refuse(approval, worker, "claim", "not_approved", f"{approval.id} is {approval.state}")
-    if not hmac.compare_digest(digest, approval.digest):
+    if digest != approval.digest:
         return unit.refuse(approval, worker, "claim", "other_digest", f"{approval.id} was approved for another digest")
     return None
 

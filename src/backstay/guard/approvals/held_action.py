@@ -86,6 +86,11 @@ def hashed_bytes(value: Any) -> bytes:
     return data
 
 
+def check_text(*texts: str) -> None:
+    """Refuse text that cannot be stored: lone surrogates, or more than a person would read."""
+    hashed_bytes(list(texts))
+
+
 def digest_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of the RFC 8785 bytes of what `HeldAction.content` gives."""
     return sha256_hex(hashed_bytes(dict(content)))

@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, update
 from backstay.guard.approvals import store
 from backstay.guard.approvals.approval import Approval
 from backstay.guard.approvals.deciding import BREAK_GLASS, decide
+from backstay.guard.approvals.held_action import check_text
 from backstay.guard.approvals.people import Identity
 from backstay.guard.approvals.refusals import Refusal
 from backstay.guard.approvals.states import State
@@ -91,6 +92,7 @@ def make(unit: Unit, links: Links, approval_id: str, person: str, lifetime_s: fl
 
 def decide_by_link(unit: Unit, links: Links, token: str, audience: str, vote: str, reason: str) -> Answer:
     """Decide as the person a link was made for; `audience` is whom the channel says it delivered it to."""
+    check_text(audience, reason)
     link = links.read(token, unit.now_ms)
     if audience != link.person or vote == BREAK_GLASS:
         approval = unit.find(link.approval_id)

@@ -4,18 +4,17 @@ import hashlib
 import hmac
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from backstay.errors import UsageError
 from backstay.guard.approvals.quorum import Roles
 from backstay.guard.approvals.refusals import Refusal
-from backstay.policy.yaml_reading import read_yaml
+from backstay.guard.approvals.settings import CURE, first_problem, read_settings
 from backstay.scan.folding import form
 
 TOKEN_PREFIX = "bsa_"  # noqa: S105  the beginning of every token, not a token
@@ -41,10 +40,7 @@ class Person(BaseModel):
     attributes: Mapping[str, str] = {}
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    approvers: Annotated[tuple[Person, ...], Field(strict=False)]
+_PEOPLE = TypeAdapter(tuple[Person, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +94,17 @@ def new_token() -> tuple[str, str]:
     return token, hashlib.sha256(token.encode()).hexdigest()
 
 
-def parse_directory(text: str, source: str) -> Directory:
-    """Approvers from the text of a YAML or JSON file; raises UsageError."""
+def checked_directory(approvers: Iterable[Any], source: str) -> Directory:
+    """Approvers from the data of a file; raises UsageError."""
     try:
-        return Directory(_File.model_validate(read_yaml(text, source)).approvers)
+        return Directory(_PEOPLE.validate_python(tuple(approvers)))
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the file"
-        raise UsageError(
-            f"{source}: {place}: {problem['msg']}", cure="docs/guard/approvals.md shows an approvers file"
-        ) from error
+        raise UsageError(first_problem(error, f"{source}: approvers"), cure=CURE) from error
 
 
 def read_directory(path: Path) -> Directory:
     """Approvers from a file that only its owner can write; raises UsageError."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the approvers in {path}: {error}", cure="give the path of the file") from error
-    if mode & 0o022:
-        raise UsageError(f"{path} can be written by others (mode {mode:04o})", cure=f"chmod go-w {path}")
-    return parse_directory(text, str(path))
+    return checked_directory(read_settings(path).approvers, str(path))
 
 
 class DirectoryFile:

@@ -14,6 +14,7 @@ from backstay.scan.folding import form, hidden_kind
 
 _WORD_OR_OTHER = re.compile(r"[^\W\d_]+|.", re.DOTALL)  # one alternative of one class each: linear
 _LATIN = (0xC0, 0x17F)
+_FROM_THE_RIGHT = frozenset({"R", "AL", "AN"})
 
 
 def rendered(approval: Approval, previous: Approval | None = None) -> bytes:
@@ -49,6 +50,8 @@ def _is_plain(char: str, foreign: bool) -> bool:
     if char.isascii():
         return char.isprintable()
     if hidden_kind(char) is not None or unicodedata.category(char)[0] in "CZM":
+        return False
+    if unicodedata.bidirectional(char) in _FROM_THE_RIGHT:
         return False
     if _LATIN[0] <= ord(char) <= _LATIN[1] and (unicodedata.decomposition(char) or not _looks_ascii(char)):
         return True

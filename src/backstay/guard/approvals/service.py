@@ -20,8 +20,9 @@ from backstay.guard.approvals.links import Links
 from backstay.guard.approvals.people import Directory, Identity
 from backstay.guard.approvals.refusals import Refusal
 from backstay.guard.approvals.rendering import rendered
+from backstay.guard.approvals.settings import Settings
 from backstay.guard.approvals.states import State
-from backstay.guard.approvals.unit import Answer, Settings, Unit
+from backstay.guard.approvals.unit import Answer, Unit
 from backstay.guard.approvals.waiting import MAX_WAIT_S, Waiters
 from backstay.guard.ledger import Ledger, Writer
 

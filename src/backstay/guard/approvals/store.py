@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from backstay.errors import ResourceError
 from backstay.guard.approvals.approval import Approval, Vote
@@ -16,6 +16,29 @@ from backstay.storage.tables import approval_clock, approval_votes, approvals
 
 _COLUMNS = ("id", "state", "version", "digest", "expires_at_ms", "escalate_at_ms", "lease_until_ms")
 _TUPLES = frozenset({"escalated_roles", "editors", "rules", "reasons"})
+_OPEN = sorted(OPEN)
+_CLOCK = select(approval_clock.c.highest_ms)
+_BY_ID = select(approvals).where(approvals.c.id == bindparam("id"))
+_BY_KEY = select(approvals).where(approvals.c.principal == bindparam("principal"), approvals.c.key == bindparam("key"))
+_VOTES = (
+    select(approval_votes)
+    .where(approval_votes.c.approval_id.in_(bindparam("ids", expanding=True)))
+    .order_by(approval_votes.c.approval_id, approval_votes.c.version)
+)
+_VOTE_BY_KEY = select(approval_votes).where(
+    approval_votes.c.person == bindparam("who"), approval_votes.c.key == bindparam("the_key")
+)
+_SWAP = update(approvals).where(
+    approvals.c.id == bindparam("the_id"),
+    approvals.c.version == bindparam("the_version"),
+    approvals.c.state == bindparam("the_state"),
+)
+_DUE = (
+    (approvals.c.state.in_(_OPEN) & (approvals.c.expires_at_ms <= bindparam("now_ms")))
+    | ((approvals.c.state == State.EXECUTING) & (approvals.c.lease_until_ms <= bindparam("now_ms")))
+    | ((approvals.c.state == State.PENDING) & (approvals.c.escalate_at_ms <= bindparam("now_ms")))
+)
+_OVERDUE = select(approvals).where(_DUE).order_by(approvals.c.id)
 _KEPT = tuple(f.name for f in fields(Approval) if f.name not in {*_COLUMNS, "key", "votes"})
 
 
@@ -25,7 +48,7 @@ class Raced(ResourceError):
 
 def seen_ms(connection: Connection) -> int:
     """The latest moment that anybody has seen; 0 at the beginning."""
-    return int(connection.execute(select(approval_clock.c.highest_ms)).scalar() or 0)
+    return int(connection.execute(_CLOCK).scalar() or 0)
 
 
 def tick(connection: Connection, clock: Clock) -> int:
@@ -41,38 +64,43 @@ def tick(connection: Connection, clock: Clock) -> int:
 
 def load(connection: Connection, approval_id: str) -> Approval | None:
     """One approval with its votes, or None."""
-    found = _read(connection, approvals.c.id == approval_id, 1)
+    found = _read(connection, _BY_ID, id=approval_id)
     return found[0] if found else None
 
 
 def by_key(connection: Connection, principal: str, key: str) -> Approval | None:
     """What this principal asked under this key, or None."""
-    found = _read(connection, (approvals.c.principal == principal) & (approvals.c.key == key), 1)
+    found = _read(connection, _BY_KEY, principal=principal, key=key)
     return found[0] if found else None
 
 
 def listed(connection: Connection, states: Sequence[State], after: str, limit: int) -> list[Approval]:
     """Approvals in these states whose id is beyond `after`, oldest first."""
-    return _read(connection, approvals.c.state.in_(list(states)) & (approvals.c.id > after), limit)
+    wanted = select(approvals).where(approvals.c.state.in_(list(states)), approvals.c.id > after)
+    return _read(connection, wanted.order_by(approvals.c.id).limit(limit))
 
 
 def overdue(connection: Connection, now_ms: int, limit: int) -> list[Approval]:
     """What has expired, whose lease ran out, or what must be escalated."""
-    expired = approvals.c.state.in_(sorted(OPEN)) & (approvals.c.expires_at_ms <= now_ms)
-    leased = (approvals.c.state == State.EXECUTING) & (approvals.c.lease_until_ms <= now_ms)
-    late = (approvals.c.state == State.PENDING) & (approvals.c.escalate_at_ms <= now_ms)
-    return _read(connection, expired | leased | late, limit)
+    return _read(connection, _OVERDUE.limit(limit), now_ms=now_ms)
 
 
 def count_open(connection: Connection, principal: str) -> int:
     """How many approvals of this principal are pending or approved."""
-    query = select(func.count()).where(approvals.c.principal == principal, approvals.c.state.in_(sorted(OPEN)))
+    query = select(func.count()).where(approvals.c.principal == principal, approvals.c.state.in_(_OPEN))
     return connection.execute(query).scalar_one()
 
 
 def count_broken(connection: Connection, since_ms: int) -> int:
-    """How often the glass was broken since then."""
-    return connection.execute(select(func.count()).where(approvals.c.broken_at_ms > since_ms)).scalar_one()
+    """How many digests two people broke the glass for, the latest of them since then."""
+    votes = approval_votes.c
+    broken = (
+        select(votes.approval_id)
+        .where(votes.vote == "break_glass")
+        .group_by(votes.approval_id, votes.digest)
+        .having(func.count(votes.person.distinct()) > 1, func.max(votes.at_ms) > since_ms)
+    )
+    return connection.execute(select(func.count()).select_from(broken.subquery())).scalar_one()
 
 
 def add(connection: Connection, approval: Approval) -> None:
@@ -81,16 +109,11 @@ def add(connection: Connection, approval: Approval) -> None:
     connection.execute(insert(approvals).values(row))
 
 
-def swap(
-    connection: Connection, before: Approval, changes: dict[str, Any], broken_at_ms: int | None = None
-) -> Approval:
+def swap(connection: Connection, before: Approval, changes: dict[str, Any]) -> Approval:
     """Change the row if nobody has changed it since `before` was read, else raise Raced."""
     after = replace(before, **changes, version=before.version + 1)
-    values = _row(after)
-    if broken_at_ms is not None:
-        values["broken_at_ms"] = broken_at_ms
-    unchanged = (approvals.c.id == before.id) & (approvals.c.version == before.version)
-    done = connection.execute(update(approvals).where(unchanged, approvals.c.state == before.state).values(values))
+    values = _row(after) | {"the_id": before.id, "the_version": before.version, "the_state": before.state}
+    done = connection.execute(_SWAP, values)
     if done.rowcount != 1:
         raise Raced(f"approval {before.id} was changed by another process meanwhile", cure="try again")
     return after
@@ -105,17 +128,15 @@ def add_vote(connection: Connection, approval: Approval, vote: Vote) -> Approval
 
 def vote_by_key(connection: Connection, person: str, key: str) -> tuple[str, Vote] | None:
     """The approval and vote that this person cast under this key, or None."""
-    query = select(approval_votes).where(approval_votes.c.person == person, approval_votes.c.key == key)
-    row = connection.execute(query).first()
+    row = connection.execute(_VOTE_BY_KEY, {"who": person, "the_key": key}).first()
     return None if row is None else (row.approval_id, _vote(row))
 
 
-def _read(connection: Connection, where: ColumnElement[bool], limit: int) -> list[Approval]:
-    rows = connection.execute(select(approvals).where(where).order_by(approvals.c.id).limit(limit)).all()
+def _read(connection: Connection, query: Select[Any], **values: Any) -> list[Approval]:
+    rows = connection.execute(query, values).all()
     votes: dict[str, list[Vote]] = {row.id: [] for row in rows}
     if rows:
-        query = select(approval_votes).where(approval_votes.c.approval_id.in_(list(votes)))
-        for row in connection.execute(query.order_by(approval_votes.c.version)):
+        for row in connection.execute(_VOTES, {"ids": list(votes)}):
             votes[row.approval_id].append(_vote(row))
     return [_approval(row, votes[row.id]) for row in rows]
 

@@ -1,7 +1,6 @@
 """One unit of work on approvals: every change is a compare-and-swap together with its journal row, or nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from backstay.guard.approvals import store
@@ -10,36 +9,13 @@ from backstay.guard.approvals.clock import Clock
 from backstay.guard.approvals.outbox import enqueue
 from backstay.guard.approvals.people import Directory
 from backstay.guard.approvals.refusals import Refusal
+from backstay.guard.approvals.settings import Settings
 from backstay.guard.approvals.states import State, check_transition
 from backstay.guard.ledger import Writer
 
 KIND = "guard.approval"
 ANNOUNCED = frozenset({"asked", "escalated", "break_glass"})
 """Events that webhooks hear of beside every change of state."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How approvals behave beyond what policy says of each."""
-
-    escalate_after_s: float | None = None
-    """Seconds after which `escalate_to` may approve too; None never."""
-
-    escalate_to: tuple[str, ...] = ()
-    """Roles that are added; how many people are needed does not change."""
-
-    break_glass_most: int = 3
-    """How often the glass may be broken within `break_glass_window_s` seconds; 0 never."""
-
-    break_glass_window_s: float = 86_400.0
-    max_open: int = 200
-    """Open approvals of one principal, so that nobody is worn down by questions."""
-
-    void_on_policy_change: bool = False
-    """Whether any other policy hash at execution asks for fresh votes, even where it demands no more."""
-
-    webhooks: tuple[str, ...] = ()
-    """Names of the webhooks that hear of events."""
 
 
 class Answer(NamedTuple):
@@ -79,7 +55,6 @@ class Unit:
         *,
         to: State | None = None,
         changes: Mapping[str, Any] | None = None,
-        broken_at_ms: int | None = None,
         **more: Any,
     ) -> Approval:
         """Change a row, and its state where `to` is given; `more` stands in the journal only."""
@@ -87,7 +62,7 @@ class Unit:
         if to is not None:
             check_transition(approval.state, to)
             values["state"] = to
-        after = store.swap(self.writer.connection, approval, values, broken_at_ms)
+        after = store.swap(self.writer.connection, approval, values)
         self._journal(approval, event, by, approval.state, after, more)
         if to is not None or event in ANNOUNCED:
             self._announce(after, event, by)

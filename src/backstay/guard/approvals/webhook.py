@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from backstay.errors import BackstayError, UsageError
 from backstay.guard.approvals import outbox, store
 from backstay.guard.approvals.clock import Clock
 from backstay.guard.approvals.outbox import Due
+from backstay.guard.approvals.settings import Webhook, read_secret
 from backstay.guard.ledger import Ledger
 
 SIGNATURE_HEADER = "Backstay-Signature"
@@ -57,6 +59,19 @@ class Target:
             raise UsageError(f"webhook {self.name}: {self.url!r} is no address to post to", cure="https://HOST/PATH")
         if parts.scheme == "http" and not _is_loopback_name(parts.hostname):
             raise UsageError(f"webhook {self.name}: plain http goes to this machine only", cure="use https")
+
+
+def targets_of(webhooks: Iterable[Webhook], folder: Path) -> tuple[Target, ...]:
+    """Targets with their secrets read; relative secret files lie beside the approvers file."""
+    return tuple(
+        Target(
+            name=webhook.name,
+            url=webhook.url,
+            secret=read_secret(folder / webhook.secret_file),
+            allow_private=webhook.allow_private,
+        )
+        for webhook in webhooks
+    )
 
 
 def signature(secret: bytes, body: bytes, at_s: int) -> str:

@@ -29,6 +29,7 @@ from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
 from backstay.guard.recovery import restore_histories
 from backstay.guard.scans import RememberedScans
+from backstay.guard.tool_roles import load_tool_roles
 from backstay.policy import Histories
 from backstay.policy.live import LivePolicy
 from backstay.policy.policy_source import PolicyFiles, PolicySource, SignedFile
@@ -74,6 +75,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             upstreams,
             Limits(settings.limits.in_flight),
             recorder,
+            load_tool_roles([home / path for path in settings.tool_roles]),
         )
         front = Front(gateway, keys, metrics)
         front.observe = lambda: metrics.observe(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from backstay.guard.gateway.faults import bad_request
-from backstay.guard.gateway.requests import ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
+from backstay.guard.gateway.requests import NO_CALL, Call, ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
 from backstay.guard.gateway.settings import LimitSettings
 
 TEXT_PARTS = ("text", "refusal")
@@ -16,9 +16,9 @@ def read_chat(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     messages = listed(body, "messages", limits.messages)
     if not messages:
         raise bad_request("messages are missing")
-    names: dict[Any, str] = {}
+    calls: dict[Any, Call] = {}
     for message in messages:
-        _read_message(request, message, names)
+        _read_message(request, message, calls)
     for tool in listed(body, "tools", limits.messages):
         _offer(request, tool)
     for function in listed(body, "functions", limits.messages):
@@ -55,23 +55,24 @@ def read_completion(body: dict[str, Any], limits: LimitSettings) -> ModelRequest
     return request
 
 
-def _read_message(request: ModelRequest, message: dict[str, Any], names: dict[Any, str]) -> None:
+def _read_message(request: ModelRequest, message: dict[str, Any], calls: dict[Any, Call]) -> None:
     role = ROLES.get(message.get("role"))
     if role is None:
         raise bad_request(f"a message has the role {str(message.get('role'))[:40]!r}; known: {', '.join(ROLES)}")
-    tool = _answered(message, names) if role == "tool" else ""
-    request.slots.extend(text_parts(message, "content", role, tool, request.media, TEXT_PARTS))
+    answered = _answered(message, calls) if role == "tool" else NO_CALL
+    request.slots.extend(text_parts(message, "content", role, answered, request.media, TEXT_PARTS))
     for key in ("refusal", "reasoning_content", "reasoning"):
         if isinstance(message.get(key), str):
-            request.slots.append(Slot(message, key, role, tool))
+            request.slots.append(Slot(message, key, role, *answered))
     if message.get("audio"):
         request.media.append("audio")
     for call in listed(message, "tool_calls", 1000):
         function = call.get("function") or call.get("custom") or {}
         if not isinstance(function, dict):
             raise bad_request("a tool call has no function")
-        names[call.get("id")] = tool_name(function.get("name"))
         _read_arguments(request, function)
+        text = function.get("arguments") or function.get("input") or ""
+        calls[call.get("id")] = (tool_name(function.get("name")), text)
     old = message.get("function_call")
     if isinstance(old, dict):
         tool_name(old.get("name"))
@@ -86,12 +87,12 @@ def _read_arguments(request: ModelRequest, function: dict[str, Any]) -> None:
             raise bad_request("arguments of a tool call are text that holds JSON")
 
 
-def _answered(message: dict[str, Any], names: dict[Any, str]) -> str:
-    """The tool whose output a message is: by the call that it answers, never by what it says of itself."""
+def _answered(message: dict[str, Any], calls: dict[Any, Call]) -> Call:
+    """The call whose output a message is: by the call that it answers, never by what it says of itself."""
     if message.get("role") == "function":
-        return tool_name(message.get("name"))
+        return tool_name(message.get("name")), ""
     call = message.get("tool_call_id")
-    return names.get(call, "") if isinstance(call, str) else ""
+    return calls.get(call, NO_CALL) if isinstance(call, str) else NO_CALL
 
 
 def _offer(request: ModelRequest, tool: dict[str, Any]) -> None:
@@ -107,6 +108,6 @@ def _offer(request: ModelRequest, tool: dict[str, Any]) -> None:
 def _read_prediction(request: ModelRequest) -> None:
     prediction = request.body.get("prediction")
     if isinstance(prediction, dict):
-        request.slots.extend(text_parts(prediction, "content", "assistant", "", request.media, TEXT_PARTS))
+        request.slots.extend(text_parts(prediction, "content", "assistant", NO_CALL, request.media, TEXT_PARTS))
     if request.body.get("audio") or "audio" in (request.body.get("modalities") or ()):
         request.media.append("audio")

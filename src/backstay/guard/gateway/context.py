@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backstay.errors import BackstayError
+from backstay.guard.call_facts import CallFacts, facts_of
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
 from backstay.guard.findings import TextScans
 from backstay.guard.gateway.faults import ApiFault, unavailable
@@ -16,7 +17,7 @@ from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.output_plan import PackKinds
-from backstay.guard.provenance import origins_of
+from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
 
 
@@ -57,6 +58,8 @@ class Context:
     limits: Limits
     principal: Principal
     request_digest: str
+    tools: ToolRoles = field(default_factory=dict)
+    """What the operator says of his tools."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
     rulings: list[Ruling] = field(default_factory=list)
@@ -78,9 +81,9 @@ class Context:
         self.rulings.append(ruling)
         return ruling
 
-    def origins(self, args: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Where arguments of a tool call came from."""
-        return dict(origins_of(self.request.conversation(), args).by_argument())
+    def facts(self, tool: str, args: Mapping[str, Any]) -> CallFacts:
+        """What is known of a tool call before it is made."""
+        return facts_of(self.request.conversation(), tool, args, self.tools)
 
     @property
     def bundle(self) -> PolicyBundle:

@@ -125,7 +125,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
-    origins = context.origins(args)
+    facts = context.facts(call.name, args)
     ruling = context.ruled(
         context.enforcer.rule(
             context.exchange,
@@ -134,7 +134,8 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
             findings=findings,
             tool=call.name,
             args=args,
-            provenance=origins,
+            provenance=facts.provenance.by_argument(),
+            call=facts.call,
             ahead=ahead,
         )
     )

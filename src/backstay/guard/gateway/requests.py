@@ -25,6 +25,11 @@ ROLES: Mapping[Any, Role] = {
 }
 
 
+Call = tuple[str, str]
+"""Name and arguments of a tool call."""
+NO_CALL: Call = ("", "")
+
+
 class Slot(NamedTuple):
     """A place in the body where a text stands; writing to it changes what is sent upstream."""
 
@@ -32,6 +37,8 @@ class Slot(NamedTuple):
     key: Any
     role: Role
     tool: str = ""
+    arguments: str = ""
+    """Of the call that a tool's output answers, as JSON."""
 
     @property
     def text(self) -> str:
@@ -64,7 +71,7 @@ class ModelRequest:
 
     def conversation(self) -> list[Message]:
         """Who said what, for provenance."""
-        return [Message(slot.role, slot.text, slot.tool) for slot in self.slots]
+        return [Message(slot.role, slot.text, slot.tool, slot.arguments) for slot in self.slots]
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
@@ -101,27 +108,27 @@ def refuse_logprobs(body: Mapping[str, Any]) -> None:
 
 
 def text_parts(
-    holder: Any, key: Any, role: Role, tool: str, media: list[str], kinds: tuple[str, ...]
+    holder: Any, key: Any, role: Role, call: Call, media: list[str], kinds: tuple[str, ...]
 ) -> Iterator[Slot]:
     """Slots of a content: a text, or a list of parts of which those of `kinds` are text; raises ApiFault 400."""
     content = holder.get(key)
     if content is None:
         return
     if isinstance(content, str):
-        yield Slot(holder, key, role, tool)
+        yield Slot(holder, key, role, *call)
         return
     if not isinstance(content, list):
         raise bad_request(f"{key} is {_shown(content)}, neither text nor a list of parts")
     for place, part in enumerate(content):
         if isinstance(part, str):
-            yield Slot(content, place, role, tool)
+            yield Slot(content, place, role, *call)
             continue
         if not isinstance(part, dict):
             raise bad_request(f"a part of {key} is {_shown(part)}, not an object")
         kind = part.get("type")
         named = "refusal" if kind == "refusal" else "text"
         if kind in kinds and isinstance(part.get(named), str):
-            yield Slot(part, named, role, tool)
+            yield Slot(part, named, role, *call)
         else:
             media.append(str(kind)[:40])
 

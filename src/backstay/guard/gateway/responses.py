@@ -10,7 +10,7 @@ from typing import Any
 from backstay.guard.gateway.answers import Choice, MalformedAnswer, ToolCall
 from backstay.guard.gateway.faults import bad_request
 from backstay.guard.gateway.outgoing import FILTERED
-from backstay.guard.gateway.requests import ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
+from backstay.guard.gateway.requests import NO_CALL, Call, ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
 from backstay.guard.gateway.settings import LimitSettings
 
 TEXT_PARTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text", "refusal")
@@ -37,12 +37,12 @@ def read_responses(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     if isinstance(body.get("input"), str):
         request.slots.append(Slot(body, "input", "user"))
     else:
-        names: dict[Any, str] = {}
+        calls: dict[Any, Call] = {}
         items = listed(body, "input", limits.messages)
         if not items:
             raise bad_request("input is missing")
         for item in items:
-            _read_item(request, item, names)
+            _read_item(request, item, calls)
     for tool in listed(body, "tools", limits.messages):
         if tool.get("type") not in ("function", "custom"):
             raise bad_request(f"a tool of type {str(tool.get('type'))[:40]!r} runs where no policy sees it")
@@ -51,25 +51,25 @@ def read_responses(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     return request
 
 
-def _read_item(request: ModelRequest, item: dict[str, Any], names: dict[Any, str]) -> None:
+def _read_item(request: ModelRequest, item: dict[str, Any], calls: dict[Any, Call]) -> None:
     kind = item.get("type", "message")
     if kind == "message":
         role = ROLES.get(item.get("role"))
         if role is None or role == "tool":
             raise bad_request(f"a message has the role {str(item.get('role'))[:40]!r}")
-        request.slots.extend(text_parts(item, "content", role, "", request.media, TEXT_PARTS))
+        request.slots.extend(text_parts(item, "content", role, NO_CALL, request.media, TEXT_PARTS))
     elif kind in CALLS:
-        names[item.get("call_id")] = tool_name(item.get("name"))
         key = CALLS[kind][1]
         if not isinstance(item.get(key), str):
             raise bad_request(f"{key} of a {kind} is text")
+        calls[item.get("call_id")] = (tool_name(item.get("name")), item[key])
         request.slots.append(Slot(item, key, "assistant"))
     elif kind in ANSWERS:
-        tool = names.get(item.get("call_id"), "") if isinstance(item.get("call_id"), str) else ""
-        request.slots.extend(text_parts(item, "output", "tool", tool, request.media, TEXT_PARTS))
+        answered = calls.get(item.get("call_id"), NO_CALL) if isinstance(item.get("call_id"), str) else NO_CALL
+        request.slots.extend(text_parts(item, "output", "tool", answered, request.media, TEXT_PARTS))
     elif kind == "reasoning":
         for key in ("summary", "content"):
-            request.slots.extend(text_parts(item, key, "assistant", "", request.media, TEXT_PARTS))
+            request.slots.extend(text_parts(item, key, "assistant", NO_CALL, request.media, TEXT_PARTS))
         item.pop("encrypted_content", None)
     else:
         request.media.append(str(kind)[:40])

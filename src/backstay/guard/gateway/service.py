@@ -26,6 +26,7 @@ from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
 from backstay.guard.gateway.wires import WIRES, Streamed
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
+from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
 
@@ -79,6 +80,7 @@ class Gateway:
     upstreams: Upstreams
     limits: Limits
     outcomes: OutcomeLog
+    tools: ToolRoles = field(default_factory=dict)
     decided: DecidedTexts = field(default_factory=DecidedTexts)
 
     async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
@@ -134,6 +136,7 @@ class Gateway:
             self.limits,
             principal,
             digest,
+            self.tools,
             asked.wait_s,
         )
 

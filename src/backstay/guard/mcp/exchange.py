@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from backstay.guard.call_facts import CallFacts
 from backstay.guard.gateway.context import Context
 from backstay.guard.mcp.catalog import ToolJudge
 from backstay.guard.mcp.headers import stateless_headers
@@ -51,9 +52,9 @@ class McpContext(Context):
     server: McpServer
     session: McpSession
 
-    def origins(self, args: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Where arguments of a tool call came from."""
-        return self.trail.origins(args)
+    def facts(self, tool: str, args: Mapping[str, Any]) -> CallFacts:
+        """What is known of a tool call before it is made."""
+        return self.trail.facts(tool, args, self.tools)
 
     def headers(self, request: RpcRequest | None = None, schema: Any = None) -> dict[str, str]:
         """Headers of the revision for a message to the server."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from backstay.guard.enforcer import Exchange
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.keys import Principal
@@ -183,6 +185,7 @@ class McpProxy:
             principal=visitor.principal,
             request_digest="",
             wait_s=visitor.wait_s,
+            tools=gateway.tools,
             trail=self.trails.of(visitor.guard_session),
             server=server,
             session=session,
@@ -275,7 +278,8 @@ class McpProxy:
             return RpcResponse(asked.id, None, decide_error(context, response.error or {}, point, name))
         if asked.method in OPENING:
             return RpcResponse(asked.id, decide_opening(context, asked.method, response.result))
-        return RpcResponse(asked.id, decide_result(context, asked.method, response.result, name, asked.id))
+        given = orjson.dumps(call.params["arguments"]).decode() if call else ""
+        return RpcResponse(asked.id, decide_result(context, asked.method, response.result, name, asked.id, given))
 
     async def _catalog(self, context: McpContext, meta: Any, *, again: bool) -> Catalog:
         """The server's tools, asked for where the session does not know them as they are now."""

@@ -17,7 +17,9 @@ CALL_KEYS = frozenset({"content", "structuredContent", "isError", "_meta", "resu
 CODES = range(-33_000, 0)
 
 
-def decide_result(context: McpContext, method: str, result: dict[str, Any], tool: str, given: Id) -> dict[str, Any]:
+def decide_result(
+    context: McpContext, method: str, result: dict[str, Any], tool: str, given: Id, arguments: str = ""
+) -> dict[str, Any]:
     """The result as the client gets it; raises RpcFault where it is denied, MalformedAnswer where it is none."""
     kind = result.get("resultType", "complete")
     if kind == "input_required":
@@ -29,7 +31,7 @@ def decide_result(context: McpContext, method: str, result: dict[str, Any], tool
         meta = {"_meta": {SUBSCRIPTION: given}} if method == "subscriptions/listen" else {}
         return {"resultType": "complete"} | meta if stateless else {}
     if method == "tools/call":
-        return _call_result(context, result, tool)
+        return _call_result(context, result, tool, arguments)
     if method in LISTS:
         return _list_result(context, method, result)
     media_done = result if context.media else without_media(result)
@@ -37,7 +39,7 @@ def decide_result(context: McpContext, method: str, result: dict[str, Any], tool
     return private(_passed(screened, f"the answer to {method}"))
 
 
-def _call_result(context: McpContext, result: dict[str, Any], tool: str) -> dict[str, Any]:
+def _call_result(context: McpContext, result: dict[str, Any], tool: str, arguments: str) -> dict[str, Any]:
     """Text, data and resources of a result are one decision; what is denied becomes an error that the model reads."""
     content = result.get("content", [])
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
@@ -48,7 +50,7 @@ def _call_result(context: McpContext, result: dict[str, Any], tool: str) -> dict
     told["content"] = [part if part.get("type") in CONTENT else _unknown_part() for part in content]
     told = told if context.media else without_media(told)
     screened = screen(context, told, "tool.result", tool=tool)
-    context.trail.add(tool, screened.text)
+    context.trail.add(tool, screened.text, arguments)
     if screened.value is not None:
         return screened.value
     notice = {"type": "text", "text": WITHHELD.format(why=screened.why)}

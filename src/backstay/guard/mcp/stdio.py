@@ -160,7 +160,7 @@ class StdioTransport:
         await asyncio.gather(*(self.end(far_id, {}) for far_id in list(self._programs)))
 
     @asynccontextmanager
-    async def send(self, far_id: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> AsyncIterator[FarAnswer]:
+    async def send(self, far_id: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> AsyncIterator[FarAnswer]:  # noqa: ARG002  the protocol's; a program has no headers
         """See Transport; `initialize` starts the program."""
         opening = not far_id and body.get("method") == "initialize"
         program = await self._started() if opening else self._known(far_id)

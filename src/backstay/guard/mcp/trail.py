@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+from backstay.guard.call_facts import CallFacts, facts_of
 from backstay.guard.conversation import Message
-from backstay.guard.provenance import origins_of
+from backstay.guard.provenance import Origin
+from backstay.guard.tool_roles import ToolRoles
 
-ASSUMED = ("tool", "tool_only")
+ASSUMED: tuple[Origin, ...] = ("tool", "tool_only")
 """Origins of every argument once something was forgotten: the worst is assumed."""
 
 
@@ -20,22 +22,34 @@ class Trail:
         self._said: deque[Message] = deque()
         self.forgot = False
 
-    def add(self, tool: str, text: str) -> None:
-        """A server said this."""
+    def add(self, tool: str, text: str, arguments: str = "") -> None:
+        """A server said this, when a tool was called with these arguments, or on its own."""
         if not text:
             return
-        self._said.append(Message("tool", text, tool))
+        self._said.append(Message("tool", text, tool, arguments))
         self._size += len(text)
         while self._size > self._most:
             self._size -= len(self._said.popleft().text)
             self.forgot = True
 
-    def origins(self, args: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Where arguments came from: `tool` or `model`, since MCP does not tell what the user said."""
-        found = origins_of(list(self._said), args).by_argument()
-        if self.forgot:
-            return {name: tuple(sorted({*origins, *ASSUMED})) for name, origins in found.items()}
-        return dict(found)
+    def facts(self, tool: str, args: Mapping[str, Any], tools: ToolRoles) -> CallFacts:
+        """What is known of a call; MCP does not tell what the user said, so nobody but directories vouches."""
+        found = facts_of(list(self._said), tool, args, tools)
+        return _at_worst(found) if self.forgot else found
+
+
+def _at_worst(found: CallFacts) -> CallFacts:
+    leaves = tuple(
+        leaf._replace(origins=tuple(sorted({*leaf.origins, *ASSUMED})), flag="assumed")
+        for leaf in found.provenance.leaves
+    )
+    call = {
+        name: sorted({*words, *(("after_untrusted",) if name == "facts" else ASSUMED)})
+        if isinstance(words, list) and (words or name == "facts")
+        else words
+        for name, words in found.call.items()
+    }
+    return CallFacts(found.provenance._replace(leaves=leaves), call)
 
 
 class Trails:

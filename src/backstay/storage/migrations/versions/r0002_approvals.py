@@ -52,11 +52,9 @@ def _create_approvals() -> None:
         sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
         sa.Column("escalate_at_ms", sa.BigInteger),
         sa.Column("lease_until_ms", sa.BigInteger),
-        sa.Column("broken_at_ms", sa.BigInteger),
         sa.Column("record", sa.Text, nullable=False),
         sa.UniqueConstraint("principal", "key", name="uq_approvals_principal_key"),
     )
-    op.create_index("ix_approvals_broken_at_ms", "approvals", ["broken_at_ms"])
     op.create_index("ix_approvals_state_expires_at_ms", "approvals", ["state", "expires_at_ms"])
     op.create_index("ix_approvals_principal_state", "approvals", ["principal", "state"])
 
@@ -75,6 +73,7 @@ def _create_votes() -> None:
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("person", "key", name="uq_approval_votes_person_key"),
     )
+    op.create_index("ix_approval_votes_vote", "approval_votes", ["vote"])
 
 
 def _create_links() -> None:
