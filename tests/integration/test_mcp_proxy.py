@@ -144,6 +144,7 @@ def test_a_held_call_goes_out_once_when_it_is_sent_again_with_its_approval(tmp_p
 
     async def use(client: Client) -> Any:
         first = await sent(client, None)
+        assert first.error.data, first.error
         told = first.error.data["backstay"]
         retry = told["retry"]["_meta"]
         waiting = await sent(client, retry)

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, NamedTuple
 
 from backstay.guard.gateway.context import Context
@@ -36,6 +37,7 @@ class Catalog:
     """The tools of a server by name."""
 
     tools: dict[str, Offered]
+    listed_s: float = field(default_factory=monotonic)
 
     @property
     def shown(self) -> list[dict[str, Any]]:

@@ -62,6 +62,13 @@ class Pins:
     def get(self, server: str, tool: str) -> Pin | None:
         """The pin of a tool, None where it has none; raises ResourceError for a file that cannot be read."""
         path = self._path(server, tool)
+        pin = self._known(path)
+        if pin is not None and (pin.server, pin.tool) != (server, tool):
+            raise ResourceError(f"{path} is the pin of another tool", cure="take the file away")
+        return pin
+
+    def _known(self, path: Path) -> Pin | None:
+        """What a file holds, read again only when it changed."""
         try:
             stat = path.stat()
         except FileNotFoundError:
@@ -70,8 +77,6 @@ class Pins:
         known = self._read.get(path)
         if known is None or known[0] != stamp:
             known = self._read[path] = (stamp, _pin(path))
-        if (known[1].server, known[1].tool) != (server, tool):
-            raise ResourceError(f"{path} is the pin of another tool", cure="take the file away")
         return known[1]
 
     def check(self, server: str, definition: Mapping[str, Any], *, first: bool) -> Verdict:
@@ -103,11 +108,12 @@ class Pins:
 
     def every(self) -> list[Pin]:
         """All pins, by server and tool."""
-        return sorted(_pin(path) for path in self._folder.glob("*/*.json"))
+        return sorted(_pin(path) for path in self._folder.glob("*/[0-9a-f]*.json"))
 
     def names(self, server: str) -> set[str]:
         """The tools of a server that are pinned."""
-        return {pin.tool for pin in map(_pin, (self._folder / server).glob("*.json")) if pin.digest}
+        found = map(self._known, (self._folder / server).glob("[0-9a-f]*.json"))
+        return {pin.tool for pin in found if pin is not None and pin.digest}
 
     def _first(self, server: str, tool: str, definition: Mapping[str, Any]) -> Verdict:
         seen = seen_part(definition)

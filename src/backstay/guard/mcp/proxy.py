@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,11 +18,11 @@ from backstay.guard.gateway.service import Gateway, Outcome, with_keepalive
 from backstay.guard.mcp.argument_check import SchemaCheck
 from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, list_tools, parsed, pass_on, tell
 from backstay.guard.mcp.catalog import Catalog, ToolJudge
+from backstay.guard.mcp.client_messages import answer_of, decide_words, notification_of
 from backstay.guard.mcp.exchange import ArgumentCheck, McpContext, McpServer
 from backstay.guard.mcp.faults import Stops, told_fault
 from backstay.guard.mcp.headers import check_stateless
 from backstay.guard.mcp.messages import (
-    DENIED,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     Id,
@@ -29,14 +30,12 @@ from backstay.guard.mcp.messages import (
     RpcNotification,
     RpcRequest,
     RpcResponse,
-    key_of,
     read_message,
 )
-from backstay.guard.mcp.methods import ASKING, CLIENT_NOTIFICATIONS, HANDSHAKE, INPUT_PARAMS, STATELESS, passed_params
+from backstay.guard.mcp.methods import HANDSHAKE, STATELESS, passed_params
 from backstay.guard.mcp.pins import Pins
 from backstay.guard.mcp.replies import ClientReply
 from backstay.guard.mcp.results import decide_error, decide_opening, decide_result
-from backstay.guard.mcp.screening import screen
 from backstay.guard.mcp.sessions import McpSession, McpSessions
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.guard.mcp.stdio import StdioTransport
@@ -254,8 +253,7 @@ class McpProxy:
             meta = asked.params.get("_meta")
             call = await decide_call(context, params, meta, self.check)
             params = call.params
-        if method in ASKING or INPUT_PARAMS & params.keys():
-            self._decide_words(context, method, params)
+        decide_words(context, method, params)
         await context.on_disk()
         schema = call.tool.definition["inputSchema"] if call else None
         name = call.name if call else server.name
@@ -284,29 +282,13 @@ class McpProxy:
     async def _catalog(self, context: McpContext, meta: Any, *, again: bool) -> Catalog:
         """The server's tools, asked for where the session does not know them as they are now."""
         known = context.session.catalog
-        if known is not None and not again:
+        if known is not None and not again and monotonic() - known.listed_s < self.limits.catalog_s:
             return known
         kept = {name: value for name, value in (meta or {}).items() if name != "progressToken"}
         listed = await list_tools(context, kept, self.limits, context.session.next_id)
         known = context.session.catalog = context.server.judge.catalog(context, listed)
         await context.on_disk()
         return known
-
-    def _decide_words(self, context: McpContext, method: str, params: dict[str, Any]) -> None:
-        """What the model, or the user, says to a server outside of tool calls; it passes unchanged or not at all."""
-        words = {name: value for name, value in params.items() if name != "_meta" and name not in INPUT_PARAMS}
-        if method in ASKING:
-            self._say(context, words, "retrieval", method)
-        answers = {name: value for name, value in params.items() if name in INPUT_PARAMS}
-        if answers:
-            self._say(context, answers, "model.output", method)
-
-    def _say(self, context: McpContext, words: dict[str, Any], point: str, method: str) -> None:
-        screened = screen(context, words, point, tool=context.server.name, action=method, args=words)
-        if screened.value != words:
-            facts = {"code": "denied", "decision": screened.ruling.id, "rules": list(screened.ruling.decision.rules)}
-            why = screened.why or "it holds what would have to be redacted"
-            raise RpcFault(DENIED, f"{method} was denied: {why}", data=facts)
 
     async def _initialize(
         self,
@@ -354,42 +336,14 @@ class McpProxy:
         context = self._context(server, exchange, session, visitor)
         passed: RpcNotification | RpcResponse
         if isinstance(message, RpcResponse):
-            passed = self._answer(context, message)
+            passed = answer_of(context, message)
         else:
-            found = self._notification(session, message)
+            found = notification_of(session, message)
             if found is None:
                 return
             passed = found
         await context.on_disk()
         await tell(context, passed)
-
-    def _answer(self, context: McpContext, message: RpcResponse) -> RpcResponse:
-        """The client's answer to a request that the server made, and only to one."""
-        known = context.session.asked.pop(message.id, None) if isinstance(message.id, str) else None
-        if known is None:
-            raise RpcFault(INVALID_REQUEST, "nothing was asked under this id", status=400)
-        far, method = known
-        value = message.result if message.result is not None else {"error": message.error}
-        screened = screen(context, value, "model.output", tool=context.server.name, action=method)
-        if screened.value is None:
-            return RpcResponse(far, None, RpcFault(DENIED, f"the guard denied the answer: {screened.why}").error())
-        if message.result is None:
-            return RpcResponse(far, None, screened.value["error"])
-        return RpcResponse(far, screened.value)
-
-    def _notification(self, session: McpSession, message: RpcNotification) -> RpcNotification | None:
-        """A notification as the server gets it, None where it gets none; raises RpcFault for an unknown one."""
-        if message.method not in CLIENT_NOTIFICATIONS:
-            raise RpcFault(METHOD_NOT_FOUND, f"{message.method} is not offered here", status=400)
-        if session.revision in STATELESS or message.method == "notifications/progress":
-            return None
-        if message.method != "notifications/cancelled":
-            return RpcNotification(message.method, {})
-        given = message.params.get("requestId")
-        if not isinstance(given, str | int) or isinstance(given, bool):
-            return None
-        far = session.running.get(key_of(given))
-        return None if far is None else RpcNotification(message.method, {"requestId": far})
 
     async def _listen(self, server: McpServer, session: McpSession, visitor: Visitor, reply: ClientReply) -> None:
         context = self._context(server, self._exchange(server, visitor), session, visitor)

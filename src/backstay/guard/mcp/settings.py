@@ -87,6 +87,9 @@ class McpLimits(Settings):
     """Messages that a server may send within one answer."""
     tools: int = Field(default=1000, ge=1, le=10_000)
     """Tools of one server; a server with more is not used."""
+    catalog_s: float = Field(default=60.0, ge=0)
+    """Seconds for which a server's tools count as known; then, and when it says that they changed, they are asked for
+    again before a call."""
     sessions: int = Field(default=32, ge=1)
     """Sessions of one principal."""
     all_sessions: int = Field(default=5000, ge=1)

@@ -73,7 +73,7 @@ async def _fits(
 
 async def _ask(context: McpContext, ruling: Ruling, call: ToolCall, args: dict[str, Any]) -> list[str]:
     """Ask for approvals, as for an answer of a model that holds this one call."""
-    kept = orjson.dumps([kept_choice(Choice(0, calls={0: call}))])
+    kept = orjson.dumps([kept_choice(Choice(0, calls={0: call}))], option=orjson.OPT_NON_STR_KEYS)
     ids = await context.holds.ask(context, [HeldCall(ruling, args, 0, 0)], kept)
     await context.on_disk()
     return ids
