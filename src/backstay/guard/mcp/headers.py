@@ -4,7 +4,6 @@ Encoding of values: MCP 2026-07-28, "Streamable HTTP", custom headers.
 """
 
 import base64
-import binascii
 import string
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -82,7 +81,7 @@ def decoded(value: str | None) -> str | None:
         return value
     try:
         text = base64.b64decode(value[len(_BEGIN) : -len(_END)], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # No base64, no ASCII, or no UTF-8.
         return None
     return text
 

@@ -124,7 +124,7 @@ def key_of(value: Id) -> tuple[bool, Id]:
 def deeper_than(value: Any, depth: int) -> bool:
     """Whether objects and lists stand within each other more than `depth` times."""
     layer = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         layer = [
             inner
             for item in layer

@@ -173,7 +173,7 @@ class StdioTransport:
             raise
 
     @asynccontextmanager
-    async def listen(self, far_id: str, headers: Mapping[str, str]) -> AsyncIterator[FarAnswer]:
+    async def listen(self, far_id: str, headers: Mapping[str, str]) -> AsyncIterator[FarAnswer]:  # noqa: ARG002  as above
         """See Transport."""
         program = self._known(far_id)
         program.listener = _Mailbox("", None, expects=True)
@@ -182,7 +182,7 @@ class StdioTransport:
         finally:
             program.listener = None
 
-    async def end(self, far_id: str, headers: Mapping[str, str]) -> None:
+    async def end(self, far_id: str, headers: Mapping[str, str]) -> None:  # noqa: ARG002  as above
         """See Transport."""
         program = self._programs.pop(far_id, None)
         if program is not None:
