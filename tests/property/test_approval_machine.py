@@ -90,7 +90,7 @@ class ApprovalMachine(RuleBasedStateMachine):
     @rule(held=held, duties=st.integers(0, 2), effect=st.sampled_from(["hold", "hold", "hold", "allow", "deny"]))
     def claim(self, held: str, duties: int, effect: str) -> None:
         model = self.models[held]
-        now = {"effect": effect, "obligations": DUTIES[duties] if effect == "hold" else ()}
+        now: dict[str, Any] = {"effect": effect, "obligations": DUTIES[duties] if effect == "hold" else ()}
         got = self.outcome(lambda: self.tokens.__setitem__(held, self.world.claim(held, lease_s=300.0, **now)))
         if model.as_of(self.highest_s) != "approved":
             assert got == "refused"
@@ -175,6 +175,4 @@ ApprovalMachine.TestCase.settings = settings(
 )
 
 
-@pytest.mark.property
-class TestApprovals(ApprovalMachine.TestCase):  # type: ignore[misc,name-defined]  # made by hypothesis
-    """Runs the machine."""
+TestApprovals = pytest.mark.property(ApprovalMachine.TestCase)

@@ -31,7 +31,7 @@ from backstay.guard.ledger import Ledger, Writer
 from backstay.guard.ledger_group import Job, write_group
 from backstay.policy import Obligation, RequireApproval
 from backstay.storage.engine import open_database, write_transaction
-from backstay.storage.journal import read_entries
+from backstay.storage.journal import head, read_entries
 
 T = TypeVar("T")
 ROLES = {
@@ -73,7 +73,7 @@ class DirectLedger:
         job = Job(Future(), None, work, 0.0)
         job.future.set_running_or_notify_cancel()
         with write_transaction(self.engine) as connection:
-            write_group(connection, [job])
+            write_group(connection, [job], head(connection))
         if self.lose_answer:
             raise Killed
         job.resolve(None)

@@ -48,6 +48,7 @@ class RecordedDecision(BaseModel):
     policy: Text
     findings: dict[str, int] | None
     provenance: dict[str, list[str]] | None
+    call: dict[str, str | list[str]] | None = None
     counters: dict[str, int | float | None]
     shadow: list[tuple[Text, Effect, bool, str]] = Field(default_factory=list)
     shadow_effect: Outcome | None = None
@@ -134,6 +135,7 @@ def request_of_row(row: RecordedDecision, counters: Mapping[str, float | None]) 
         text="" if held is None else held.text,
         findings=row.findings,
         provenance=row.provenance,
+        call=row.call,
         counters=counters,
     )
 

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
-from backstay.storage import Repository, Store, open_database
+from backstay.storage import Repository, Store, migrations, open_database
 from backstay.storage.migrations import head
 from backstay.storage.tables import SCHEMA_HEAD, metadata
 
@@ -34,6 +35,20 @@ def test_migrations_lead_to_the_tables(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
     assert head() == SCHEMA_HEAD
+
+
+def test_a_database_of_the_first_revision_is_brought_to_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    first = create_engine(f"sqlite:///{path}")
+    with first.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    first.dispose()
+    engine = open_database(path)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
 
 
 def test_tables_compile_for_postgresql() -> None:

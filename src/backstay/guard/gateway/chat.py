@@ -3,7 +3,18 @@
 from typing import Any
 
 from backstay.guard.gateway.faults import bad_request
-from backstay.guard.gateway.requests import NO_CALL, Call, ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
+from backstay.guard.gateway.requests import (
+    NO_CALL,
+    ROLES,
+    Call,
+    ModelRequest,
+    Slot,
+    basics,
+    listed,
+    offered,
+    text_parts,
+    tool_name,
+)
 from backstay.guard.gateway.settings import LimitSettings
 
 TEXT_PARTS = ("text", "refusal")

@@ -10,7 +10,18 @@ from typing import Any
 from backstay.guard.gateway.answers import Choice, MalformedAnswer, ToolCall
 from backstay.guard.gateway.faults import bad_request
 from backstay.guard.gateway.outgoing import FILTERED
-from backstay.guard.gateway.requests import NO_CALL, Call, ROLES, ModelRequest, Slot, basics, listed, offered, text_parts, tool_name
+from backstay.guard.gateway.requests import (
+    NO_CALL,
+    ROLES,
+    Call,
+    ModelRequest,
+    Slot,
+    basics,
+    listed,
+    offered,
+    text_parts,
+    tool_name,
+)
 from backstay.guard.gateway.settings import LimitSettings
 
 TEXT_PARTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text", "refusal")

@@ -1,5 +1,7 @@
 """Once, by one worker, under the policy of the moment."""
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +91,7 @@ def test_an_approval_expires_before_it_is_used(world: World) -> None:
 def test_an_approval_is_for_nobody_and_nothing_else(world: World, name: str) -> None:
     held = approved(world)
     with refused("other_action"):
-        world.claim(held, **{name: "another"})
+        world.claim(held, "hold", 60.0, **{name: "another"})
     assert world.state(held) == "approved"
 
 
@@ -129,7 +131,8 @@ def test_a_stricter_policy_asks_again_with_fresh_votes(world: World, obligations
 
 
 def test_reopened_and_approved_again_it_runs(world: World) -> None:
-    held, stricter = approved(world), {"policy": "a" * 64, "obligations": needs((3, "finance"))}
+    held = approved(world)
+    stricter: dict[str, Any] = {"policy": "a" * 64, "obligations": needs((3, "finance"))}
     with refused("demands_more"):
         world.claim(held, **stricter)
     assert [world.vote(held, who) for who in ("alice", "bob", "erin")] == ["pending", "pending", "approved"]
@@ -198,7 +201,8 @@ def _mask(name: str) -> tuple[Any, ...]:
 
 def racing(count: int, attempt: Callable[[int], Any]) -> list[Any]:
     """What each of `count` threads got that started together."""
-    barrier, results = threading.Barrier(count), [None] * count
+    barrier = threading.Barrier(count)
+    results: list[Any] = [None] * count
 
     def run(index: int) -> None:
         barrier.wait()
@@ -221,13 +225,45 @@ def test_of_many_racing_threads_one_gets_the_token(tmp_path: Path) -> None:
         for _ in range(5):
             held = approved(world)
             digest = world.approvals.get(held).digest
-            got = racing(
-                8,
-                lambda n, held=held, digest=digest: (
-                    world.approvals.claim(held, digest, Current("hold", action()), f"w{n}").token
-                ),
-            )
+            now = Current("hold", action())
+
+            def claim(n: int, held: str = held, digest: str = digest, now: Current = now) -> str:
+                return world.approvals.claim(held, digest, now, f"w{n}").token
+
+            got = racing(8, claim)
             assert sorted(answer == "already_used" for answer in got) == [False] + [True] * 7
+
+
+def test_of_many_racing_processes_one_gets_the_token(tmp_path: Path) -> None:
+    world = World(tmp_path / "g.db")
+    held = [approved(world) for _ in range(5)]
+    digests = {each: world.approvals.get(each).digest for each in held}
+    world.close()
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if not child:
+            _claim_all(tmp_path, digests, number)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    taken = [path.read_text(encoding="utf-8").split() for path in tmp_path.glob("taken-*")]
+    assert sorted(each for of_one in taken for each in of_one) == sorted(held)
+
+
+def _claim_all(folder: Path, digests: dict[str, str], number: int) -> None:
+    """A process that tries to claim everything, writes down what it got, and ends without the test's cleaning up."""
+    status = 1
+    try:
+        with Ledger.open(folder / "g.db", keys_dir=folder / "keys", busy_timeout_s=60) as ledger:
+            approvals, now = World(folder / "g.db", ledger=ledger).approvals, Current("hold", action())
+            got = []
+            for held, digest in digests.items():
+                with contextlib.suppress(Refusal):
+                    got.append(approvals.claim(held, digest, now, f"p{number}").approval.id)
+        (folder / f"taken-{number}").write_text(" ".join(got), encoding="utf-8")
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def test_of_an_approve_and_a_deny_that_race_the_deny_wins(tmp_path: Path) -> None:
@@ -235,6 +271,10 @@ def test_of_an_approve_and_a_deny_that_race_the_deny_wins(tmp_path: Path) -> Non
         world = World(tmp_path / "g.db", ledger=ledger)
         for _ in range(10):
             held = world.ask(obligations=needs((1, "finance")))
-            people = [("alice", "approve"), ("bob", "deny"), ("dave", "approve")]
-            racing(3, lambda n, held=held, people=people: world.vote(held, *people[n], key=f"{held}{n}"))
+
+            def vote(n: int, held: str = held) -> str:
+                who, said = [("alice", "approve"), ("bob", "deny"), ("dave", "approve")][n]
+                return world.vote(held, who, said, key=f"{held}{n}")
+
+            racing(3, vote)
             assert world.state(held) == "denied"

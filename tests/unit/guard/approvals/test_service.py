@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_no_database_no_permission(world: World, attempt: str) -> None:
     world.vote(held, "alice")
     approvals, alice = world.approvals, Identity("alice", "token")
     world.ledger.down = True
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "ask": lambda: approvals.ask(action()),
         "get": lambda: approvals.get(held),
         "decide": lambda: approvals.decide(held, alice, "deny", digest, REASON, "k"),

@@ -41,7 +41,6 @@ def _create_journal() -> None:
         sa.Column("payload", sa.Text, nullable=False),
         sa.Column("prev_hash", HASH, nullable=False),
         sa.Column("hash", HASH, nullable=False),
-        sa.UniqueConstraint("hash", name="uq_journal_hash"),
     )
 
 
