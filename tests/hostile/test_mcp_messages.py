@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from guard_mcp import TOOL, VERSION, RunningMcp, running_mcp, scripted
+from guard_mcp import TOOL, VERSION, RunningMcp, events, running_mcp, scripted
 from made_secrets import token_with_check
 
+from backstay.errors import ResourceError
 from backstay.guard.gateway.keys import KeyRing, add_key
 
 pytestmark = pytest.mark.hostile
@@ -181,10 +183,11 @@ def test_methods_and_parameters_that_are_not_known_are_not_passed_on(tmp_path: P
 
 
 def test_an_id_that_waits_cannot_be_used_again_but_another_type_of_it_can(tmp_path: Path) -> None:
-    gate = asyncio.Event()
+    gate, begun = asyncio.Event(), threading.Event()
 
     async def far(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         if body.get("method") == "tools/call":
+            begun.set()
             await gate.wait()
         if body.get("method") == "ping":
             gate.set()
@@ -193,8 +196,7 @@ def test_an_id_that_waits_cannot_be_used_again_but_another_type_of_it_can(tmp_pa
     async def use(peer: Peer) -> Any:
         await peer.open()
         first = asyncio.ensure_future(peer.post(CALL | {"id": 7}))
-        while not up.proxy.sessions.every()[0].running:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(begun.wait, 5)
         twice = await peer.post(CALL | {"id": 7})
         other = await peer.post({"jsonrpc": "2.0", "id": "7", "method": "ping"})
         return twice[0], other[1], (await first)[1]["id"]
@@ -421,3 +423,105 @@ def test_capabilities_are_hidden_from_servers_that_may_not_use_them(tmp_path: Pa
     assert seen == [{}]
 
 
+
+
+def test_where_the_audit_cannot_be_written_nothing_goes_out(tmp_path: Path) -> None:
+    def fail(body: dict[str, Any]) -> Any:
+        raise AssertionError(body)
+
+    async def use(peer: Peer) -> Any:
+        await peer.open()
+        await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        up.log.broken = ResourceError("the disk is full")
+        return await peer.post(CALL)
+
+    with running_mcp(scripted(tools_call=fail), tmp_path) as up:
+        status, body, _ = at(up, use)
+    assert status == 503 and body["error"]["code"] == -32013 and "nothing is let through" in body["error"]["message"]
+
+
+def test_a_pin_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
+    async def use(peer: Peer) -> Any:
+        await peer.open()
+        await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        (path,) = tmp_path.glob("far/*.json")
+        path.write_text("{}")
+        return await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+
+    with running_mcp(scripted(), tmp_path) as up:
+        status, body, _ = at(up, use)
+    assert status == 503 and "is no pin" in body["error"]["message"]
+
+
+def test_a_client_that_goes_away_ends_its_request_at_the_server(tmp_path: Path) -> None:
+    broken_off, begun = asyncio.Event(), threading.Event()
+
+    async def far(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if body.get("method") != "tools/call":
+            return await scripted()(request, body)
+        try:
+            response = await events(request, [b": begun\n\n"], body["id"])
+            begun.set()
+            while True:
+                await response.write(b": still\n\n")
+                await asyncio.sleep(0.01)
+        except (ConnectionError, asyncio.CancelledError):
+            broken_off.set()
+            raise
+
+    async def use(peer: Peer) -> Any:
+        await peer.open()
+        call = asyncio.ensure_future(peer.post(CALL))
+        assert await asyncio.to_thread(begun.wait, 5)
+        call.cancel()
+        await asyncio.wait([call])
+
+    with running_mcp(far, tmp_path) as up:
+        at(up, use)
+        up.loop.call(asyncio.wait_for(broken_off.wait(), 5))
+        assert up.proxy.sessions.every()[0].running == {}
+    assert [outcome.status for outcome in up.log.outcomes] == ["ok", "client_gone"]
+
+
+def test_the_stream_beside_answers_is_decided_too(tmp_path: Path) -> None:
+    """One for a session; news pass, secrets in them do not, answers and requests do not."""
+
+    async def far(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if request.method != "GET":
+            return await scripted()(request, body)
+        told = [
+            {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": f"see {SECRET}"}},
+            {"jsonrpc": "2.0", "id": 1, "result": {"content": []}},
+            {"jsonrpc": "2.0", "id": 9, "method": "sampling/createMessage", "params": {}},
+            {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "a://b"}},
+        ]
+        assert request.headers["mcp-session-id"] == "far-session"
+        return await events(request, [b"id: 1\ndata:\n\n", *told], 0)
+
+    async def use(peer: Peer) -> Any:
+        await peer.open()
+        return await peer.post(b"", "GET")
+
+    with running_mcp(far, tmp_path) as up:
+        status, told, headers = at(up, use)
+    assert status == 200 and headers["content-type"] == "text/event-stream"
+    assert [one["params"] for one in told] == [{"level": "info", "data": "see [REDACTED:github_token]"}, {"uri": "a://b"}]
+    assert len(up.why("guard:client-request")) == 1
+
+
+def test_limits_of_rules_hold_for_calls_at_the_same_time(tmp_path: Path) -> None:
+    policy = """
+policy: 1
+counters:
+  looked: {count: true, tool: far/look}
+rules:
+  - {id: twice, effect: permit, match: {point: model.tool_call}, when: counter.looked < 2, reason: two are enough}
+"""
+
+    async def use(peer: Peer) -> Any:
+        await peer.open()
+        answers = await asyncio.gather(*(peer.post(CALL | {"id": i}) for i in range(1, 9)))
+        return sorted("result" in body for _, body, _ in answers)
+
+    with running_mcp(scripted(), tmp_path, policy) as up:
+        assert at(up, use) == [False] * 6 + [True] * 2
