@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backstay.errors import BackstayError
+from backstay.guard.call_facts import CallFacts, facts_of
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
 from backstay.guard.findings import TextScans
 from backstay.guard.gateway.faults import ApiFault, unavailable
@@ -84,6 +85,10 @@ class Context:
         """Keep a ruling with the exchange."""
         self.rulings.append(ruling)
         return ruling
+
+    def facts(self, tool: str, args: Mapping[str, Any]) -> CallFacts:
+        """What is known of a tool call before it is made."""
+        return facts_of(self.request.conversation(), tool, args, self.tools)
 
     @property
     def bundle(self) -> PolicyBundle:

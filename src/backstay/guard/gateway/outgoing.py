@@ -126,7 +126,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
     text = arguments_text(args)
     findings = context.scans.findings(text, "model.tool_call")
-    facts = facts_of(context.request.conversation(), call.name, args, context.tools)
+    facts = context.facts(call.name, args)
     ruling = context.ruled(
         context.enforcer.rule(
             context.exchange,
