@@ -23,7 +23,10 @@ from backstay.guard.ledger import Ledger
 from backstay.records import Finding
 from backstay.scan.secrets import scan_secrets
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
 SECRET = token_with_check("ghp_", 11)
 MODES = ("legacy", "auto")
 
@@ -347,7 +350,9 @@ def test_sampling_is_denied_by_default(tmp_path: Path) -> None:
 
     async def sampler(context: Any, params: Any) -> types.CreateMessageResult:
         sampled.append(params)
-        return types.CreateMessageResult(role="assistant", content=types.TextContent(type="text", text="all"), model="m")
+        return types.CreateMessageResult(
+            role="assistant", content=types.TextContent(type="text", text="all"), model="m"
+        )
 
     far.server.add_tool(sample, name="sample")
     with running_mcp(far.app, tmp_path) as up:
