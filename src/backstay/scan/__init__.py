@@ -3,6 +3,7 @@
 from backstay.scan.degenerate import scan_degenerate
 from backstay.scan.form import scan_form
 from backstay.scan.harm import harm_probability, scan_terms
+from backstay.scan.injection import INJECTION_KINDS, InjectionScanner, scan_injection
 from backstay.scan.linear_text import LinearText, parse_linear_text, read_linear_text, shipped
 from backstay.scan.patterns import compile_phrase, compile_regex, first_match, plain_words
 from backstay.scan.personal import PERSONAL_KINDS, luhn_holds, scan_personal
@@ -12,11 +13,13 @@ from backstay.scan.secrets import SecretScanner, scan_secrets, secret_kinds
 from backstay.scan.view import Part, View
 
 __all__ = [
+    "INJECTION_KINDS",
     "NOT_SCANNED",
     "PERSONAL_KINDS",
     "Budget",
     "CostClass",
     "Evidence",
+    "InjectionScanner",
     "LinearText",
     "Part",
     "Point",
@@ -37,6 +40,7 @@ __all__ = [
     "refuses_by_phrase",
     "scan_degenerate",
     "scan_form",
+    "scan_injection",
     "scan_personal",
     "scan_refusal",
     "scan_secrets",
