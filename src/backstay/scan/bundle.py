@@ -28,6 +28,13 @@ from backstay.scan.view import View
 from backstay.scan.whole_text import DegenerateScanner, HarmScanner, RefusalScanner
 
 BUNDLE = "bundle"
+_CODE = "```sql\nSELECT 1\n```\n```sh\nls\n```\n```python\n1\n```\n"
+_NUMBERS = " ".join(
+    ["2026-01-31T12:30:00Z 31.01.2026 1/2/26 3.14 v1.2.3 $9.99 50% 10x a1 b22 c333 key=value4 user@example.org #7"]
+    + ["1234567890123456"[:length] for length in range(1, 17)]
+    + [f"{letters}{digits}" for letters in ("a", "ab", "abc", "abcdef") for digits in ("1", "12", "123", "1234")]
+)
+"""Tokens as they are in most texts; a scanner compiles what it needs for a form of token when it first sees it."""
 _ORDER = {"micro": 0, "milli": 1, "remote": 2}
 
 
@@ -134,9 +141,10 @@ class ScanBundle:
 
     def warm(self) -> None:
         """Load what the scanners need before the first text comes; raises ResourceError for what is missing."""
-        view = View.of("```sql\nSELECT 1\n```\n```sh\nls\n```\n```python\n1\n```\n")
-        for scanner in self.scanners:
-            scanner.scan(view, NO_LIMIT)
+        for text in (_CODE, _NUMBERS, f"é {_NUMBERS}"):
+            view = View.of(text)
+            for scanner in self.scanners:
+                scanner.scan(view, NO_LIMIT)
 
     def scan(self, text: str, point: Point) -> Scanned:
         """Findings of all scanners of the point, in the order of the scanners; never raises for what a text does."""
