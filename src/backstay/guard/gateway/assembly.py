@@ -27,6 +27,8 @@ from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
+from backstay.guard.mcp.pins import Pins
+from backstay.guard.mcp.proxy import McpProxy
 from backstay.guard.recovery import restore_histories
 from backstay.guard.scans import RememberedScans
 from backstay.guard.tool_roles import load_tool_roles
@@ -47,6 +49,7 @@ class Parts:
     keys: KeyRing | None
     metrics: Metrics
     holds: ApprovalHolds
+    mcp: McpProxy
 
 
 @asynccontextmanager
@@ -78,10 +81,12 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             load_tool_roles([home / path for path in settings.tool_roles]),
         )
         front = Front(gateway, keys, metrics)
+        pins = Pins(home / "mcp-pins", settings.mcp_limits.tools)
+        mcp = await stack.enter_async_context(McpProxy(gateway, settings.mcp, settings.mcp_limits, pins, environment))
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
         )
-        yield Parts(settings, front, ledger, live, keys, metrics, approvals)
+        yield Parts(settings, front, ledger, live, keys, metrics, approvals, mcp)
 
 
 @contextlib.contextmanager

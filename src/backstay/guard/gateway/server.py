@@ -16,6 +16,7 @@ from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.endpoint import mcp_routes
 
 SWEEP_S = 5.0
 BACKLOG = 2048
@@ -46,6 +47,7 @@ class Server:
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     parts.front.draining = True
+                    parts.mcp.end_streams()
                     server.should_exit = True
                     await serving
                 tending.cancel()
@@ -115,7 +117,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(parts.front, approval_routes(parts.front, parts.holds)),
+        build_app(parts.front, approval_routes(parts.front, parts.holds) + mcp_routes(parts.front, parts.mcp)),
         log_level="warning",
         access_log=False,
         lifespan="off",

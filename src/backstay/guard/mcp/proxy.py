@@ -77,6 +77,7 @@ class McpProxy:
     _servers: dict[str, McpServer] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _endings: set[asyncio.Task[None]] = field(default_factory=set)
+    _streams: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.sessions = McpSessions(self.limits, self._session_ended)
@@ -140,13 +141,25 @@ class McpProxy:
             if session.listening:
                 raise RpcFault(INVALID_REQUEST, "this session has a stream already", status=409)
             session.listening = True
+            stream = asyncio.ensure_future(self._listen(server, session, visitor, reply))
+            self._streams.add(stream)
             try:
-                await self._listen(server, session, visitor, reply)
+                await asyncio.wait([stream])
+                if not stream.cancelled():
+                    stream.result()
+                await reply.end(None)
             finally:
+                stream.cancel()
+                self._streams.discard(stream)
                 session.listening = False
         except Stops as error:
             fault, _ = told_fault(error)
             await (reply.end(None) if reply.begun else reply.fail(None, fault))
+
+    def end_streams(self) -> None:
+        """End the streams that clients keep open, when the gateway is told to stop; answers go on."""
+        for stream in self._streams:
+            stream.cancel()
 
     async def delete(self, name: str, headers: Headers, visitor: Visitor, reply: ClientReply) -> None:
         """End a session."""
@@ -357,7 +370,6 @@ class McpProxy:
                     context = self._context(server, self._exchange(server, visitor), session, visitor)
                     if not isinstance(message, RpcResponse):
                         await pass_on(context, message, None, self.limits, reply)
-        await reply.end(None)
 
     def _session_ended(self, session: McpSession) -> None:
         """Tell the server, without waiting for it."""
