@@ -27,6 +27,7 @@ from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.mcp.pins import Pins
 from backstay.guard.mcp.proxy import McpProxy
 from backstay.guard.recovery import restore_histories
@@ -69,6 +70,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
         approvals = holds_of(settings, home, ledger)
         upstreams = await stack.enter_async_context(Upstreams(settings, environment))
+        pins = Pins(home / "mcp-pins", settings.mcp_limits.tools)
         gateway = Gateway(
             settings,
             Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned),
@@ -79,9 +81,9 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             Limits(settings.limits.in_flight),
             recorder,
             load_tool_roles([home / path for path in settings.tool_roles]),
+            tool_pins=ChatPins(pins) if settings.pin_tools else None,
         )
         front = Front(gateway, keys, metrics)
-        pins = Pins(home / "mcp-pins", settings.mcp_limits.tools)
         mcp = await stack.enter_async_context(McpProxy(gateway, settings.mcp, settings.mcp_limits, pins, environment))
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None

@@ -122,6 +122,8 @@ class GuardSettings(Settings):
     """Servers of models by name; the first whose models fit is asked."""
     mcp: dict[Name, McpServerSettings] = Field(default_factory=dict)
     """MCP servers by name, served at `/mcp/{name}`; see docs/guard/mcp.md."""
+    pin_tools: bool = False
+    """Whether a tool of a request to a model is left out when it is not what the principal first offered under its name."""
     mcp_limits: McpLimits = McpLimits()
     """What MCP sessions and messages may be at most."""
     keys: str = ""
