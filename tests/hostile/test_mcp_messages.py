@@ -17,7 +17,12 @@ from backstay.guard.gateway.keys import KeyRing, add_key
 
 pytestmark = pytest.mark.hostile
 SECRET = token_with_check("ghp_", 12)
-OPEN = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": VERSION, "capabilities": {"sampling": {}}}}
+OPEN = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {"protocolVersion": VERSION, "capabilities": {"sampling": {}}},
+}
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}}
 
 
@@ -278,12 +283,18 @@ def test_redirects_are_not_followed_and_refusals_are_not_told_in_the_servers_wor
 
 def test_errors_of_servers_are_redacted_and_keep_their_code(tmp_path: Path) -> None:
     def far(body: dict[str, Any]) -> dict[str, Any]:
-        return {"jsonrpc": "2.0", "id": body["id"], "error": {"code": -32000, "message": f"no {SECRET}", "data": [SECRET]}}
+        return {
+            "jsonrpc": "2.0",
+            "id": body["id"],
+            "error": {"code": -32000, "message": f"no {SECRET}", "data": [SECRET]},
+        }
 
     with running_mcp(scripted(tools_call=far), tmp_path) as up:
         _, body = call_with(up)
     assert body["error"]["code"] == -32000
-    assert body["error"]["message"] == "no [REDACTED:github_token]" and body["error"]["data"] == ["[REDACTED:github_token]"]
+    assert body["error"]["message"] == "no [REDACTED:github_token]" and body["error"]["data"] == [
+        "[REDACTED:github_token]"
+    ]
 
 
 def test_a_secret_that_no_single_text_holds_withholds_the_result(tmp_path: Path) -> None:
@@ -301,7 +312,9 @@ def test_pictures_and_files_pass_only_where_media_are_allowed(allowed: bool, tmp
         {"type": "resource", "resource": {"uri": "a://b", "blob": "aGVsbG8="}},
         {"type": "hologram", "beam": "aGVsbG8="},
     ]
-    with running_mcp(scripted(tools_call={"content": parts}), tmp_path, gateway={"media": "allow"} if allowed else {}) as up:
+    with running_mcp(
+        scripted(tools_call={"content": parts}), tmp_path, gateway={"media": "allow"} if allowed else {}
+    ) as up:
         _, body = call_with(up)
     assert json.dumps(body).count("aGVsbG8=") == (2 if allowed else 0)
     assert "no scanner reads a part of this kind" in json.dumps(body)
@@ -386,10 +399,20 @@ def test_headers_of_the_stateless_revision_say_what_the_body_says(tmp_path: Path
 
     meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
     call = CALL | {"params": {"name": "look", "arguments": {"region": "no\u0308rd"}, "_meta": meta}}
-    good = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "look", "mcp-param-region": "forged"}
+    good = {
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "look",
+        "mcp-param-region": "forged",
+    }
 
     async def use(peer: Peer) -> Any:
-        given = [good, good | {"mcp-method": "ping"}, good | {"mcp-name": "pay"}, good | {"mcp-protocol-version": "2099-01-01"}]
+        given = [
+            good,
+            good | {"mcp-method": "ping"},
+            good | {"mcp-name": "pay"},
+            good | {"mcp-protocol-version": "2099-01-01"},
+        ]
         return [(await peer.post(call, **headers))[1].get("error", {}).get("code") for headers in given]
 
     with running_mcp(far, tmp_path) as up:
@@ -413,7 +436,11 @@ def test_capabilities_are_hidden_from_servers_that_may_not_use_them(tmp_path: Pa
 
     def opening(body: dict[str, Any]) -> dict[str, Any]:
         seen.append(body["params"]["capabilities"])
-        return {"protocolVersion": VERSION, "capabilities": {"tools": {}, "tasks": {}, "experimental": {"x": {}}}, "serverInfo": {}}
+        return {
+            "protocolVersion": VERSION,
+            "capabilities": {"tools": {}, "tasks": {}, "experimental": {"x": {}}},
+            "serverInfo": {},
+        }
 
     async def use(peer: Peer) -> Any:
         return (await peer.post(OPEN))[1]["result"]["capabilities"]
@@ -421,8 +448,6 @@ def test_capabilities_are_hidden_from_servers_that_may_not_use_them(tmp_path: Pa
     with running_mcp(scripted(initialize=opening), tmp_path) as up:
         assert at(up, use) == {"tools": {}}
     assert seen == [{}]
-
-
 
 
 def test_where_the_audit_cannot_be_written_nothing_goes_out(tmp_path: Path) -> None:
@@ -441,11 +466,14 @@ def test_where_the_audit_cannot_be_written_nothing_goes_out(tmp_path: Path) -> N
 
 
 def test_a_pin_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
+    def spoil() -> None:
+        (path,) = tmp_path.glob("far/*.json")
+        path.write_text("{}")
+
     async def use(peer: Peer) -> Any:
         await peer.open()
         await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
-        (path,) = tmp_path.glob("far/*.json")
-        path.write_text("{}")
+        spoil()
         return await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
 
     with running_mcp(scripted(), tmp_path) as up:
@@ -505,7 +533,10 @@ def test_the_stream_beside_answers_is_decided_too(tmp_path: Path) -> None:
     with running_mcp(far, tmp_path) as up:
         status, told, headers = at(up, use)
     assert status == 200 and headers["content-type"] == "text/event-stream"
-    assert [one["params"] for one in told] == [{"level": "info", "data": "see [REDACTED:github_token]"}, {"uri": "a://b"}]
+    assert [one["params"] for one in told] == [
+        {"level": "info", "data": "see [REDACTED:github_token]"},
+        {"uri": "a://b"},
+    ]
     assert len(up.why("guard:client-request")) == 1
 
 

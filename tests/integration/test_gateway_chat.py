@@ -328,7 +328,7 @@ def test_completions_stream_and_whole() -> None:
         if body.get("stream"):
             chunks = [{"object": "text_completion", "choices": [row]} for row in rows]
             return await sse(request, [*chunks, {"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}])
-        text = "".join(row["text"] for row in rows)
+        text = "".join(str(row["text"]) for row in rows)
         return web.json_response({"id": "x", "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})
 
     with running(answer) as up, client_of(up.url) as client:

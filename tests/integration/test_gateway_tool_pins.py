@@ -20,7 +20,10 @@ async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamRespon
 
 
 def ask(url: str, description: str) -> dict[str, str]:
-    tool = {"type": "function", "function": {"name": "pay", "description": description, "parameters": {"type": "object"}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "pay", "description": description, "parameters": {"type": "object"}},
+    }
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [tool]}
     status, raw, headers = asyncio.run(post(f"{url}/chat/completions", body))
     assert status == 200, json.loads(raw)

@@ -1,4 +1,4 @@
-"""The official MCP client at the proxy, with the official server behind it: what is offered, called, told and refused."""
+"""The official MCP client and server with the proxy between them: what is offered, called, told and refused."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,10 @@ from backstay.guard.ledger import Ledger
 from backstay.records import Finding
 from backstay.scan.secrets import scan_secrets
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
+]
 SECRET = token_with_check("ghp_", 11)
 MODES = ("legacy", "auto")
 
@@ -207,7 +210,7 @@ def test_a_tool_that_changes_within_a_session_is_seen_when_the_server_says_so(tm
         before = up.proxy.sessions.every()[0].catalog
         await client.call_tool("swap", {})
         up.proxy.sessions.every()[0].catalog = None if up.proxy.sessions.every()[0].catalog is not before else before
-        while up.proxy.sessions.every()[0].catalog is before:  # The news comes on the stream beside the answer.
+        while up.proxy.sessions.every()[0].catalog is before:  # noqa: ASYNC110  the news comes beside the answer
             await asyncio.sleep(0.01)
         return await client.call_tool("look", {"q": "2"})
 
@@ -224,7 +227,8 @@ def find_orders(text: str, point: str) -> tuple[Finding, ...]:
 NO_ORDERS = """
 policy: 1
 rules:
-  - {id: no-orders, effect: forbid, match: {point: request.tools}, when: findings.injection > 0, reason: it gives orders}
+  - {id: no-orders, effect: forbid, match: {point: request.tools}, when: findings.injection > 0,
+     reason: it gives orders}
 """
 
 
@@ -347,7 +351,9 @@ def test_sampling_is_denied_by_default(tmp_path: Path) -> None:
 
     async def sampler(context: Any, params: Any) -> types.CreateMessageResult:
         sampled.append(params)
-        return types.CreateMessageResult(role="assistant", content=types.TextContent(type="text", text="all"), model="m")
+        return types.CreateMessageResult(
+            role="assistant", content=types.TextContent(type="text", text="all"), model="m"
+        )
 
     far.server.add_tool(sample, name="sample")
     with running_mcp(far.app, tmp_path) as up:

@@ -1,4 +1,4 @@
-"""`backstay guard serve` with an MCP server: settings, journal, pins on disk, the operator's commands, and a quick stop."""
+"""`backstay guard serve` with an MCP server: settings, journal, pins on disk, an operator, and a quick stop."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     tool = {"name": "look", "description": words.read_text(), "inputSchema": {"type": "object"}}
     answers = {
-        "initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}},
+        "initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s"}},
         "tools/list": {"tools": [tool]},
         "tools/call": {"content": [{"type": "text", "text": "seen"}]},
     }
@@ -50,7 +50,13 @@ def served(home: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     (home / "words").write_text("Looks.")
     (home / "policy.yaml").write_text(POLICY)
     command = [sys.executable, str(home / "far.py"), str(home / "words")]
-    config = {"guard": 1, "port": 0, "policies": ["policy.yaml"], "mcp": {"far": {"command": command}}, "mcp_limits": {"catalog_s": 0.0}}
+    config = {
+        "guard": 1,
+        "port": 0,
+        "policies": ["policy.yaml"],
+        "mcp": {"far": {"command": command}},
+        "mcp_limits": {"catalog_s": 0.0},
+    }
     (home / "guard.yaml").write_text(yaml.safe_dump(config))
     arguments = [sys.executable, "-m", "backstay.cli", "guard", "serve", "-c", str(home / "guard.yaml"), "--json"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
@@ -69,7 +75,17 @@ def served(home: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 
 def test_serve_pin_and_stop(tmp_path: Path) -> None:
     def operator(*args: str) -> Any:
-        whole = [sys.executable, "-m", "backstay.cli", "guard", "mcp", *args, "--pins", str(tmp_path / "mcp-pins"), "--json"]
+        whole = [
+            sys.executable,
+            "-m",
+            "backstay.cli",
+            "guard",
+            "mcp",
+            *args,
+            "--pins",
+            str(tmp_path / "mcp-pins"),
+            "--json",
+        ]
         return json.loads(subprocess.run(whole, capture_output=True, text=True, check=True).stdout)
 
     async def use(url: str) -> None:

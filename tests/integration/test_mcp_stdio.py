@@ -30,7 +30,11 @@ server.run("stdio")
 STOPPER = """
 import json, sys
 answers = {
-    "initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}},
+    "initialize": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "s", "version": "1"},
+    },
     "tools/list": {"tools": [{"name": "stop", "inputSchema": {"type": "object"}}]},
 }
 for line in sys.stdin:

@@ -81,10 +81,20 @@ def running_mcp(
 
 
 async def _start(
-    loop: LoopThread, url: str, pins: Pins, policies: Any, keys: Any, limits: Any, holds: Any,
-    gateway: Any, scan: Any, server: dict[str, Any],
+    loop: LoopThread,
+    url: str,
+    pins: Pins,
+    policies: Any,
+    keys: Any,
+    limits: Any,
+    holds: Any,
+    gateway: Any,
+    scan: Any,
+    server: dict[str, Any],
 ) -> RunningMcp:
-    config = checked({"guard": 1, "upstreams": {"main": {"base_url": "http://127.0.0.1:9/v1"}}, **(gateway or {})}, "test")
+    config = checked(
+        {"guard": 1, "upstreams": {"main": {"base_url": "http://127.0.0.1:9/v1"}}, **(gateway or {})}, "test"
+    )
     log, pack = MemoryLog(), secret_pack()
     holds = holds or NobodyHolds()
     live = live_policy(*(policies or (PERMIT, REDACT)))
@@ -138,11 +148,13 @@ async def _stop_watchers() -> None:
 
 
 async def _uvicorn(loop: LoopThread, app: Any, lifespan: Any = "off") -> int:
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan=lifespan, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="critical", lifespan=lifespan, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.001)
 
     async def stop() -> None:
@@ -183,7 +195,11 @@ def scripted(**answers: Any) -> Script:
 
 
 _USUAL: dict[str, Any] = {
-    "initialize": {"protocolVersion": VERSION, "capabilities": {"tools": {}}, "serverInfo": {"name": "far", "version": "1"}},
+    "initialize": {
+        "protocolVersion": VERSION,
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "far", "version": "1"},
+    },
     "tools/list": {"tools": [TOOL]},
     "tools/call": {"content": [{"type": "text", "text": "seen"}]},
     "ping": {},

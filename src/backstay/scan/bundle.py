@@ -14,7 +14,10 @@ from backstay.errors import ResourceError, UsageError
 from backstay.records import Finding
 from backstay.records.settings import Settings
 from backstay.scan.code_danger import CodeDanger
+from backstay.scan.exfiltration import ExfiltrationScanner
 from backstay.scan.gibberish import GibberishScanner
+from backstay.scan.identifiers import IdentifierScanner
+from backstay.scan.injection import InjectionScanner
 from backstay.scan.language import LanguageScanner, languages
 from backstay.scan.scanner import NO_LIMIT, NOT_SCANNED, Budget, Point, Scanner
 from backstay.scan.secrets import SecretScanner
@@ -31,7 +34,16 @@ _ORDER = {"micro": 0, "milli": 1, "remote": 2}
 class ScanSettings(Settings):
     """Which scanners run, where, and for how long."""
 
-    scanners: tuple[str, ...] = ("secrets", "sql_danger", "shell_danger", "code_danger")
+    scanners: tuple[str, ...] = (
+        "secrets",
+        "identifiers",
+        "exfiltration",
+        "user_injection",
+        "data_injection",
+        "sql_danger",
+        "shell_danger",
+        "code_danger",
+    )
     """Names of the scanners; () for none."""
 
     points: dict[Point, tuple[str, ...]] = Field(default_factory=dict)
@@ -42,6 +54,9 @@ class ScanSettings(Settings):
 
     max_characters: int = Field(default=1_000_000, gt=0)
     """A longer text is not scanned at all."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that images may come from and links lead to (`.example.com` for all under it), for `exfiltration`."""
 
     sql_dialect: str | None = None
     """sqlglot's name of the dialect of SQL; None reads it as four."""
@@ -55,6 +70,10 @@ class ScanSettings(Settings):
 
 SCANNERS: dict[str, Callable[[ScanSettings], Scanner]] = {
     "secrets": lambda _: SecretScanner(),
+    "identifiers": lambda _: IdentifierScanner(),
+    "exfiltration": lambda settings: ExfiltrationScanner(settings.allowed_hosts),
+    "user_injection": lambda _: InjectionScanner("user", name="user_injection"),
+    "data_injection": lambda _: InjectionScanner("data", name="data_injection"),
     "sql_danger": lambda settings: SqlDanger(dialect=settings.sql_dialect),
     "shell_danger": lambda _: ShellDanger(),
     "code_danger": lambda _: CodeDanger(),

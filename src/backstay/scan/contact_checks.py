@@ -2,9 +2,10 @@
 
 import ipaddress
 
+from backstay.scan.birth_dates import is_date
 from backstay.scan.checksums import base58_check, bech32, letters_as_numbers, luhn
 from backstay.scan.engine import compile_re2
-from backstay.scan.identity_numbers import digits_of, is_date, spelled
+from backstay.scan.identity_numbers import digits_of, spelled
 from backstay.scan.rule import Judge, Severity
 
 _RESERVED = (b"example.com", b"example.net", b"example.org")

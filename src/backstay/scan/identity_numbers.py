@@ -1,8 +1,8 @@
 """Whether a text of an identity number's shape is one: check digits, dates in it, numbers kept for examples."""
 
 from collections.abc import Callable
-from datetime import date
 
+from backstay.scan.birth_dates import birth_date, is_date, short_date
 from backstay.scan.checksums import luhn, mod_11_10, verhoeff, weighted
 from backstay.scan.rule import Judge, Severity
 
@@ -28,21 +28,6 @@ def digits_of(value: bytes) -> bytes:
 def spelled(value: bytes) -> bytes:
     """The letters, in capitals, and digits of a value."""
     return value.translate(None, _SPELLED).upper()
-
-
-def is_date(year: int, month: int, day: int) -> bool:
-    """Whether the calendar has this day."""
-    try:
-        date(year, month, day)
-    except ValueError:
-        return False
-    return True
-
-
-def _short_date(digits: bytes) -> bool:
-    """YYMMDD of the last or of this century."""
-    year, month, day = int(digits[:2]), int(digits[2:4]), int(digits[4:6])
-    return is_date(1900 + year, month, day) or is_date(2000 + year, month, day)
 
 
 def us_ssn(d: bytes) -> bool:
@@ -144,7 +129,7 @@ def se_personnummer(d: bytes) -> bool:
     last = d[-10:]
     day = int(last[4:6])
     dated = b"%b%02d" % (last[:4], day - 60 if day > 60 else day)
-    return len(d) in (10, 12) and luhn(last) and _short_date(dated)
+    return len(d) in (10, 12) and luhn(last) and short_date(dated)
 
 
 def fi_hetu(s: bytes) -> bool:
@@ -179,7 +164,7 @@ def br_cnpj(d: bytes) -> bool:
 def mx_curp(s: bytes) -> bool:
     """A day, and a sum over base 37 mod 10."""
     total = sum(_CURP.index(chr(c)) * (18 - place) for place, c in enumerate(s[:17]))
-    return _short_date(s[4:10]) and -total % 10 == s[17] - 48
+    return short_date(s[4:10]) and -total % 10 == s[17] - 48
 
 
 def in_aadhaar(d: bytes) -> bool:
@@ -212,7 +197,7 @@ def jp_my_number(d: bytes) -> bool:
 def kr_rrn(d: bytes) -> bool:
     """A day, a place up to 96, and mod 11."""
     check = (11 - weighted(d, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11) % 10
-    return _short_date(d[:6]) and int(d[7:9]) <= 96 and check == d[12] - 48
+    return short_date(d[:6]) and int(d[7:9]) <= 96 and check == d[12] - 48
 
 
 def sg_nric(s: bytes) -> bool:
@@ -225,7 +210,7 @@ def sg_nric(s: bytes) -> bool:
 
 def za_id(d: bytes) -> bool:
     """A day, citizenship 0, 1 or 2, and Luhn."""
-    return luhn(d) and _short_date(d[:6]) and d[10:11] in (b"0", b"1", b"2")
+    return luhn(d) and short_date(d[:6]) and d[10:11] in (b"0", b"1", b"2")
 
 
 def vin(s: bytes) -> bool:
@@ -246,50 +231,6 @@ def passport(s: bytes) -> bool:
 def pan(s: bytes) -> bool:
     """The form says all."""
     return s[5:9] != b"0000"
-
-
-_WORDS = bytes(c if chr(c).isascii() and chr(c).isalnum() else 32 for c in range(256))
-_MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
-_MONTHS_ELSEWHERE = (
-    b"ene", b"fev", b"mae", b"avr", b"mai", b"jui", b"jui", b"ago", b"set", b"okt", b"nov", b"dez",
-    b"gen", b"fvr", b"mrt", b"abr", b"mag", b"giu", b"lug", b"aou", b"set", b"out", b"nov", b"dic",
-)  # fmt: skip
-
-
-def birth_date(value: bytes) -> bool:
-    """A day between 1900 and 2100, in any order of its parts."""
-    parts = value.translate(_WORDS).split()
-    numbers = [int(digits_of(part)) for part in parts if part[:1].isdigit()]
-    words = [part[:3].lower() for part in parts if not part[:1].isdigit()]
-    if words:
-        month = next((m for word in words if (m := _month(word))), 0)
-        return len(numbers) == 2 and month > 0 and _some_date(numbers[0], numbers[1], month)
-    if len(numbers) != 3:
-        return False
-    first, second, third = numbers
-    if first > 31:
-        return _in_range(first) and is_date(_full_year(first), second, third)
-    year = _full_year(third)
-    return _in_range(third) and (is_date(year, second, first) or is_date(year, first, second))
-
-
-def _some_date(a: int, b: int, month: int) -> bool:
-    day, year = (a, b) if a <= 31 else (b, a)
-    return _in_range(year) and is_date(_full_year(year), month, day)
-
-
-def _in_range(year: int) -> bool:
-    return year < 100 or 1900 <= year <= 2100
-
-
-def _full_year(year: int) -> int:
-    return year if year >= 100 else 1900 + year
-
-
-def _month(word: bytes) -> int:
-    if word in _MONTHS:
-        return _MONTHS.index(word) + 1
-    return _MONTHS_ELSEWHERE.index(word) % 12 + 1 if word in _MONTHS_ELSEWHERE else 0
 
 
 def _judged(check: Callable[[bytes], bool], form: Callable[[bytes], bytes], severity: Severity) -> Judge:

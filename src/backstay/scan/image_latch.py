@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 
 from backstay.errors import UsageError
 from backstay.scan.engine import compile_re2
-from backstay.scan.rule import Behind, Excuse, Judge, Rule, Severity, parse_shape
+from backstay.scan.rule import LOOK_BEHIND, Behind, Excuse, Judge, Rule, Severity, parse_shape
 from backstay.scan.targets import UNKNOWN, AllowedHosts, host_of
 
-MAX_TARGET = 300
+MAX_TARGET = 160
 """Characters of a target that are looked at; its host must end within them."""
 MAX_TAG = 400
 CAP = 4000
@@ -45,10 +45,10 @@ LATCH_KINDS = ("image_url", "reference_url", "html_resource")
 
 def _target(value: bytes) -> str | None:
     """Where the target behind a match's opening leads; `?` where its host is not all there."""
-    dest = next(iter(value.decode("latin-1").lstrip("]():\"'\t\r\n <>").split()), None)
-    if dest is None:
+    first = value.lstrip(b"]():\"'\t\r\n <>").split(None, 1)[:1]
+    if not first:
         return UNKNOWN if len(value) >= MAX_TARGET else None
-    dest = dest.rstrip("\"'>")
+    dest = first[0].rstrip(b"\"'>").decode("latin-1")
     host = host_of(dest)
     return host if len(value) < MAX_TARGET or host_of(dest + "x") == host else UNKNOWN
 
@@ -103,13 +103,14 @@ def _tag_leads_out(value: bytes) -> Severity | None:
 
 
 def _is_image(text: bytes) -> bool:
-    """Whether the bracket that closes behind this text is an image's."""
+    """Whether the bracket that closes behind this text is an image's; it is where it began before what is looked at."""
+    cut = len(text) >= LOOK_BEHIND
     last = text.rfind(b"[")
-    if last < 0 or text.find(b"![") < 0:
-        return False
-    if text.find(b"]", last) < 0 and text[last - 1 : last] != b"\\":
-        return text[last - 1 : last] == b"!"
-    return _opens_image(text)
+    if last <= 0:
+        return cut
+    if text.find(b"]", last) < 0 and text[last - 1] != 0x5C:
+        return text[last - 1] == 0x21
+    return _opens_image(text) if cut or b"![" in text else False
 
 
 def _opens_image(text: bytes) -> bool:
@@ -119,12 +120,12 @@ def _opens_image(text: bytes) -> bool:
     depth, place = 0, len(text)
     for _ in range(MAX_BRACKETS):
         place = max(text.rfind(b"[", 0, place), text.rfind(b"]", 0, place))
-        if place < 0:
-            return False
+        if place <= 0:
+            return len(text) >= LOOK_BEHIND
         if text[place] == 0x5D:
             depth += 1
         elif depth == 0:
-            return text[place - 1 : place] == b"!"
+            return text[place - 1] == 0x21
         else:
             depth -= 1
     return True
@@ -173,7 +174,7 @@ def latch_rules(allowed_hosts: Collection[str] = (), kinds: Collection[str] = LA
         _rule(
             "reference_url",
             "]:",
-            r"\]:[ \t\r]{0,1000}\n?[^\n]{1,300}",
+            r"\]:[ \t\r]{0,1000}\n?[^\n]{1,160}",
             "\n",
             _leads_out,
             excuse(_target),

@@ -14,8 +14,8 @@ from backstay.errors import ResourceError
 from backstay.scan.danger import Clock
 from backstay.scan.engine import CURE
 from backstay.scan.shell_prefixes import UNKNOWN, Word
-from backstay.scan.shell_quoting import ansi_text, is_cut, split_word, text_of, unescaped, unquoted, with_trick
-from backstay.scan.shell_script import Command, Script
+from backstay.scan.shell_quoting import ansi_text, is_cut, printed, split_word, text_of, unescaped, unquoted, with_trick
+from backstay.scan.shell_script import STANDING, TELLING, Command, Script
 
 MAX_CHARACTERS = 20_000
 MAX_COMMANDS = 2_000
@@ -26,7 +26,6 @@ MAX_EXPANDED = 10
 """Variables may make the words of a script this many times as long as the script."""
 
 MAX_DEPTH = 60
-_STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " "}
 
 
 @cache
@@ -74,7 +73,7 @@ class _Reading:
     def __init__(self, source: bytes) -> None:
         self.source = source
         self.script = Script()
-        self.variables = dict(_STANDING)
+        self.variables = {name: Word(value) for name, value in STANDING.items()}
         self.folder = ""
         self.ascii = source.isascii()
         self.room = MAX_EXPANDED * len(source) + 1_000
@@ -160,7 +159,10 @@ class _Reading:
         place = len(self.script.commands)
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
         if name is not None:
-            self.variables[text_of(name, self.source)] = self.word(value, depth + 1).text if value is not None else ""
+            given, variable = self.word(value, depth + 1) if value is not None else Word(""), text_of(name, self.source)
+            self.variables[variable] = given
+            if variable in TELLING:
+                self._add(Command((Word("export"), Word(f"{variable}={given.text}")), self._span(node)))
         return self.script.commands[place:]
 
     def _visit_function_definition(self, node: Any, depth: int) -> list[Command]:
@@ -256,13 +258,16 @@ class _Reading:
         rest = [child for child in node.named_children if child.type != "variable_name"]
         signs = {text_of(child, self.source) for child in node.children if not child.is_named}
         sliced = node.type == "expansion" and bool(signs & {":", "/", "//", "#", "##", "%", "%%", "^", ",", "!", "@"})
-        value = self.variables.get(name, UNKNOWN)
+        held = self.variables.get(name, Word(UNKNOWN))
+        value = held.text
         for child in rest:
             default = self.word(child, depth + 1)
             value = default.text if value == UNKNOWN and not sliced else value
         tricks = frozenset({"slice"} if sliced else ()) | frozenset({"ifs"} if name == "IFS" else ())
-        known = name not in _STANDING and name in self.variables and value != UNKNOWN
-        return Word(UNKNOWN if sliced else self._room_for(value), tricks | frozenset({"variable"} if known else ()))
+        known = name not in STANDING and name in self.variables and value != UNKNOWN
+        return Word(
+            UNKNOWN if sliced else self._room_for(value), tricks | frozenset({"variable"} if known else ()), held.inner
+        )
 
     def _output(self, node: Any, depth: int) -> Word:
         """What a command prints, where it only prints fixed words."""
@@ -270,8 +275,9 @@ class _Reading:
         if len(found) == 1 and node.type == "command_substitution" and found[0].words:
             name, *words = (word.text for word in found[0].words)
             if name in ("echo", "printf") and words and UNKNOWN not in "".join(words):
-                printed = [word for word in words if not word.startswith("-")]
-                return Word(" ".join(printed), frozenset({"output"}), found)
+                return Word(printed(name, words), frozenset({"output"}), found)
+            if name == "pwd":
+                return Word(self.folder or ".", frozenset(), found)
         return Word(UNKNOWN, frozenset({"output"}), found)
 
     def _add(self, command: Command) -> Command:

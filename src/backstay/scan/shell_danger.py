@@ -170,6 +170,9 @@ def _foreign(run: Run, span: tuple[int, int], inside: Nested) -> Iterator[Danger
         yield from (
             Danger(*sign, span) for text in run.after("-e", "-r", "--eval", "-E", "-p") for sign in _script(text)
         )
+    elif run.name in ("awk", "gawk", "mawk", "vim", "vi", "ex", "ed", "tar"):
+        if any(sign in text for text in run.args for sign in ("system(", ":!", "| getline", "checkpoint-action=exec")):
+            yield Danger("shell_obfuscated", "medium", "runs commands from another program", span)
     elif run.name in _SQL_CLIENTS:
         for text in run.after(*_SQL_CLIENTS[run.name]):
             yield from _sql(text, span, inside)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from backstay.scan.danger import names
 from backstay.scan.shell_git import Sign
 from backstay.scan.shell_prefixes import INTERPRETERS, SHELLS, UNKNOWN, Run
+from backstay.scan.shell_quoting import printed
 from backstay.scan.shell_script import Command, Script
 from backstay.scan.shell_targets import is_secret
 
@@ -49,7 +50,7 @@ def pipeline_signs(stages: list[list[Command]]) -> Iterator[tuple[Command, Sign]
     downloaded = decoded = secret = False
     for stage in stages:
         for run in (command.run for command in stage):
-            if reads_standard_input(run):
+            if reads_standard_input(run) or ("xargs" in run.prefixes and run.name in INTERPRETERS):
                 yield from ((command, _DOWNLOAD_RUN) for command in stage[-1:] if downloaded)
                 yield from ((command, _DECODE_RUN) for command in stage[-1:] if decoded)
             if run.name in SENDERS and secret:
@@ -73,7 +74,7 @@ def piped_texts(stages: list[list[Command]]) -> Iterator[tuple[Command, str, Run
     given = stages[0][0].given if stages[0] else None
     text: str | None = given if given is not None and runs[0].name == "cat" else None
     if runs[0].name in ("echo", "printf"):
-        text = " ".join(arg for arg in runs[0].args if not arg.startswith("-"))
+        text = printed(runs[0].name, runs[0].args)
     for run in runs[1:-1]:
         if text is not None and decodes(run):
             text = _decoded(run.name, text)

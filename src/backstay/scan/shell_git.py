@@ -29,7 +29,8 @@ def git_signs(run: Run) -> Iterator[Sign]:
             yield _REF
         elif verb == "branch" and run.option("d", "--delete") and "--merged" not in run.args:
             yield _DESTROY, "low", "removes a branch that is merged"
-    if verb == "config" and any("hookspath" in word.lower() or word.lower().startswith("alias.") for word in words):
+    settings = [*(words if verb == "config" else ()), *run.after("-c")]
+    if any("hookspath" in word.lower() or word.lower().startswith("alias.") for word in settings):
         yield "shell_persistence", "medium", "changes what git runs"
 
 

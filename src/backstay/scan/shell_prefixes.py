@@ -32,7 +32,9 @@ _WITH_VALUE = {
     "nsenter": "tSG",
 }
 _POSITIONS = {"timeout": 1, "chroot": 1, "flock": 1}
-_PLAIN = names("command builtin nohup setsid busybox unbuffer chroot time catchsegv firejail dbus-run-session")
+_PLAIN = names(
+    "command builtin nohup setsid busybox unbuffer chroot time catchsegv firejail coproc systemd-run dbus-run-session"
+)
 SHELLS = names("sh bash zsh dash ksh ash fish csh tcsh rbash")
 INTERPRETERS = SHELLS | names("python python2 python3 perl ruby node php lua deno osascript pwsh")
 _MAX_PREFIXES = 12

@@ -31,6 +31,16 @@ def _is_fixed(node: Any) -> bool:
     return all(child.type == "string_content" for child in node.named_children)
 
 
+def printed(name: str, words: list[str]) -> str:
+    """What `echo` or `printf` prints of fixed words."""
+    if name == "printf":
+        words = words[1:] if len(words) > 1 and "%" in words[0] else words
+        return " ".join(words).replace("\\n", "\n")
+    while words and words[0] in ("-n", "-e", "-E", "-ne", "-en"):
+        words = words[1:]
+    return " ".join(words)
+
+
 def split_word(word: Word) -> Iterator[Word]:
     """The words that an unquoted variable falls apart into."""
     falls = word.tricks & {"ifs", "variable", "output"} and "whole" not in word.tricks

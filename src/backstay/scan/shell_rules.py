@@ -42,6 +42,8 @@ def _rm(run: Run) -> Iterator[Sign]:
             yield _DESTROY, "high", "removes a root where a variable is empty"
         elif recursive and path.rstrip("/").rpartition("/")[2] == ".git":
             yield _DESTROY, "high", "removes the history of a repository"
+        elif recursive and path == UNKNOWN and "xargs" in run.prefixes:
+            yield _DESTROY, "medium", "removes what it is handed"
         elif recursive and UNKNOWN in path:
             yield _DESTROY, "low", "removes a folder that is not known"
     if "--no-preserve-root" in run.args:
@@ -192,6 +194,16 @@ def _has(*words: str) -> Callable[[Run], bool]:
     return lambda run: any(word in arg.lower() for arg in run.args for word in words)
 
 
+def _rsync(run: Run) -> Iterator[Sign]:
+    if any(arg.startswith("--delete") for arg in run.args) and is_root_like((run.targets or ["x"])[-1]):
+        yield _DESTROY, "high", "removes what is not in another folder"
+
+
+def _exports(run: Run) -> Iterator[Sign]:
+    if any(arg.startswith(("LD_PRELOAD=", "PROMPT_COMMAND=", "BASH_ENV=", "LD_AUDIT=")) for arg in run.args):
+        yield _PERSIST, "medium", "makes other programs run something"
+
+
 def _removes_software(run: Run) -> bool:
     return bool({"remove", "purge", "uninstall", "autoremove", "erase"} & set(run.targets[:1]))
 
@@ -221,6 +233,9 @@ RULES: dict[str, Rule] = {
     "service": _on(_has("stop"), _STOPPED),
     **dict.fromkeys(("pkill", "killall"), _always(*_STOPPED)),
     **dict.fromkeys(("apt", "apt-get", "yum", "dnf", "brew", "npm", "pip", "snap"), _on(_removes_software, _REMOVED)),
+    "rsync": _rsync,
+    "export": _exports,
+    "declare": _exports,
     "batch": _always(_PERSIST, "medium", "runs something later"),
     "launchctl": _on(_has("load", "bootstrap", "enable"), (_PERSIST, "high", "starts a service at every start")),
     "update-rc.d": _always(_PERSIST, "high", "starts a service at every start"),

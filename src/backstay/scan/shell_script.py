@@ -6,6 +6,12 @@ from functools import cached_property
 from backstay.scan.danger import names
 from backstay.scan.shell_prefixes import UNKNOWN, Run, Word, unwrap
 
+STANDING = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "USER": UNKNOWN, "IFS": " ", "SHELL": "/bin/sh"}
+"""What some variables hold that no script has to set."""
+
+TELLING = ("LD_PRELOAD", "PROMPT_COMMAND", "BASH_ENV", "LD_AUDIT")
+"""Variables that make other programs run something."""
+
 _ON_FILES = names(
     "rm mv cp cat tee chmod chown shred truncate find tar ln less more head tail base64 xxd install rsync strings"
 )

@@ -25,6 +25,9 @@ _STARTERS = (
     ".zshrc", ".zprofile", ".zshenv", "authorized_keys", "LaunchAgents/", "LaunchDaemons/", "etc/pam.d",
     ".git/hooks/", ".git/config", ".ssh/rc", ".ssh/config", "etc/update-motd.d", "etc/environment",
 )  # fmt: skip
+_COMMON_SECRETS = (
+    "/etc/shadow", "/etc/gshadow", "/etc/sudoers", "~/.ssh/id_rsa", "~/.ssh/id_ed25519", "~/.aws/credentials",
+)  # fmt: skip
 METADATA = ("169.254.169.254", "metadata.google.internal", "100.100.100.200", "fd00:ec2::254")
 
 
@@ -59,7 +62,7 @@ def is_whole_root(path: str) -> bool:
 
 def is_unknown_root(path: str) -> bool:
     """Whether it is a root where a variable turns out empty: `$DIR/` or `$DIR/*`."""
-    return path.startswith(UNKNOWN) and path.strip(UNKNOWN) in ("/", "/*")
+    return path.startswith(f"/{UNKNOWN}") or (path.startswith(UNKNOWN) and path.strip(UNKNOWN) in ("/", "/*"))
 
 
 def is_system_file(path: str) -> bool:
@@ -79,10 +82,29 @@ def is_secret(path: str) -> bool:
     plain = normal(path).lstrip("@<")
     if plain.endswith((".pub", "known_hosts", ".example", ".sample", ".template")) or "://" in path:
         return False
+    if any(sign in plain for sign in "*?[") and any(_fits(plain[:200], one) for one in _COMMON_SECRETS):
+        return True
     name = plain.rpartition("/")[2]
     if name == ".env" or name.startswith(".env.") or name.endswith((".pem", ".p12", ".pfx", ".kdbx")):
         return True
     return name == ".ssh" or plain.endswith((".ssh/*", ".aws")) or any(one in plain for one in _SECRETS)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether a pattern of `*` and `?` (a set in brackets counts as `*`) covers a name; linear for each star."""
+    at, star, mark, place = 0, -1, 0, 0
+    pattern = pattern.replace("[", "*").replace("]", "*")
+    while place < len(name):
+        if at < len(pattern) and pattern[at] == "*":
+            star, mark, at = at, place, at + 1
+        elif at < len(pattern) and pattern[at] in ("?", name[place]):
+            at, place = at + 1, place + 1
+        elif star >= 0 and name[mark] != "/":
+            mark += 1
+            at, place = star + 1, mark
+        else:
+            return False
+    return not pattern[at:].strip("*")
 
 
 def starts_things(path: str) -> bool:

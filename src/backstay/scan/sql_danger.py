@@ -52,12 +52,15 @@ def _sqlglot() -> Any:
         import sqlglot  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ResourceError("scanning SQL needs sqlglot, which is not installed", cure=CURE) from error
+    for dialect in DIALECTS:
+        sqlglot.Dialect.get_or_raise(dialect)  # they are loaded when they are first asked for: not on a text's time
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # its warnings quote the hostile text
     return sqlglot
 
 
 def sql_dangers(text: str, *, dialect: str | None = None) -> tuple[Danger, ...]:
     """What is dangerous in statements of SQL; without a dialect, in any of four readings."""
+    _sqlglot()
     clock = Clock(15 + 2 * len(text) / 1000)
     found, state = _in_dialect(text, dialect or DIALECTS[0], MAX_INSIDE, clock)
     parsed = state == "parsed"

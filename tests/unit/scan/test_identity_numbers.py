@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from backstay.scan import identity_numbers
-from backstay.scan.identity_numbers import IDENTITY_JUDGES, birth_date, digits_of, is_date, spelled
+from backstay.scan.identity_numbers import IDENTITY_JUDGES, digits_of, spelled
 
 DIGITS = string.digits
 
@@ -126,29 +126,8 @@ def test_a_german_card_with_its_check_digit() -> None:
     assert IDENTITY_JUDGES["de_id_card"](f"T22000129{total % 10}".encode()) == "high"
 
 
-@pytest.mark.parametrize(
-    ("text", "held"),
-    [
-        ("02/08/1935", True),
-        ("31.12.99", True),
-        ("1977-03-02", True),
-        ("3 March 1981", True),
-        ("March 3rd, 1981", True),
-        ("7. Mai 1980", True),
-        ("31/02/1980", False),
-        ("1/2", False),
-        ("99-99-99", False),
-        ("2 Foo 1980", False),
-        ("1850-01-01", False),
-    ],
-)
-def test_days_of_birth(text: str, held: bool) -> None:
-    assert birth_date(text.encode()) is held
-
-
 def test_forms_of_a_value() -> None:
     assert digits_of(b"1-2 3a") == b"123" and spelled(b"a-1 b.2") == b"A1B2"
-    assert is_date(2024, 2, 29) and not is_date(2023, 2, 29)
 
 
 def test_every_check_has_a_name_of_its_own() -> None:

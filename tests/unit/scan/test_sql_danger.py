@@ -1,5 +1,7 @@
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -141,3 +143,11 @@ def test_hostile_statements_end_soon(text: str) -> None:
 def test_what_is_too_much_is_a_finding() -> None:
     for text in ("SELECT " + "(" * 5000, "SELECT 1;" * 1500, "INSERT INTO t VALUES " + "(1)," * 5000 + "(1)"):
         assert "sql_unparsed" in kinds(text)
+
+
+def test_loading_the_parser_costs_a_text_none_of_its_time() -> None:
+    code = (
+        "from backstay.scan import sql_dangers; print({one.kind for one in sql_dangers('DELETE FROM t WHERE id > 0')})"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert said == "{'sql_write'}\n"

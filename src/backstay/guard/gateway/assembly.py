@@ -22,7 +22,7 @@ from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.recording import Recorder
-from backstay.guard.gateway.scanning import scanner, stream_kinds
+from backstay.guard.gateway.scanning import scan_bundle, stream_kinds, text_scan
 from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
@@ -36,6 +36,7 @@ from backstay.guard.tool_roles import load_tool_roles
 from backstay.policy import Histories
 from backstay.policy.live import LivePolicy
 from backstay.policy.policy_source import PolicyFiles, PolicySource, SignedFile
+from backstay.scan import canary_of
 from backstay.storage.keys import public_keys
 
 
@@ -67,6 +68,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         stack.callback(ledger.close)
         histories, live = _policy(source, ledger, home)
         metrics = Metrics()
+        canaries = (canary_of(bytes.fromhex(ledger.digest(b"backstay: canaries")), str(home)),)
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
         approvals = holds_of(settings, home, ledger)
         upstreams = await stack.enter_async_context(Upstreams(settings, environment))
@@ -74,13 +76,14 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         gateway = Gateway(
             settings,
             Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned),
-            RememberedScans(scanner(settings)),
-            stream_kinds(),
+            RememberedScans(text_scan(scan_bundle(settings.scan, canaries))),
+            stream_kinds(settings.scan, canaries),
             approvals,
             upstreams,
             Limits(settings.limits.in_flight),
             recorder,
             load_tool_roles([home / path for path in settings.tool_roles]),
+            canaries[0],
             tool_pins=ChatPins(pins) if settings.pin_tools else None,
         )
         front = Front(gateway, keys, metrics)

@@ -15,11 +15,14 @@ from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
+from backstay.guard.gateway.scanning import leaked
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import PackKinds
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
+from backstay.records import Finding
+from backstay.scan import Canary
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Context:
     request_digest: str
     tools: ToolRoles = field(default_factory=dict)
     """What the operator says of his tools."""
+    canary: Canary | None = None
+    """What is planted in the system's prompt where policy asks for it."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
     tool_pins: ChatPins | None = None
@@ -96,6 +101,14 @@ class Context:
     async def on_disk(self) -> None:
         """Wait until every decision so far is on disk; raises ApiFault 503 where one cannot be written."""
         await on_disk([*(ruling.written for ruling in self.rulings), *self.writes])
+
+    def output_findings(self, text: str) -> tuple[Finding, ...]:
+        """Findings in a text of the model, leaks of the system's prompt among them where they are looked for."""
+        found = self.scans.findings(text, "model.output")
+        if not self.settings.prompt_leaks or not text:
+            return found
+        prompt = "\n".join(slot.text for slot in self.request.slots if slot.role == "system")
+        return (*found, *leaked(prompt, text, self.settings.scan.deadline_ms))
 
     def within_limits(self, ruling: Ruling) -> bool:
         """Whether limits that rules set leave room for this; it is counted where they do."""

@@ -8,8 +8,10 @@ from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.requests import Slot
+from backstay.policy import Canary as CanaryDuty
 from backstay.policy import Route
 from backstay.records import Finding, content_hash
+from backstay.scan import Canary, with_canary
 
 WITHHELD = "[withheld by the guard: {why}]"
 MASK = "[REDACTED:{kind}]"
@@ -85,6 +87,16 @@ def _check_input(context: Context, *, approved: bool) -> None:
     for obligation in ruling.decision.obligations:
         if isinstance(obligation, Route):
             context.request.model = context.request.body["model"] = obligation.model
+        if isinstance(obligation, CanaryDuty) and context.canary is not None:
+            _plant(context.request.slots, context.canary)
+
+
+def _plant(slots: list[Slot], canary: Canary) -> None:
+    """Put the canary into the first text of the system, where there is one: what it guards is that text."""
+    for slot in slots:
+        if slot.role == "system":
+            slot.put(with_canary(slot.text, canary))
+            return
 
 
 def _redacted(

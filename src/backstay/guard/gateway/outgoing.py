@@ -56,7 +56,7 @@ def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruli
 
     `late`: the texts have been released, redacted on the way; the ruling is for the journal and changes nothing.
     """
-    found = {name: context.scans.findings(text, "model.output") for name, text in choice.texts.items()}
+    found = {name: context.output_findings(text) for name, text in choice.texts.items()}
     every = [finding for findings in found.values() for finding in findings]
     text = "\n".join(choice.texts.values())
     ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))

@@ -30,6 +30,7 @@ from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, pla
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
+from backstay.scan import Canary
 
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
@@ -82,6 +83,7 @@ class Gateway:
     limits: Limits
     outcomes: OutcomeLog
     tools: ToolRoles = field(default_factory=dict)
+    canary: Canary | None = None
     decided: DecidedTexts = field(default_factory=DecidedTexts)
     tool_pins: ChatPins | None = None
 
@@ -139,6 +141,7 @@ class Gateway:
             principal,
             digest,
             self.tools,
+            self.canary,
             asked.wait_s,
             self.tool_pins,
         )
@@ -168,6 +171,8 @@ class Gateway:
     def _plan(self, context: Context) -> OutputPlan:
         if self.settings.answers == "whole":
             return OutputPlan("answers: whole", None)
+        if self.settings.prompt_leaks:
+            return OutputPlan("the answer is compared with the system's prompt", None)
         bundle = context.bundle
         if bundle.rules_at(OUTPUT_POINTS[1]):
             return OutputPlan("rules for response.final read the whole", None)

@@ -12,6 +12,7 @@ from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
 from backstay.records import Settings
+from backstay.scan import ScanSettings
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
 
@@ -136,8 +137,10 @@ class GuardSettings(Settings):
     """Probabilities of tokens, which spell out what is redacted; allowed they go out as they are."""
     answers: Literal["auto", "whole"] = "auto"
     """`auto` streams wherever the rules can be decided on the way; `whole` holds each answer until its end."""
-    scan_ms: float = Field(default=250.0, gt=0, le=60_000)
-    """Milliseconds for the scans of one text; what is not scanned by then counts as a finding `not_scanned`."""
+    scan: ScanSettings = ScanSettings()
+    """Scanners, and how long they may take; see docs/scan/bundle.md."""
+    prompt_leaks: bool = False
+    """Whether answers are compared with the system's prompt (kind `prompt_leak`), which holds them until their end."""
     on_unscanned: Literal["deny", "rules"] = "deny"
     """A text that a scanner did not finish: denied, or left to rules about `findings.not_scanned`."""
     limits: LimitSettings = LimitSettings()

@@ -5,7 +5,12 @@ from backstay.guard.mcp.argument_check import SchemaCheck
 
 def test_arguments_fit_or_not() -> None:
     check = SchemaCheck(most=2)
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
     assert check(schema, {"n": 3}) == ""
     for args in ({}, {"n": "3"}, {"n": 3, "also": 1}):
         assert "breaks" in check(schema, args), args

@@ -18,6 +18,8 @@ def test_each_principal_has_his_own_and_an_operator_can_pin_again(tmp_path: Path
     assert "changed" in chat.fault("ada", "pay", "pay\nPays. Always.", SCHEMA)
     assert chat.fault("eve", "pay", "pay\nPays.", other) == ""
     assert chat.fault("ada", "look", "look", None) == ""
-    pins.approve(place_of("ada"), "pay", digest_of({"name": "pay", "description": "pay\nPays. Always.", "inputSchema": SCHEMA}))
+    pins.approve(
+        place_of("ada"), "pay", digest_of({"name": "pay", "description": "pay\nPays. Always.", "inputSchema": SCHEMA})
+    )
     assert chat.fault("ada", "pay", "pay\nPays. Always.", SCHEMA) == ""
     assert "changed" in chat.fault("ada", "pay", "pay\nPays.", SCHEMA)

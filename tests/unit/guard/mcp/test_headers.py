@@ -64,7 +64,9 @@ def test_what_headers_say_is_what_the_body_says() -> None:
         assert raised.value.code == code
     later = META | {"io.modelcontextprotocol/protocolVersion": "2030-01-01"}
     with pytest.raises(RpcFault) as raised:
-        check_stateless(request._replace(params={"name": "l\u00f6k", "_meta": later}), good | {"mcp-protocol-version": "2030-01-01"})
+        check_stateless(
+            request._replace(params={"name": "l\u00f6k", "_meta": later}), good | {"mcp-protocol-version": "2030-01-01"}
+        )
     assert raised.value.error()["data"] == {"supported": ["2026-07-28"], "requested": "2030-01-01"}
     with pytest.raises(RpcFault, match="_meta needs"):
         check_stateless(request._replace(params={"name": "l\u00f6k"}), good)

@@ -71,7 +71,11 @@ def depth_of(value: Any) -> int:
     return 1 + max(map(depth_of, inner), default=0)
 
 
-@given(st.recursive(st.integers() | st.text(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3)))
+@given(
+    st.recursive(
+        st.integers() | st.text(), lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3)
+    )
+)
 def test_depth_is_counted_without_recursion(value: Any) -> None:
     value = [value]
     for depth in range(1, 6):

@@ -26,7 +26,11 @@ def test_every_method_of_the_specification_is_offered_or_left_out_on_purpose() -
 
 def test_parameters_that_are_not_known_are_refused_and_meta_is_sifted() -> None:
     params = {"name": "t", "arguments": {}, "_meta": {"progressToken": 1, "backstay/approval": "a", "x": 1}}
-    assert passed_params("tools/call", params, frozenset()) == {"name": "t", "arguments": {}, "_meta": {"progressToken": 1}}
+    assert passed_params("tools/call", params, frozenset()) == {
+        "name": "t",
+        "arguments": {},
+        "_meta": {"progressToken": 1},
+    }
     for more in ({"task": {}}, {"inputResponses": {}}):
         with pytest.raises(RpcFault, match="is not offered with"):
             passed_params("tools/call", params | more, frozenset())

@@ -13,7 +13,10 @@ def test_results_are_evidence_and_nothing_else_is() -> None:
     trail = Trail(1000)
     assert origins(trail, to=ACCOUNT) == {"to": ("model",)}
     trail.add("far/mail", f"pay {ACCOUNT}")
-    assert origins(trail, to=ACCOUNT, note="a holiday in the mountains") == {"to": ("tool", "tool_only"), "note": ("model",)}
+    assert origins(trail, to=ACCOUNT, note="a holiday in the mountains") == {
+        "to": ("tool", "tool_only"),
+        "note": ("model",),
+    }
 
 
 def test_after_something_was_forgotten_the_worst_is_assumed() -> None:
