@@ -23,7 +23,7 @@ OPEN = {
     "method": "initialize",
     "params": {"protocolVersion": VERSION, "capabilities": {"sampling": {}}},
 }
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}}
+CALL: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}}
 
 
 class Peer:
@@ -173,7 +173,7 @@ def test_methods_and_parameters_that_are_not_known_are_not_passed_on(tmp_path: P
 
     async def use(peer: Peer) -> Any:
         await peer.open()
-        asked = [
+        asked: list[dict[str, Any]] = [
             {"method": "tasks/list"},
             {"method": "sampling/createMessage", "params": {}},
             {"method": "tools/call", "params": CALL["params"] | {"task": {"ttl": 1}}},

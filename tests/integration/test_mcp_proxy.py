@@ -300,7 +300,7 @@ def test_a_server_asks_the_client_only_where_that_is_allowed(tmp_path: Path, all
         except MCPError as error:
             return error.message
 
-    more = {"client_requests": ["elicitation/create"]} if allowed else {}
+    more: dict[str, Any] = {"client_requests": ["elicitation/create"]} if allowed else {}
     with running_mcp(Far().app, tmp_path, **more) as up:
         told = with_client(up, use, elicitation_callback=elicited)
     assert asked == (["your word?"] if allowed else [])
@@ -328,7 +328,7 @@ def test_a_stateless_server_gets_more_input_only_where_that_is_allowed(tmp_path:
         except MCPError as error:
             return error.message
 
-    more = {"client_requests": ["elicitation/create"]} if allowed else {}
+    more: dict[str, Any] = {"client_requests": ["elicitation/create"]} if allowed else {}
     with running_mcp(scripted(tools_call=call), tmp_path, **more) as up:
         told = with_client(up, use, "2026-07-28", elicitation_callback=elicited)
     if allowed:
