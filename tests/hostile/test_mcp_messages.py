@@ -23,7 +23,7 @@ OPEN = {
     "method": "initialize",
     "params": {"protocolVersion": VERSION, "capabilities": {"sampling": {}}},
 }
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}}
+CALL: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "look", "arguments": {}}}
 
 
 class Peer:
@@ -173,7 +173,7 @@ def test_methods_and_parameters_that_are_not_known_are_not_passed_on(tmp_path: P
 
     async def use(peer: Peer) -> Any:
         await peer.open()
-        asked = [
+        asked: list[dict[str, Any]] = [
             {"method": "tasks/list"},
             {"method": "sampling/createMessage", "params": {}},
             {"method": "tools/call", "params": CALL["params"] | {"task": {"ttl": 1}}},
@@ -466,11 +466,14 @@ def test_where_the_audit_cannot_be_written_nothing_goes_out(tmp_path: Path) -> N
 
 
 def test_a_pin_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
+    def spoil() -> None:
+        (path,) = tmp_path.glob("far/*.json")
+        path.write_text("{}")
+
     async def use(peer: Peer) -> Any:
         await peer.open()
         await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
-        (path,) = tmp_path.glob("far/*.json")
-        path.write_text("{}")
+        spoil()
         return await peer.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
 
     with running_mcp(scripted(), tmp_path) as up:

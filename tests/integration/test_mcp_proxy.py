@@ -1,4 +1,4 @@
-"""The official MCP client at the proxy, with the official server behind it: what is offered, called, told and refused."""
+"""The official MCP client and server with the proxy between them: what is offered, called, told and refused."""
 
 import asyncio
 import contextlib
@@ -210,7 +210,7 @@ def test_a_tool_that_changes_within_a_session_is_seen_when_the_server_says_so(tm
         before = up.proxy.sessions.every()[0].catalog
         await client.call_tool("swap", {})
         up.proxy.sessions.every()[0].catalog = None if up.proxy.sessions.every()[0].catalog is not before else before
-        while up.proxy.sessions.every()[0].catalog is before:  # The news comes on the stream beside the answer.
+        while up.proxy.sessions.every()[0].catalog is before:  # noqa: ASYNC110  the news comes beside the answer
             await asyncio.sleep(0.01)
         return await client.call_tool("look", {"q": "2"})
 
@@ -227,7 +227,8 @@ def find_orders(text: str, point: str) -> tuple[Finding, ...]:
 NO_ORDERS = """
 policy: 1
 rules:
-  - {id: no-orders, effect: forbid, match: {point: request.tools}, when: findings.injection > 0, reason: it gives orders}
+  - {id: no-orders, effect: forbid, match: {point: request.tools}, when: findings.injection > 0,
+     reason: it gives orders}
 """
 
 
@@ -299,7 +300,7 @@ def test_a_server_asks_the_client_only_where_that_is_allowed(tmp_path: Path, all
         except MCPError as error:
             return error.message
 
-    more = {"client_requests": ["elicitation/create"]} if allowed else {}
+    more: dict[str, Any] = {"client_requests": ["elicitation/create"]} if allowed else {}
     with running_mcp(Far().app, tmp_path, **more) as up:
         told = with_client(up, use, elicitation_callback=elicited)
     assert asked == (["your word?"] if allowed else [])
@@ -327,7 +328,7 @@ def test_a_stateless_server_gets_more_input_only_where_that_is_allowed(tmp_path:
         except MCPError as error:
             return error.message
 
-    more = {"client_requests": ["elicitation/create"]} if allowed else {}
+    more: dict[str, Any] = {"client_requests": ["elicitation/create"]} if allowed else {}
     with running_mcp(scripted(tools_call=call), tmp_path, **more) as up:
         told = with_client(up, use, "2026-07-28", elicitation_callback=elicited)
     if allowed:

@@ -30,7 +30,11 @@ server.run("stdio")
 STOPPER = """
 import json, sys
 answers = {
-    "initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}},
+    "initialize": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "s", "version": "1"},
+    },
     "tools/list": {"tools": [{"name": "stop", "inputSchema": {"type": "object"}}]},
 }
 for line in sys.stdin:
@@ -65,13 +69,13 @@ def started(code: str, folder: Path, use: Any, **more: Any) -> Any:
 def test_a_started_server_is_used_like_any_other_and_sees_named_variables_only(tmp_path: Path) -> None:
     told: list[Any] = []
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
 
     async def use(client: Client) -> Any:
         names = [tool.name for tool in (await client.list_tools()).tools]
         seen = await client.call_tool("environment", {})
-        steps = [await client.call_tool("steps", {}, progress_callback=progress) for _ in range(2)]
+        steps = [await client.call_tool("steps", {}, progress_callback=note) for _ in range(2)]
         return names, seen.structured_content["result"].split(","), [one.structured_content["result"] for one in steps]
 
     names, variables, pids = started(SERVER, tmp_path, use, environment=["FAR_TOKEN"])

@@ -128,7 +128,8 @@ async def _serve(loop: LoopThread, app: Any) -> str:
         return f"http://127.0.0.1:{await _uvicorn(loop, app, lifespan='on')}/mcp"
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await app(request, json.loads(await request.read() or b"{}"))
+        told: web.StreamResponse = await app(request, json.loads(await request.read() or b"{}"))
+        return told
 
     site_app = web.Application(client_max_size=64_000_000)
     site_app.router.add_route("*", "/mcp", answer)
@@ -152,9 +153,9 @@ async def _uvicorn(loop: LoopThread, app: Any, lifespan: Any = "off") -> int:
         app, host="127.0.0.1", port=0, log_level="critical", lifespan=lifespan, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]  # it is not the main thread
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.001)
 
     async def stop() -> None:

@@ -6,6 +6,7 @@ import click
 
 from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
+from backstay.cli.guard_mcp import mcp
 from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
 
@@ -113,6 +114,7 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
 for command in (
     serve,
     key,
+    mcp,
     explain,
     audit,
     guard_policy.bundle,

@@ -28,6 +28,9 @@ from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import STATE, GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
+from backstay.guard.mcp.chat_pins import ChatPins
+from backstay.guard.mcp.pins import Pins
+from backstay.guard.mcp.proxy import McpProxy
 from backstay.guard.recovery import restore_histories
 from backstay.guard.scans import RememberedScans
 from backstay.guard.tool_roles import load_tool_roles
@@ -50,6 +53,7 @@ class Parts:
     metrics: Metrics
     holds: ApprovalHolds
     webhooks: tuple[Target, ...]
+    mcp: McpProxy
 
 
 @asynccontextmanager
@@ -75,6 +79,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         tools = load_tool_roles([home / path for path in settings.tool_roles])
         approvals = approvals_of(settings, home, ledger, partial(rechecked, enforcer, scans, tools))
         holds = ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
+        pins = Pins(home / STATE / "mcp-pins", settings.mcp_limits.tools)
         gateway = Gateway(
             settings,
             enforcer,
@@ -86,12 +91,14 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             recorder,
             tools,
             canaries[0],
+            tool_pins=ChatPins(pins) if settings.pin_tools else None,
         )
         front = Front(gateway, keys, metrics)
+        mcp = await stack.enter_async_context(McpProxy(gateway, settings.mcp, settings.mcp_limits, pins, environment))
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
         )
-        yield Parts(settings, front, ledger, live, keys, metrics, holds, webhook_targets(settings, home))
+        yield Parts(settings, front, ledger, live, keys, metrics, holds, webhook_targets(settings, home), mcp)
 
 
 @contextlib.contextmanager

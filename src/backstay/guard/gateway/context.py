@@ -17,6 +17,7 @@ from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.scanning import leaked
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import PackKinds
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
@@ -67,6 +68,8 @@ class Context:
     """What is planted in the system's prompt where policy asks for it."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
+    tool_pins: ChatPins | None = None
+    """Tools of requests as they were first offered; None: they may change."""
     rulings: list[Ruling] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""

@@ -17,6 +17,7 @@ from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
 from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.endpoint import mcp_routes
 
 SWEEP_S = 1.0
 BACKLOG = 2048
@@ -47,6 +48,7 @@ class Server:
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     parts.front.draining = True
+                    parts.mcp.end_streams()
                     server.should_exit = True
                     await serving
                 tending.cancel()
@@ -116,7 +118,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(parts.front, approval_routes(parts.front, parts.holds)),
+        build_app(parts.front, approval_routes(parts.front, parts.holds) + mcp_routes(parts.front, parts.mcp)),
         log_level="warning",
         access_log=False,
         lifespan="off",

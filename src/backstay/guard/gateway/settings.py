@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backstay.errors import UsageError
+from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
 from backstay.records import Settings
@@ -117,8 +118,14 @@ class GuardSettings(Settings):
     """Folder of the public keys that may sign `bundle`; "" = the ledger's own."""
     reload_s: float = Field(default=2.0, ge=0, le=3600)
     """Seconds between two looks at whether the policy has changed; 0 = only on SIGHUP."""
-    upstreams: dict[Name, UpstreamSettings] = Field(min_length=1)
+    upstreams: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     """Servers of models by name; the first whose models fit is asked."""
+    mcp: dict[Name, McpServerSettings] = Field(default_factory=dict)
+    """MCP servers by name, served at `/mcp/{name}`; see docs/guard/mcp.md."""
+    pin_tools: bool = False
+    """Whether a tool of a request to a model is left out when it is not what the principal first offered under its name."""
+    mcp_limits: McpLimits = McpLimits()
+    """What MCP sessions and messages may be at most."""
     keys: str = ""
     """File of the virtual keys; "" = everybody on this machine is the principal `local`."""
     tool_roles: tuple[str, ...] = Field(default=(), strict=False)
@@ -148,6 +155,8 @@ class GuardSettings(Settings):
     def _closed(self) -> "GuardSettings":
         if not self.keys and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is open to others and `keys` is not set: anybody could use it")
+        if not self.upstreams and not self.mcp:
+            raise ValueError("neither upstreams nor mcp is set: there is nothing to guard")
         if self.bundle and self.policies:
             raise ValueError("set policies or bundle, not both")
         return self

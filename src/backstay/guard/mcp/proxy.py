@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from time import monotonic
 from types import TracebackType
-from typing import Any, Self
-
-import orjson
+from typing import Self
 
 from backstay.guard.enforcer import Exchange
 from backstay.guard.gateway.faults import ApiFault
@@ -16,9 +13,10 @@ from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.service import Gateway, Outcome, with_keepalive
 from backstay.guard.mcp.argument_check import SchemaCheck
-from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, list_tools, parsed, pass_on, tell
-from backstay.guard.mcp.catalog import Catalog, ToolJudge
-from backstay.guard.mcp.client_messages import answer_of, decide_words, notification_of
+from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, parsed, pass_on, tell
+from backstay.guard.mcp.carrying import carry_out, decided
+from backstay.guard.mcp.catalog import ToolJudge
+from backstay.guard.mcp.client_messages import answer_of, notification_of
 from backstay.guard.mcp.exchange import ArgumentCheck, McpContext, McpServer
 from backstay.guard.mcp.faults import Stops, told_fault
 from backstay.guard.mcp.headers import check_stateless
@@ -35,17 +33,15 @@ from backstay.guard.mcp.messages import (
 from backstay.guard.mcp.methods import HANDSHAKE, STATELESS, passed_params
 from backstay.guard.mcp.pins import Pins
 from backstay.guard.mcp.replies import ClientReply
-from backstay.guard.mcp.results import decide_error, decide_opening, decide_result
+from backstay.guard.mcp.results import decide_error
 from backstay.guard.mcp.sessions import McpSession, McpSessions
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.guard.mcp.stdio import StdioTransport
-from backstay.guard.mcp.tool_calls import AllowedCall, decide_call
 from backstay.guard.mcp.trail import Trails
 from backstay.guard.mcp.transport import HttpTransport, SessionGone, Transport
 from backstay.records import uuid7
 
 Headers = Mapping[str, str]
-OPENING = ("initialize", "server/discover")
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,7 @@ class McpProxy:
     _servers: dict[str, McpServer] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _endings: set[asyncio.Task[None]] = field(default_factory=set)
+    _streams: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.sessions = McpSessions(self.limits, self._session_ended)
@@ -140,13 +137,25 @@ class McpProxy:
             if session.listening:
                 raise RpcFault(INVALID_REQUEST, "this session has a stream already", status=409)
             session.listening = True
+            stream = asyncio.ensure_future(self._listen(server, session, visitor, reply))
+            self._streams.add(stream)
             try:
-                await self._listen(server, session, visitor, reply)
+                await asyncio.wait([stream])
+                if not stream.cancelled():
+                    stream.result()
+                await reply.end(None)
             finally:
+                stream.cancel()
+                self._streams.discard(stream)
                 session.listening = False
         except Stops as error:
             fault, _ = told_fault(error)
             await (reply.end(None) if reply.begun else reply.fail(None, fault))
+
+    def end_streams(self) -> None:
+        """End the streams that clients keep open, when the gateway is told to stop; answers go on."""
+        for stream in self._streams:
+            stream.cancel()
 
     async def delete(self, name: str, headers: Headers, visitor: Visitor, reply: ClientReply) -> None:
         """End a session."""
@@ -229,7 +238,7 @@ class McpProxy:
         token = params.get("_meta", {}).get("progressToken")
         try:
             with session.waiting(asked.id, token, asked.method, self.limits.waiting) as far:
-                body = await self._carried_out(context, asked, params, far, reply)
+                body = await carry_out(context, asked, params, far, reply, self.limits, self.check)
         except SessionGone:
             self.sessions.close(session)
             raise
@@ -237,58 +246,6 @@ class McpProxy:
             body = RpcResponse(asked.id, None, decide_error(context, error.error, "retrieval", server.name))
         await context.on_disk()
         await reply.end(body.body(), _status(session, body))
-
-    async def _carried_out(
-        self, context: McpContext, asked: RpcRequest, params: dict[str, Any], far: int, reply: ClientReply
-    ) -> RpcResponse:
-        method, server = asked.method, context.server
-        if method in ("tools/list", "tools/call"):
-            catalog = await self._catalog(context, params.get("_meta"), again=method == "tools/list")
-        if method == "tools/list":
-            kind = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
-            more = kind if context.session.revision in STATELESS else {}
-            return RpcResponse(asked.id, {"tools": catalog.shown} | more)
-        call: AllowedCall | None = None
-        if method == "tools/call":
-            meta = asked.params.get("_meta")
-            call = await decide_call(context, params, meta, self.check)
-            params = call.params
-        decide_words(context, method, params)
-        await context.on_disk()
-        schema = call.tool.definition["inputSchema"] if call else None
-        name = call.name if call else server.name
-        sent = Asked(RpcRequest(far, method, params), asked.id, name, schema)
-        answered = await ask(context, sent, self.limits, reply)
-        if call is not None and call.resumed is not None:
-            await self.gateway.holds.sent(call.resumed)
-        return self._decided(context, asked, answered.response, call)
-
-    def _decided(
-        self,
-        context: McpContext,
-        asked: RpcRequest,
-        response: RpcResponse,
-        call: AllowedCall | None,
-    ) -> RpcResponse:
-        name = call.name if call else context.server.name
-        if response.result is None:
-            point = "tool.result" if call else "retrieval"
-            return RpcResponse(asked.id, None, decide_error(context, response.error or {}, point, name))
-        if asked.method in OPENING:
-            return RpcResponse(asked.id, decide_opening(context, asked.method, response.result))
-        given = orjson.dumps(call.params["arguments"]).decode() if call else ""
-        return RpcResponse(asked.id, decide_result(context, asked.method, response.result, name, asked.id, given))
-
-    async def _catalog(self, context: McpContext, meta: Any, *, again: bool) -> Catalog:
-        """The server's tools, asked for where the session does not know them as they are now."""
-        known = context.session.catalog
-        if known is not None and not again and monotonic() - known.listed_s < self.limits.catalog_s:
-            return known
-        kept = {name: value for name, value in (meta or {}).items() if name != "progressToken"}
-        listed = await list_tools(context, kept, self.limits, context.session.next_id)
-        known = context.session.catalog = context.server.judge.catalog(context, listed)
-        await context.on_disk()
-        return known
 
     async def _initialize(
         self,
@@ -311,7 +268,7 @@ class McpProxy:
         answered = await ask(context, sent, self.limits, None)
         session: McpSession | None = None
         try:
-            body = self._decided(context, asked, answered.response, None)
+            body = decided(context, asked, answered.response)
             await context.on_disk()
             if body.result is not None:
                 self.sessions.room(visitor.principal.id)
@@ -357,7 +314,6 @@ class McpProxy:
                     context = self._context(server, self._exchange(server, visitor), session, visitor)
                     if not isinstance(message, RpcResponse):
                         await pass_on(context, message, None, self.limits, reply)
-        await reply.end(None)
 
     def _session_ended(self, session: McpSession) -> None:
         """Tell the server, without waiting for it."""

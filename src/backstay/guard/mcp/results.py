@@ -8,7 +8,7 @@ from backstay.guard.gateway.incoming import WITHHELD
 from backstay.guard.mcp.exchange import McpContext
 from backstay.guard.mcp.messages import DENIED, INTERNAL, Id, RpcFault
 from backstay.guard.mcp.methods import HANDSHAKE, LISTS, STATELESS, offered_capabilities
-from backstay.guard.mcp.screening import Screened, screen, without_media
+from backstay.guard.mcp.screening import Screened, kind_of, screen, without_media
 
 CONTENT = frozenset({"text", "image", "audio", "resource", "resource_link"})
 EMPTY = frozenset({"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "subscriptions/listen"})
@@ -47,7 +47,7 @@ def _call_result(context: McpContext, result: dict[str, Any], tool: str, argumen
     if not isinstance(result.get("structuredContent", {}), dict) or not isinstance(result.get("isError", False), bool):
         raise MalformedAnswer("a result has no known form")
     told = {name: value for name, value in result.items() if name in CALL_KEYS}
-    told["content"] = [part if part.get("type") in CONTENT else _unknown_part() for part in content]
+    told["content"] = [part if kind_of(part) in CONTENT else _unknown_part() for part in content]
     told = told if context.media else without_media(told)
     screened = screen(context, told, "tool.result", tool=tool)
     context.trail.add(tool, screened.text, arguments)

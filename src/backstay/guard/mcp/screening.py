@@ -77,9 +77,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield str(item)
 
 
+def kind_of(part: Mapping[str, Any]) -> str:
+    """The type that a part says it has, "" for none."""
+    kind = part.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def unread_keys(item: Mapping[str, Any]) -> frozenset[str]:
     """The keys under which data stands that no scanner reads."""
-    if item.get("type") in MEDIA and "data" in item:
+    if kind_of(item) in MEDIA and "data" in item:
         return frozenset({"data"})
     return frozenset({"blob"}) if "blob" in item else frozenset()
 
@@ -92,7 +98,7 @@ def without_media(value: Any) -> Any:
         return value
     if not unread_keys(value):
         return {name: without_media(item) for name, item in value.items()}
-    kind = value["type"] if value.get("type") in MEDIA else "file"
+    kind = kind_of(value) if kind_of(value) in MEDIA else "file"
     notice = WITHHELD.format(why=f"no scanner reads this {kind}")
     if "blob" in value:
         return {name: item for name, item in value.items() if name in ("uri", "mimeType")} | {"text": notice}

@@ -1,5 +1,7 @@
 """What is passed on to servers is what is listed, and nothing else."""
 
+from typing import Any
+
 import mcp_types.methods as official
 import pytest
 
@@ -31,9 +33,9 @@ def test_parameters_that_are_not_known_are_refused_and_meta_is_sifted() -> None:
         "arguments": {},
         "_meta": {"progressToken": 1},
     }
-    for more in ({"task": {}}, {"inputResponses": {}}):
+    for name in ("task", "inputResponses"):
         with pytest.raises(RpcFault, match="is not offered with"):
-            passed_params("tools/call", params | more, frozenset())
+            passed_params("tools/call", params | {name: {}}, frozenset())
     assert "inputResponses" in passed_params("tools/call", {"inputResponses": {}}, frozenset({"elicitation/create"}))
     with pytest.raises(RpcFault, match="_meta is no object"):
         passed_params("ping", {"_meta": []}, frozenset())
@@ -43,7 +45,7 @@ def test_parameters_that_are_not_known_are_refused_and_meta_is_sifted() -> None:
 
 def test_servers_see_only_the_capabilities_that_they_may_use() -> None:
     key = "io.modelcontextprotocol/clientCapabilities"
-    given = {"sampling": {}, "elicitation": {"form": {}}, "roots": {}, "experimental": {}}
+    given: dict[str, Any] = {"sampling": {}, "elicitation": {"form": {}}, "roots": {}, "experimental": {}}
     assert passed_params("ping", {"_meta": {key: given}}, frozenset()) == {"_meta": {key: {}}}
     opened = passed_params("initialize", {"capabilities": given}, frozenset({"elicitation/create"}))
     assert opened == {"capabilities": {"elicitation": {"form": {}}}}

@@ -20,13 +20,14 @@ def test_the_first_is_pinned_and_every_change_is_seen_by_every_process(tmp_path:
     here, there = Pins(tmp_path), Pins(tmp_path)
     assert here.check("far", TOOL, first=True) == "pinned"
     assert there.check("far", TOOL, first=True) == "pinned"
-    for more in (
+    changes: list[dict[str, Any]] = [
         {"description": "looks."},
         {"inputSchema": {"type": "object", "maximum": 1.0}},
         {"outputSchema": {}},
         {"annotations": {"readOnlyHint": True}},
         {"title": "Look"},
-    ):
+    ]
+    for more in changes:
         assert there.check("far", changed(**more), first=True) == "changed"
         assert here.get("far", "a/b:c").offered_digest == digest_of(changed(**more))  # type: ignore[union-attr]  # it is there
     assert here.check("far", TOOL, first=True) == "pinned"
