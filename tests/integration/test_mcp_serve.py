@@ -83,7 +83,7 @@ def test_serve_pin_and_stop(tmp_path: Path) -> None:
             "mcp",
             *args,
             "--pins",
-            str(tmp_path / "mcp-pins"),
+            str(tmp_path / ".backstay" / "mcp-pins"),
             "--json",
         ]
         return json.loads(subprocess.run(whole, capture_output=True, text=True, check=True).stdout)

@@ -1,4 +1,4 @@
-"""`backstay guard`: test, lint and analyze the policies that stand between a model and the world."""
+"""`backstay guard`: the gateway, and the policies that stand between a model and the world."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test, lint, analyze, sign and replay policies for tools and texts."""
+    """Serve the gateway; test, sign, replay and explain policies."""
 
 
 @guard.command()

@@ -46,7 +46,6 @@ __all__ = [
     "HarmScanner",
     "IdentifierScanner",
     "InjectionScanner",
-    "InjectionScanner",
     "JsonSchemaScanner",
     "LanguageScanner",
     "LeakScanner",

@@ -123,7 +123,7 @@ class GuardSettings(Settings):
     mcp: dict[Name, McpServerSettings] = Field(default_factory=dict)
     """MCP servers by name, served at `/mcp/{name}`; see docs/guard/mcp.md."""
     pin_tools: bool = False
-    """Whether a tool of a request to a model is left out when it is not what the principal first offered under its name."""
+    """Whether a tool is left out of a request when it is not what the principal first offered under its name."""
     mcp_limits: McpLimits = McpLimits()
     """What MCP sessions and messages may be at most."""
     keys: str = ""
