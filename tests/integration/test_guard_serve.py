@@ -85,11 +85,19 @@ def pay(amount: float) -> Any:
 
 
 def rows(home: Path, kind: str) -> list[dict[str, Any]]:
-    engine = open_database(home / "guard.db")
+    engine = open_database(home / ".backstay" / "guard.db")
     with engine.connect() as connection:
         found = [json.loads(entry.payload) for entry in read_entries(connection, kind)]
     engine.dispose()
     return found
+
+
+def chain_holds(home: Path) -> bool:
+    state = home / ".backstay"
+    engine = open_database(state / "guard.db")
+    report = verify_journal(engine, Sealer(state / "keys", state / "journal.seals.jsonl").read())
+    engine.dispose()
+    return report.ok
 
 
 def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
@@ -121,10 +129,7 @@ def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
         assert status in (403, 409) and b"tool_calls" not in raw  # Once only.
     kinds = [row["effect"] for row in rows(tmp_path, "guard.decision") if row["point"] == "model.tool_call"]
     assert kinds[:2] == ["hold", "hold"]
-    engine = open_database(tmp_path / "guard.db")
-    report = verify_journal(engine, Sealer(tmp_path / "keys", tmp_path / "journal.seals.jsonl").read())
-    engine.dispose()
-    assert report.ok, report
+    assert chain_holds(tmp_path)
 
 
 def test_waiting_in_the_same_request(tmp_path: Path) -> None:
@@ -186,10 +191,8 @@ def test_killed_and_started_again_the_chain_holds(tmp_path: Path) -> None:
     with served(tmp_path, pay(1)) as (url, _):
         status, _, _ = asyncio.run(post(f"{url}/v1/chat/completions", ASK))
         assert status == 200
-    engine = open_database(tmp_path / "guard.db")
-    assert verify_journal(engine, Sealer(tmp_path / "keys", tmp_path / "journal.seals.jsonl").read()).ok
-    engine.dispose()
-    Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys").close()
+    assert chain_holds(tmp_path)
+    Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys").close()
 
 
 async def get(url: str, headers: dict[str, str]) -> bytes:

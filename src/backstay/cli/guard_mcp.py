@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 PINS = click.option(
     "--pins",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("mcp-pins"),
+    default=Path(".backstay/mcp-pins"),
     show_default=True,
-    help="Folder of the pinned tools, beside guard.yaml.",
+    help="Folder of the pinned tools.",
 )
 
 

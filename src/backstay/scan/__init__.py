@@ -46,6 +46,7 @@ __all__ = [
     "HarmScanner",
     "IdentifierScanner",
     "InjectionScanner",
+    "InjectionScanner",
     "JsonSchemaScanner",
     "LanguageScanner",
     "LeakScanner",

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from backstay.guard.call_facts import facts_of
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall

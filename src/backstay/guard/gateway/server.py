@@ -11,14 +11,15 @@ from pathlib import Path
 import uvicorn
 
 from backstay.errors import BackstayError, ResourceError
-from backstay.guard.approvals import Target, WebhookWorker
+from backstay.guard.approvals import WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.mcp.endpoint import mcp_routes
 
-SWEEP_S = 5.0
+SWEEP_S = 1.0
 BACKLOG = 2048
 _log = logging.getLogger("backstay.guard")
 
@@ -81,19 +82,19 @@ class Server:
 
     async def _tend(self, parts: Parts) -> None:
         """Look for a changed policy and changed keys, and let approvals expire, until cancelled."""
-        webhook = _webhook(self._settings, parts, self._environment)
-        due_s = 0.0
+        webhook = WebhookWorker(parts.ledger, parts.webhooks) if parts.webhooks else None
+        looked_s = 0.0
         while True:
-            await asyncio.sleep(self._settings.reload_s or SWEEP_S)
+            await asyncio.sleep(SWEEP_S)
+            looked_s += SWEEP_S
             try:
-                if self._settings.reload_s:
-                    await asyncio.to_thread(parts.live.poll)
+                if self._settings.reload_s and looked_s >= self._settings.reload_s:
+                    looked_s = 0.0
+                    if await asyncio.to_thread(parts.live.poll):
+                        check_kinds(parts.live.bundle, self._settings.scan)
                     if parts.keys is not None:
                         await asyncio.to_thread(parts.keys.refresh)
-                due_s += self._settings.reload_s or SWEEP_S
-                if due_s >= SWEEP_S:
-                    due_s = 0.0
-                    await asyncio.to_thread(parts.holds.approvals.sweep)
+                await asyncio.to_thread(parts.holds.approvals.sweep)
                 if webhook is not None:
                     await asyncio.to_thread(webhook.deliver)
             except BackstayError as error:
@@ -138,11 +139,3 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> N
             await serving
             raise ResourceError("the server ended before it began")
         await asyncio.sleep(0.005)
-
-
-def _webhook(settings: GuardSettings, parts: Parts, environment: Mapping[str, str]) -> WebhookWorker | None:
-    if not settings.holds.webhook:
-        return None
-    secret = environment.get(settings.holds.webhook_secret_variable, "").encode()
-    target = Target(name="main", url=settings.holds.webhook, secret=secret)
-    return WebhookWorker(parts.ledger, [target])

@@ -14,6 +14,8 @@ from backstay.policy.yaml_reading import read_yaml
 from backstay.records import Settings
 from backstay.scan import ScanSettings
 
+STATE = ".backstay"
+"""Folder of what the gateway keeps, beside guard.yaml."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
 
 
@@ -79,9 +81,9 @@ class LimitSettings(Settings):
 class AuditSettings(Settings):
     """What is kept of decisions."""
 
-    database: str = "guard.db"
-    """Path (beside guard.yaml unless absolute) or SQLAlchemy URL of the ledger."""
-    keys: str = "keys"
+    database: str = f"{STATE}/guard.db"
+    """Path (from the folder of guard.yaml) or SQLAlchemy URL of the ledger."""
+    keys: str = f"{STATE}/keys"
     """Folder of the ledger's signing and digest keys."""
     contents: Literal["digests", "redacted", "full"] = "digests"
     """Texts in the ledger: keyed digests only, as released after redaction, or as they came."""
@@ -93,13 +95,10 @@ class HoldSettings(Settings):
     """Approvals."""
 
     approvers: str = ""
-    """File of the people who may approve, with their roles; "" = nobody: what is held stays held until it expires."""
+    """File of the people who may approve, of webhooks and escalation; "" = `.backstay/approvers.yaml` where that is
+    there, else nobody: what is held stays held until it expires."""
     wait_s: float = Field(default=50.0, ge=0, le=300)
     """Longest time that a client may ask to wait for a decision (`Prefer: wait=N`)."""
-    webhook: str = ""
-    """Address that is told of approvals that wait; "" = none."""
-    webhook_secret_variable: str = ""
-    """Environment variable with the key that signs what is sent there."""
 
 
 class GuardSettings(Settings):
