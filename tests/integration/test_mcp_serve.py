@@ -117,7 +117,7 @@ def test_serve_pin_and_stop(tmp_path: Path) -> None:
     with served(tmp_path) as (address, process):
         asyncio.run(use(f"{address}/mcp/far"))
         assert process.returncode == 0
-    engine = open_database(tmp_path / "guard.db")
+    engine = open_database(tmp_path / ".backstay" / "guard.db")
     with engine.connect() as connection:
         rows = [json.loads(entry.payload) for entry in read_entries(connection) if entry.kind == "guard.decision"]
     engine.dispose()

@@ -16,7 +16,7 @@ PINS = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".backstay/mcp-pins"),
     show_default=True,
-    help="Folder of the pinned tools, beside guard.yaml.",
+    help="Folder of the pinned tools.",
 )
 
 
