@@ -37,6 +37,7 @@ class Server:
         with contextlib.closing(listener):
             async with assembled(self._settings, self._home, self._environment) as parts:
                 server = _uvicorn(parts, self._settings.limits.drain_s)
+                note_policy(parts)
                 serving = asyncio.ensure_future(server.serve(sockets=[listener]))
                 tending = asyncio.ensure_future(self._tend(parts))
                 with self._signals(parts):
@@ -91,6 +92,7 @@ class Server:
                 if self._settings.reload_s and looked_s >= self._settings.reload_s:
                     looked_s = 0.0
                     if await asyncio.to_thread(parts.live.poll):
+                        note_policy(parts)
                         check_kinds(parts.live.bundle, self._settings.scan)
                     if parts.keys is not None:
                         await asyncio.to_thread(parts.keys.refresh)
@@ -99,6 +101,13 @@ class Server:
                     await asyncio.to_thread(webhook.deliver)
             except BackstayError as error:
                 _log.error("looking after the gateway: %s", error)
+
+
+def note_policy(parts: Parts) -> None:
+    """Write into the journal which policy decides from now on."""
+    status = parts.live.status
+    row = {"hash": status.hash, "loaded_at": status.loaded_at, "last_good": status.from_last_good}
+    parts.ledger.append("guard.bundle", row | {"rules": [rule.rule.id for rule in parts.live.bundle.rules]}).result()
 
 
 def listen(host: str, port: int) -> socket.socket:
