@@ -1,7 +1,7 @@
 """The gateway under steady load for minutes: does its memory grow, does its latency. One JSON line.
 
-Requests of 2 kB, each with its own text, a fifth of them streamed, at a share of the rate that the machine takes, against
-a scripted upstream; the journal on disk. Memory is the resident set of the process, sampled every five seconds; the
+Requests of 2 kB, each with its own text, a fifth of them streamed, at a share of the rate that the machine takes,
+against a scripted upstream; the journal on disk. Memory is the resident set of the process, sampled every five seconds; the
 slope is fitted to the second half, when caches have filled. Texts are synthetic.
 
     python benchmarks/guard/soak.py --seconds 600 [--share 0.8]
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 
 import aiohttp
 from gateway import cpu_s, load, prose, rss_mb, started, upstream
@@ -30,16 +31,17 @@ async def peak_rate(url: str) -> float:
     return 300 / (time.perf_counter() - began)
 
 
-async def steady(url: str, pid: int, rate: float, seconds: float) -> tuple[list[tuple[float, float]], list[float], int]:
-    """Memory over time, latencies, and failures, at a rate."""
+async def steady(
+    url: str, pid: int, rate: float, seconds: float
+) -> tuple[list[tuple[float, float]], list[float], Counter[str]]:
+    """Memory over time, latencies, and how requests ended, at a rate."""
     rng = random.Random(4)  # noqa: S311  texts to measure with
     memory: list[tuple[float, float]] = []
     took: list[float] = []
-    failures = 0
+    ends: Counter[str] = Counter()
     began = time.monotonic()
 
     async def one(session: aiohttp.ClientSession, number: int) -> None:
-        nonlocal failures
         stream = number % 5 == 0
         body = {
             "model": "m",
@@ -49,7 +51,8 @@ async def steady(url: str, pid: int, rate: float, seconds: float) -> tuple[list[
         start = time.perf_counter()
         async with session.post(url, data=json.dumps(body)) as response:
             raw = await response.read()
-            failures += response.status != 200 or (stream and not raw.rstrip().endswith(b"[DONE]"))
+            whole = response.status == 200 and (not stream or raw.rstrip().endswith(b"[DONE]"))
+            ends[str(response.status) if whole or response.status != 200 else "torn"] += 1
         took.append(time.perf_counter() - start)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
@@ -66,7 +69,7 @@ async def steady(url: str, pid: int, rate: float, seconds: float) -> tuple[list[
             else:
                 await asyncio.sleep(0.002)
         await asyncio.gather(*running)
-    return memory, took, failures
+    return memory, took, ends
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -89,7 +92,7 @@ def main() -> None:
             url = json.loads(guard.stdout.readline())["address"] + "/v1/chat/completions"
             peak = asyncio.run(peak_rate(url))
             before = cpu_s(guard.pid)
-            memory, took, failures = asyncio.run(steady(url, guard.pid, peak * args.share, args.seconds))
+            memory, took, ends = asyncio.run(steady(url, guard.pid, peak * args.share, args.seconds))
             cpu = cpu_s(guard.pid) - before
             guard.terminate()
     above.terminate()
@@ -98,7 +101,7 @@ def main() -> None:
         "seconds": args.seconds,
         "peak_a_second": round(peak, 1),
         "requests": len(took),
-        "failures": failures,
+        "ends": dict(ends),
         "memory_mb": [round(memory[0][1], 1), round(memory[len(memory) // 2][1], 1), round(memory[-1][1], 1)],
         "slope_mb_an_hour": round(slope(memory[len(memory) // 2 :]), 1),
         "cpu_ms": round(cpu / len(took) * 1e3, 2),
