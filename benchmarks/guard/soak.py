@@ -1,8 +1,8 @@
 """The gateway under steady load for minutes: does its memory grow, does its latency. One JSON line.
 
 Requests of 2 kB, each with its own text, a fifth of them streamed, at a share of the rate that the machine takes,
-against a scripted upstream; the journal on disk. Memory is the resident set of the process, sampled every five seconds; the
-slope is fitted to the second half, when caches have filled. Texts are synthetic.
+against a scripted upstream; the journal on disk. Memory is the resident set of the process, sampled every five
+seconds; the slope is fitted to the second half, when caches have filled. Texts are synthetic.
 
     python benchmarks/guard/soak.py --seconds 600 [--share 0.8]
 """

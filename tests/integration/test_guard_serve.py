@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,3 +201,30 @@ async def get(url: str, headers: dict[str, str]) -> bytes:
 
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         return await response.read()
+
+
+def test_curl_gets_answers_streams_and_faults(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return (
+            await sse(request, deltas("all of ", "it")) if body.get("stream") else web.json_response(chat_answer("hi"))
+        )
+
+    def curl(*args: str) -> str:
+        done = subprocess.run(["curl", "-sS", "--max-time", "20", *args], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    with served(tmp_path, answer) as (url, _):
+        ask = json.dumps(ASK)
+        whole = json.loads(curl(f"{url}/v1/chat/completions", "-d", ask))
+        assert whole["choices"][0]["message"]["content"] == "hi"
+        streamed = curl("-N", f"{url}/v1/chat/completions", "-d", json.dumps(ASK | {"stream": True}))
+        assert streamed.count("data: ") >= 3 and streamed.endswith("data: [DONE]\n\n")
+        assert json.loads(curl(f"{url}/v1/chat/completions", "-d", "{"))["error"]["code"] == "bad_request"
+        assert json.loads(curl(f"{url}/v1/embeddings", "-d", "{}"))["error"]["code"] == "not_found"
+        assert json.loads(curl(f"{url}/health")) == {"status": "ok"}
+        figures = curl(f"{url}/metrics")
+        assert 'backstay_decisions_total{effect="allow",point="request.input"} 2.0' in figures
+        assert "backstay_policy_broken 0.0" in figures and "backstay_policy_loaded{" in figures
