@@ -11,6 +11,7 @@ from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
+from backstay.guard.json_texts import texts_in
 from backstay.policy import Request
 from backstay.policy.points import is_plain_name
 from backstay.records import Finding
@@ -128,7 +129,7 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
         tool = call.name if is_plain_name(call.name) else ""
         context.ruled(context.enforcer.refuse(context.exchange, "model.tool_call", OWN_RULE, why, tool=tool))
         return CallVerdict(call, "deny", why, None)
-    text = arguments_text(args)
+    text = texts_in(args)
     findings = (*context.scans.findings(text, "model.tool_call"), *_misfits(context, call, args))
     facts = context.facts(call.name, args)
     ruling = context.ruled(
@@ -169,23 +170,6 @@ def _misfits(context: Context, call: ToolCall, args: Mapping[str, Any]) -> Itera
     why = _schemas(schema, args) if call.kind == "function" and isinstance(schema, Mapping) else ""
     if why:
         yield Finding(scanner=FIT, kind="schema_violation", severity="medium", evidence=why)
-
-
-def arguments_text(args: Mapping[str, Any]) -> str:
-    """Every text in the arguments, names of keys too, each on a line, for scanners."""
-    found: list[str] = []
-    stack: list[Any] = [args]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            found.append(value)
-        elif isinstance(value, Mapping):
-            stack.extend(reversed([part for pair in value.items() for part in pair]))
-        elif isinstance(value, list):
-            stack.extend(reversed(value))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append(str(value))
-    return "\n".join(found)
 
 
 def _arguments(call: ToolCall) -> dict[str, Any] | None:

@@ -22,9 +22,10 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
-from backstay.guard.gateway.wires import WIRES, Streamed
+from backstay.guard.gateway.wires import WIRES
 from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.guard.tool_roles import ToolRoles

@@ -1,6 +1,5 @@
 """Settings of the gateway: guard.yaml, checked whole before anything listens."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backstay.errors import UsageError
+from backstay.guard.addresses import is_loopback
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
@@ -160,16 +160,6 @@ class GuardSettings(Settings):
         if self.bundle and self.policies:
             raise ValueError("set policies or bundle, not both")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_guard_settings(path: Path) -> GuardSettings:
