@@ -22,7 +22,7 @@ MODULES = {
     "report": ("jinja2", "markupsafe", "matplotlib"),
     "guard": (
         *("ahocorasick_rs", "aiohttp", "cel_expr_python", "httptools", "orjson", "prometheus_client", "re2"),
-        *("starlette", "uvicorn"),
+        *("starlette", "uvicorn", "uvloop"),
     ),
 }
 """Modules that an extra brings; a test holds them against the extras of the package."""

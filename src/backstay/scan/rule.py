@@ -7,7 +7,7 @@ known, and with it what a stream has to hold back.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from backstay.errors import UsageError
@@ -54,13 +54,19 @@ def parse_shape(shape: str, *, ignore_case: bool) -> tuple[Item, ...]:
 
 
 def _item(pattern: bytes, repeat: bytes, ignore_case: bool) -> Item:
-    one = compile_re2(pattern, ignore_case=ignore_case)
-    chars = frozenset(code for code in range(128) if one.fullmatch(bytes([code])))
+    chars = _chars(pattern, ignore_case=ignore_case)
     if repeat == b"?":
         return Item(pattern, 0, 1, chars)
     low, comma, high = repeat[1:-1].partition(b",")
     top = int(high) if high else (None if comma else int(low))
     return Item(pattern, int(low), top, chars)
+
+
+@cache
+def _chars(pattern: bytes, *, ignore_case: bool) -> frozenset[int]:
+    """The ASCII characters of a class; packs repeat few classes a thousand times, so one set serves all of them."""
+    one = compile_re2(pattern, ignore_case=ignore_case)
+    return frozenset(code for code in range(128) if one.fullmatch(bytes([code])))
 
 
 def _one_of(chars: frozenset[int]) -> bytes:

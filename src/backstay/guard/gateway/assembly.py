@@ -22,7 +22,7 @@ from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.recording import Recorder
-from backstay.guard.gateway.scanning import scanner, stream_kinds
+from backstay.guard.gateway.scanning import scanner, stream_kinds, warm_up
 from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
@@ -66,10 +66,12 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
         approvals = holds_of(settings, home, ledger)
         upstreams = await stack.enter_async_context(Upstreams(settings, environment))
+        scan = scanner(settings)
+        warm_up(scan)
         gateway = Gateway(
             settings,
             Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned),
-            RememberedScans(scanner(settings)),
+            RememberedScans(scan),
             stream_kinds(),
             approvals,
             upstreams,
