@@ -18,8 +18,7 @@ from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageE
 INTERRUPTED = 130
 MODULES = {
     "train": ("gguf", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"),
-    "aggregate": ("numba", "pyarrow", "scipy"),
-    "report": ("jinja2", "markupsafe", "matplotlib"),
+    "aggregate": ("jinja2", "markupsafe", "matplotlib", "numba", "pyarrow", "scipy"),
     "guard": (
         *("ahocorasick_rs", "aiohttp", "cel_expr_python", "httptools", "orjson", "prometheus_client", "re2"),
         *("starlette", "uvicorn", "uvloop"),
@@ -67,7 +66,7 @@ def translate(error: BaseException) -> BackstayError | None:
 
 def _missing_extra(module: str) -> UsageError:
     extra = EXTRA_OF[module.partition(".")[0]]
-    whole = ", or for the whole loop: pip install 'backstay[train]'" if extra in ("aggregate", "report") else ""
+    whole = ", or for training too: pip install 'backstay[train]'" if extra == "aggregate" else ""
     return UsageError(
         f"{module} is not installed, and this command needs it", cure=f"pip install 'backstay[{extra}]'{whole}"
     )

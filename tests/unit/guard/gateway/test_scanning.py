@@ -27,7 +27,9 @@ def test_a_scan_that_was_not_finished_is_done_again_and_not_for_ever() -> None:
     def scan(_: str, point: str) -> tuple[Finding, ...]:
         tries[point] += 1
         unfinished = point == POINTS[0] or (point == POINTS[1] and tries[point] == 1)
-        return (Finding(scanner="s", kind=NOT_SCANNED, severity="high", span=(0, 0), evidence=""),) if unfinished else ()
+        return (
+            (Finding(scanner="s", kind=NOT_SCANNED, severity="high", span=(0, 0), evidence=""),) if unfinished else ()
+        )
 
     warm_up(scan)
     assert [tries[point] for point in POINTS] == [3, 2, *[1] * (len(POINTS) - 2)]
@@ -37,5 +39,3 @@ def test_the_first_text_that_is_not_ascii_finds_its_tables_there() -> None:
     _tables.cache_clear()
     warm_up(scanner(SETTINGS))
     assert _tables.cache_info().currsize == 1
-
-
