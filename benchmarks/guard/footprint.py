@@ -1,9 +1,9 @@
 """What `backstay[guard]` costs: megabytes to download and on disk, seconds to start, memory. One JSON line.
 
-Builds the wheel of this tree, downloads the wheels of `backstay[guard]` for this machine from the package index, installs
-them into an empty environment without pip, starts `backstay guard serve` there in a new folder in front of a scripted
-upstream, and sends distinct synthetic texts through it. Megabytes are 10^6 bytes. `rss` is all memory that is resident,
-`own` the part of it that is not backed by files: pages of libraries are shared by workers and given back under pressure.
+Builds the wheel of this tree, downloads the wheels of `backstay[guard]` for this machine from the package index,
+installs them into an empty environment without pip, starts `backstay guard serve` there in a new folder in front of a
+scripted upstream, and sends distinct synthetic texts through it. Megabytes are 10^6 bytes. `rss` is all memory that is
+resident, `own` the part that no file backs: pages of libraries are shared by workers and given back under pressure.
 
     python benchmarks/guard/footprint.py [--requests 1000] [--extra guard]
 """
@@ -122,8 +122,8 @@ def upstream() -> Iterator[int]:
 
 def served(python: Path, home: Path, target: int, requests: int) -> dict[str, float]:
     """Start in a folder, send requests, stop."""
-    command = [python, "-m", "backstay.cli", "guard", "serve", "--port", "0", "--json"]
-    command += ["--upstream", f"http://127.0.0.1:{target}/v1"]
+    command: tuple[str | Path, ...] = (python, "-m", "backstay.cli", "guard", "serve", "--port", "0", "--json")
+    command += ("--upstream", f"http://127.0.0.1:{target}/v1")
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home, env=environment()) as guard:
         try:
@@ -140,7 +140,7 @@ def served(python: Path, home: Path, target: int, requests: int) -> dict[str, fl
 
 def refused(python: Path, folder: Path) -> str:
     """What a command of the loop says here."""
-    command = [python, "-m", "backstay.cli", "init", "project"]
+    command: tuple[str | Path, ...] = (python, "-m", "backstay.cli", "init", "project")
     return subprocess.run(command, env=environment(), cwd=folder, check=False, capture_output=True, text=True).stderr
 
 

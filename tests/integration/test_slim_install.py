@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def footprint() -> dict[str, Any]:
-    """Figures of one run; the script itself ends with an error where a command fails or an answer is not the upstream's."""
+    """Figures of one run; the script ends with an error where a command fails or an answer is not the upstream's."""
     script = ROOT / "benchmarks" / "guard" / "footprint.py"
     done = subprocess.run([sys.executable, script, "--requests", "20"], capture_output=True, text=True, check=False)
     if "No matching distribution" in done.stderr or "NewConnectionError" in done.stderr:

@@ -78,12 +78,13 @@ def _may_change(char: str) -> bool:
 
 
 @cache
-def _tables() -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]:
+def _tables() -> tuple[NDArray[np.int8], NDArray[np.uint16], NDArray[np.int32]]:
     """Length of each form less one, where its characters start in the last array, and those characters.
 
-    What is its own form is 0 in both, so that the memory of scripts that no text has used is never touched.
+    What is its own form is 0 in both, so that memory of scripts that no text has used is never touched. Sixteen bits
+    hold all places; an array of 4 MB or more would come in pages of 2 MB each.
     """
-    longer, start_of = np.zeros(0x110000, np.int8), np.zeros(0x110000, np.int32)
+    longer, start_of = np.zeros(0x110000, np.int8), np.zeros(0x110000, np.uint16)
     flat = array("i", [0])
     for code in (*range(0x80, 0x20000), *range(0x2F800, 0x2FA20), *range(0xE0000, 0xE1000)):
         if _may_change(chr(code)):
