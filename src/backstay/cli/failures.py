@@ -21,7 +21,7 @@ MODULES = {
     "aggregate": ("jinja2", "markupsafe", "matplotlib", "numba", "pyarrow", "rich", "scipy"),
     "guard": (
         *("ahocorasick_rs", "aiohttp", "cel_expr_python", "httptools", "orjson", "prometheus_client", "re2"),
-        *("starlette", "uvicorn", "uvloop"),
+        *("sqlglot", "starlette", "tree_sitter", "tree_sitter_bash", "uvicorn", "uvloop"),
     ),
 }
 """Modules that an extra brings; a test holds them against the extras of the package."""

@@ -14,7 +14,7 @@ from backstay.guard.gateway.faults import ApiFault, bad_request
 from backstay.policy.points import is_plain_name
 
 Role = Literal["system", "user", "assistant", "tool"]
-Api = Literal["chat", "completions", "responses"]
+Api = Literal["chat", "completions", "responses", "mcp"]
 ROLES: Mapping[Any, Role] = {
     "system": "system",
     "developer": "system",
