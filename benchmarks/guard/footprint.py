@@ -5,7 +5,7 @@ installs them into an empty environment without pip, starts `backstay guard serv
 scripted upstream, and sends distinct synthetic texts through it. Megabytes are 10^6 bytes. `rss` is all memory that is
 resident, `own` the part that no file backs: pages of libraries are shared by workers and given back under pressure.
 
-    python benchmarks/guard/footprint.py [--requests 1000] [--extra guard]
+    python benchmarks/guard/footprint.py [--requests 1000] [--extra guard] [--download-only]
 """
 
 import argparse
@@ -65,16 +65,21 @@ def run(*command: str | Path, folder: Path = ROOT) -> str:
     return done.stdout
 
 
-def installed(extra: str, folder: Path) -> tuple[Path, dict[str, int]]:
-    """Python of a new environment with only the extra, and bytes of each wheel in it."""
-    wheels, venv = folder / "wheels", folder / "venv"
+def downloaded(extra: str, wheels: Path) -> dict[str, int]:
+    """Bytes of each wheel of the package with the extra, all of them put into a folder."""
     run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT)
     (own,) = wheels.glob("backstay-*.whl")
     run(*PIP, "download", "--only-binary", ":all:", "--dest", wheels, f"{own}[{extra}]")
+    return {path.name.split("-")[0]: path.stat().st_size for path in wheels.iterdir()}
+
+
+def installed(extra: str, folder: Path) -> Path:
+    """Python of a new environment with only the extra, from the wheels in the folder."""
+    wheels, venv = folder / "wheels", folder / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv)
     python = venv / "bin" / "python"
     run(*PIP, "--python", python, "install", "--no-index", "--find-links", wheels, f"backstay[{extra}]")
-    return python, {path.name.split("-")[0]: path.stat().st_size for path in wheels.iterdir()}
+    return python
 
 
 def size(folder: Path) -> int:
@@ -144,11 +149,21 @@ def refused(python: Path, folder: Path) -> str:
     return subprocess.run(command, env=environment(), cwd=folder, check=False, capture_output=True, text=True).stderr
 
 
-def measured(extra: str, requests: int, folder: Path) -> dict[str, object]:
-    python, wheels = installed(extra, folder)
+def download_figures(extra: str, folder: Path) -> dict[str, object]:
+    wheels = downloaded(extra, folder / "wheels")
+    largest = sorted(wheels.items(), key=lambda pair: -pair[1])[:LARGEST]
+    return {
+        "extra": extra,
+        "wheels_mb": round(sum(wheels.values()) / 1e6, 1),
+        "packages": len(wheels),
+        "largest_wheels_mb": {name: round(count / 1e6, 1) for name, count in largest},
+    }
+
+
+def guard_figures(extra: str, requests: int, folder: Path) -> dict[str, object]:
+    python = installed(extra, folder)
     (packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     names = "import importlib.metadata as m; print(*sorted({d.name.lower() for d in m.distributions()}))"
-    largest = sorted(wheels.items(), key=lambda pair: -pair[1])[:LARGEST]
     home = folder / "home"
     home.mkdir()
     with upstream() as target:
@@ -156,11 +171,7 @@ def measured(extra: str, requests: int, folder: Path) -> dict[str, object]:
         run(python, "-m", "backstay.cli", *check, folder=folder)
         runs = [served(python, home, target, requests) for _ in range(2)]
     return {
-        "extra": extra,
-        "wheels_mb": round(sum(wheels.values()) / 1e6, 1),
         "disk_mb": round(size(packages) / 1e6, 1),
-        "packages": len(wheels),
-        "largest_wheels_mb": {name: round(count / 1e6, 1) for name, count in largest},
         "requests": requests,
         "new_folder": runs[0],
         "again": runs[1],
@@ -173,9 +184,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--extra", default="guard", help="extras to install, comma-separated; guard among them")
+    parser.add_argument("--download-only", action="store_true", help="only the sum of the wheels, of any extra")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measured(args.extra, args.requests, Path(folder))))
+        figures = download_figures(args.extra, Path(folder))
+        if not args.download_only:
+            figures |= guard_figures(args.extra, args.requests, Path(folder))
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":
