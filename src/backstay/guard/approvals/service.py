@@ -93,6 +93,23 @@ class Approvals:
             now_ms = self._clock.now_ms(store.seen_ms(connection))
         return [_as_of(approval, now_ms) for approval in found]
 
+    def recent(self, states: Sequence[State], limit: int = 100) -> Sequence[Approval]:
+        """Approvals whose row is in these states, newest first; each as it counts now."""
+        with self._ledger.read() as connection:
+            found = store.recent(connection, states, limit)
+            now_ms = self._clock.now_ms(store.seen_ms(connection))
+        return [_as_of(approval, now_ms) for approval in found]
+
+    def now_ms(self) -> int:
+        """The time by which approvals expire."""
+        with self._ledger.read() as connection:
+            return self._clock.now_ms(store.seen_ms(connection))
+
+    def stamp(self, approval_id: str = "") -> str:
+        """A text that changes when this approval does, or when what is pending does; cheap enough to poll."""
+        with self._ledger.read() as connection:
+            return store.stamp(connection, approval_id)
+
     def rendered(self, approval_id: str) -> bytes:
         """The exact bytes to show before a decision."""
         approval = self.get(approval_id)

@@ -80,6 +80,23 @@ def listed(connection: Connection, states: Sequence[State], after: str, limit: i
     return _read(connection, wanted.order_by(approvals.c.id).limit(limit))
 
 
+def recent(connection: Connection, states: Sequence[State], limit: int) -> list[Approval]:
+    """Approvals in these states, newest first."""
+    wanted = select(approvals).where(approvals.c.state.in_(list(states)))
+    return _read(connection, wanted.order_by(approvals.c.id.desc()).limit(limit))
+
+
+def stamp(connection: Connection, approval_id: str) -> str:
+    """A text that changes with one approval, or where none is named with what is pending; reads no contents."""
+    columns = approvals.c
+    if approval_id:
+        query = select(columns.version, columns.state).where(columns.id == approval_id)
+    else:
+        figures = func.count(), func.sum(columns.version), func.max(columns.id)
+        query = select(*figures).where(columns.state == State.PENDING)
+    return " ".join(map(str, connection.execute(query).first() or ()))
+
+
 def overdue(connection: Connection, now_ms: int, limit: int) -> list[Approval]:
     """What has expired, whose lease ran out, or what must be escalated."""
     return _read(connection, _OVERDUE.limit(limit), now_ms=now_ms)

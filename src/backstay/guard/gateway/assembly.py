@@ -11,7 +11,7 @@ from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from backstay.guard.approvals import Approvals, Directory, DirectoryFile
+from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Links
 from backstay.guard.approvals import Settings as ApprovalSettings
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Enforcer
@@ -111,7 +111,8 @@ def holds_of(settings: GuardSettings, home: Path, ledger: Ledger) -> ApprovalHol
     path = settings.holds.approvers
     people: Callable[[], Directory] = DirectoryFile(home / path) if path else partial(Directory, [])
     webhooks = ("main",) if settings.holds.webhook else ()
-    approvals = Approvals(ledger, people, settings=ApprovalSettings(webhooks=webhooks))
+    links = Links.of(home / settings.audit.keys)
+    approvals = Approvals(ledger, people, settings=ApprovalSettings(webhooks=webhooks), link_signer=links)
     return ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
 
 
