@@ -1,4 +1,4 @@
-"""The inbox over a small world of approvals, served on a free loopback port; and a browser's cookie jar in miniature."""
+"""The inbox over a small world of approvals, on a free loopback port, and a client that sends what a browser would."""
 
 import asyncio
 import contextlib
@@ -48,10 +48,10 @@ def inbox(folder: Path, settings: Settings | None = None, effect: Any = "hold", 
 
 
 async def _serve(loop: LoopThread, world: World, origin: str) -> int:
-    app = Starlette(routes=list(inbox_routes(world.approvals, "127.0.0.1", origin, is_stopping=lambda: stopping.is_set())))
+    stopping = asyncio.Event()
+    app = Starlette(routes=list(inbox_routes(world.approvals, "127.0.0.1", origin, is_stopping=stopping.is_set)))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
-    stopping = asyncio.Event()
     task = asyncio.ensure_future(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.001)
@@ -103,7 +103,9 @@ class Client:
 
     def decide(self, approval_id: str, vote: str, reason: str = "", **changes: str) -> Page:
         """Look at the page of an approval and send its form."""
-        return self.post(f"/approvals/{approval_id}/decide", self.form(approval_id) | {"vote": vote, "reason": reason} | changes)
+        return self.post(
+            f"/approvals/{approval_id}/decide", self.form(approval_id) | {"vote": vote, "reason": reason} | changes
+        )
 
     def form(self, approval_id: str) -> dict[str, str]:
         page = self.get(f"/approvals/{approval_id}")
@@ -112,7 +114,8 @@ class Client:
         }
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Page:
-        return self.site.loop.call(self._sent(method, path, body, headers))
+        page: Page = self.site.loop.call(self._sent(method, path, body, headers))
+        return page
 
     async def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Page:
         given = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -89,9 +89,8 @@ def recent(connection: Connection, states: Sequence[State], limit: int) -> list[
 def stamp(connection: Connection, approval_id: str) -> str:
     """A text that changes with one approval, or where none is named with what is pending; reads no contents."""
     columns = approvals.c
-    if approval_id:
-        query = select(columns.version, columns.state).where(columns.id == approval_id)
-    else:
+    query: Select[Any] = select(columns.version, columns.state).where(columns.id == approval_id)
+    if not approval_id:
         figures = func.count(), func.sum(columns.version), func.max(columns.id)
         query = select(*figures).where(columns.state == State.PENDING)
     return " ".join(map(str, connection.execute(query).first() or ()))

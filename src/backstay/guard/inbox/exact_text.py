@@ -59,7 +59,7 @@ class _Marker:
         return Markup("").join([Markup("<b>{}</b>").format(head) if key else head, *self.marked(line[key:])])
 
     def marked(self, text: str) -> Iterator[Markup]:
-        """The text with its runs of `\\uXXXX` marked; a backslash that is itself escaped begins none."""
+        """The text with its runs of escapes by number marked; a backslash that is itself escaped begins none."""
         done = at = 0
         while (at := text.find("\\", at)) >= 0:
             end = at

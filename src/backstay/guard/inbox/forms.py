@@ -23,7 +23,10 @@ async def read_form(request: Request) -> dict[str, str]:
     raw = await read_body(request, MAX_FORM)
     try:
         rows = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict",
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(raw),
+            errors="strict",
             max_num_fields=MAX_FIELDS,
         )
     except ValueError as error:

@@ -1,7 +1,7 @@
 """How often somebody may fail to prove who they are, by name and by address.
 
-Tokens are random, so guessing is hopeless anyway; this bounds the noise. A name alone has a much higher limit than a name
-from one address: else anybody could lock an approver out by failing in their name.
+Tokens are random, so guessing is hopeless anyway; this bounds the noise. A name alone has a much higher limit than a
+name from one address: else anybody could lock an approver out by failing in their name.
 """
 
 import ipaddress

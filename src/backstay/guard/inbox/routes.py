@@ -123,9 +123,7 @@ class _Inbox:
             if vote == "deny" and not reason:
                 raise Refusal("reason_missing", "a denial says why", cure="write a sentence, then deny again")
             key = f"inbox:{fields.get('key', '')[:80]}:{vote}"
-            found = await self._aio.do(
-                self._approvals.decide, approval_id, visitor.identity, vote, digest, reason, key
-            )
+            found = await self._aio.do(self._approvals.decide, approval_id, visitor.identity, vote, digest, reason, key)
         except (Refusal, UsageError) as error:
             return await self._shown(approval_id, visitor, error, fields)
         visitor.session.notice = _noticed(vote, found)

@@ -57,7 +57,9 @@ class SigningIn:
         """POST /approvals/sign-out."""
         fields = await read_form(request)
         if not visitor.session.is_ours(fields.get("form", ""), "sign-out"):
-            return self._gate.told(403, "You are still signed in", "The form is not of this session. Load the page again.")
+            return self._gate.told(
+                403, "You are still signed in", "The form is not of this session. Load the page again."
+            )
         self._gate.sessions.end(request.cookies.get(self._gate.cookie, ""))
         answer = see(SIGN_IN)
         self._set_cookie(answer, "")

@@ -46,9 +46,7 @@ class Row:
     @property
     def decided_by(self) -> tuple[str, ...]:
         """Who denied it, or else who approved it or broke the glass."""
-        said = {
-            vote: sorted(self.approval.voters(vote)) for vote in ("deny", "approve", "break_glass")
-        }
+        said = {vote: sorted(self.approval.voters(vote)) for vote in ("deny", "approve", "break_glass")}
         return tuple(said["deny"] or [*said["approve"], *said["break_glass"]])
 
 
@@ -99,9 +97,7 @@ def rows_of(found: Sequence[Approval], person: str, directory: Directory, now_ms
     return [row_of(approval, person, directory, now_ms) for approval in found]
 
 
-def detail_of(
-    approval: Approval, previous: Approval | None, person: str, directory: Directory, now_ms: int
-) -> Detail:
+def detail_of(approval: Approval, previous: Approval | None, person: str, directory: Directory, now_ms: int) -> Detail:
     """One approval as this person sees it; `previous` is what it supersedes."""
     return Detail(
         row_of(approval, person, directory, now_ms),
