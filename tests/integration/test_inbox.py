@@ -119,14 +119,14 @@ def test_sign_in_rotates_and_sign_out_ends(site: Site, alice: Client) -> None:
     before = dict(alice.cookies)
     alice.sign_in("alice")
     assert alice.cookies != before
-    assert Client(site, before).get("/approvals").status == 303
+    assert Client(site.url, before).get("/approvals").status == 303
     kept = dict(alice.cookies)
     form = alice.get("/approvals").field("form")
     assert alice.post("/approvals/sign-out", {"form": "0" * 64}).status == 403
     assert alice.get("/approvals").status == 200
     page = alice.post("/approvals/sign-out", {"form": form})
     assert page.status == 303 and "Max-Age=0" in page.cookies[0]
-    assert Client(site, kept).get("/approvals").status == 303
+    assert Client(site.url, kept).get("/approvals").status == 303
 
 
 def test_whoever_leaves_the_approvers_file_is_signed_out(site: Site, alice: Client) -> None:
@@ -202,7 +202,7 @@ def test_denial_says_why(site: Site, alice: Client) -> None:
 def test_a_form_sent_twice_is_one_vote(site: Site, alice: Client) -> None:
     asked = site.world.ask()
     form = alice.form(asked) | {"vote": "approve", "reason": ""}
-    clients = [Client(site, dict(alice.cookies)) for _ in range(6)]
+    clients = [Client(site.url, dict(alice.cookies)) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         pages = list(pool.map(lambda client: client.post(f"/approvals/{asked}/decide", form), clients))
     assert [page.status for page in pages] == [303] * 6

@@ -31,7 +31,7 @@ class Site:
     loop: LoopThread
 
     def client(self) -> "Client":
-        return Client(self)
+        return Client(self.url)
 
 
 @contextlib.contextmanager
@@ -86,14 +86,14 @@ class Page:
 class Client:
     """Sends what a browser would: a cookie, an Origin, no redirects followed."""
 
-    site: Site
+    url: str
     cookies: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **headers: str) -> Page:
         return self._send("GET", path, None, headers)
 
     def post(self, path: str, fields: dict[str, str], **headers: str) -> Page:
-        given = {"origin": self.site.url, "content-type": "application/x-www-form-urlencoded"} | headers
+        given = {"origin": self.url, "content-type": "application/x-www-form-urlencoded"} | headers
         return self._send("POST", path, urlencode(fields).encode(), given)
 
     def sign_in(self, name: str) -> "Client":
@@ -114,15 +114,14 @@ class Client:
         }
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Page:
-        page: Page = self.site.loop.call(self._sent(method, path, body, headers))
-        return page
+        return asyncio.run(self._sent(method, path, body, headers))
 
     async def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Page:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         given["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.request(method, self.site.url + path, data=body, headers=given, allow_redirects=False) as answer,
+            session.request(method, self.url + path, data=body, headers=given, allow_redirects=False) as answer,
         ):
             raw = answer.headers.getall("set-cookie", [])
             for cookie in raw:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, Select, bindparam, func, insert, select, update
 
 from backstay.errors import ResourceError
 from backstay.guard.approvals.approval import Approval, Vote
@@ -89,7 +89,7 @@ def recent(connection: Connection, states: Sequence[State], limit: int) -> list[
 def stamp(connection: Connection, approval_id: str) -> str:
     """A text that changes with one approval, or where none is named with what is pending; reads no contents."""
     columns = approvals.c
-    query: Select[Any] = select(columns.version, columns.state).where(columns.id == approval_id)
+    query: Executable = select(columns.version, columns.state).where(columns.id == approval_id)
     if not approval_id:
         figures = func.count(), func.sum(columns.version), func.max(columns.id)
         query = select(*figures).where(columns.state == State.PENDING)
