@@ -49,7 +49,9 @@ def inbox(folder: Path, settings: Settings | None = None, effect: Any = "hold", 
 
 async def _serve(loop: LoopThread, world: World, origin: str) -> int:
     stopping = asyncio.Event()
-    app = Starlette(routes=list(inbox_routes(world.approvals, "127.0.0.1", origin, is_stopping=stopping.is_set)))
+    app = Starlette(
+        routes=list(inbox_routes(world.approvals, world.ledger.read, "127.0.0.1", origin, is_stopping=stopping.is_set))
+    )
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())

@@ -134,7 +134,7 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
 
 def _inbox(parts: Parts) -> list[Route]:
     host, origin = parts.settings.host, parts.settings.holds.inbox_origin
-    return inbox_routes(parts.holds.approvals, host, origin, lambda: parts.front.draining)
+    return inbox_routes(parts.holds.approvals, parts.ledger.read, host, origin, lambda: parts.front.draining)
 
 
 async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> None:

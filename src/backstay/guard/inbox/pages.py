@@ -23,7 +23,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_FILTERS = ("shown", "brief", "sentence", "duration", "moment")
+_FILTERS = ("shown", "brief", "sentence", "origin", "duration", "moment")
 
 
 class Pages:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 
 from backstay.errors import UsageError
 from backstay.guard.approvals import Approval, Approvals, AsyncApprovals, Refusal, State
+from backstay.guard.inbox.evidence import Read, origins_of
 from backstay.guard.inbox.forms import read_form, typed_args
 from backstay.guard.inbox.gate import Gate, Visitor
 from backstay.guard.inbox.link_pages import LinkPages
@@ -31,13 +33,17 @@ _NOTICES = {
 
 
 def inbox_routes(
-    approvals: Approvals, listens_on: str, origin: str = "", is_stopping: Callable[[], bool] = lambda: False
+    approvals: Approvals,
+    read: Read,
+    listens_on: str,
+    origin: str = "",
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[Route]:
-    """The routes under /approvals, for a gateway that listens on this address."""
+    """The routes under /approvals, for a gateway that listens on this address; `read` reads the ledger."""
     pages = Pages()
     gate = Gate(approvals, Site(listens_on, origin), pages)
     signing, links = SigningIn(approvals, gate, pages), LinkPages(approvals, gate, pages)
-    inbox = _Inbox(approvals, gate, pages, is_stopping)
+    inbox = _Inbox(approvals, read, gate, pages, is_stopping)
 
     async def asset(request: Request) -> Response:
         found = pages.asset(request.path_params["name"])
@@ -71,8 +77,10 @@ async def _back(request: Request) -> Response:
 
 
 class _Inbox:
-    def __init__(self, approvals: Approvals, gate: Gate, pages: Pages, is_stopping: Callable[[], bool]) -> None:
-        self._approvals, self._gate, self._pages = approvals, gate, pages
+    def __init__(
+        self, approvals: Approvals, read: Read, gate: Gate, pages: Pages, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._approvals, self._read, self._gate, self._pages = approvals, read, gate, pages
         self._aio = AsyncApprovals(approvals)
         self._watch = Watch(approvals.stamp, is_stopping)
 
@@ -157,12 +165,14 @@ class _Inbox:
         approval: Approval = await self._aio.do(self._approvals.get, approval_id)
         previous = await self._aio.do(self._approvals.get, approval.supersedes) if approval.supersedes else None
         now_ms = await self._aio.do(self._approvals.now_ms)
+        origins = await self._aio.do(origins_of, self._read, approval)
+        seen = partial(detail_of, approval, previous, visitor.id, visitor.directory, now_ms, origins)
         return self._pages.page(
             "detail",
             200 if problem is None else problem.status if isinstance(problem, Refusal) else 422,
             visitor=visitor,
             notice=visitor.notice(),
-            view=await asyncio.to_thread(detail_of, approval, previous, visitor.id, visitor.directory, now_ms),
+            view=await asyncio.to_thread(seen),
             form=visitor.session.form_token(approval.id, approval.digest),
             key=secrets.token_hex(16),
             stamp=stamp,

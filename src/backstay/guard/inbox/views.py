@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from backstay.guard.approvals import Approval, Directory, State, rendered, shown_json
 from backstay.guard.approvals.states import OPEN
+from backstay.guard.inbox.evidence import Origin
 from backstay.guard.inbox.exact_text import ExactText, exact_text
 from backstay.guard.inbox.standing import Place, Standing, glass_breakers, places_of, standing
 from backstay.guard.inbox.wording import STATES, TONES, VOTES, moment
@@ -61,6 +62,7 @@ class Detail:
     history: tuple[Cast, ...]
     asked: str
     expires: str
+    origins: tuple[Origin, ...] = ()
 
     @property
     def approval(self) -> Approval:
@@ -97,7 +99,14 @@ def rows_of(found: Sequence[Approval], person: str, directory: Directory, now_ms
     return [row_of(approval, person, directory, now_ms) for approval in found]
 
 
-def detail_of(approval: Approval, previous: Approval | None, person: str, directory: Directory, now_ms: int) -> Detail:
+def detail_of(
+    approval: Approval,
+    previous: Approval | None,
+    person: str,
+    directory: Directory,
+    now_ms: int,
+    origins: tuple[Origin, ...] = (),
+) -> Detail:
     """One approval as this person sees it; `previous` is what it supersedes."""
     return Detail(
         row_of(approval, person, directory, now_ms),
@@ -110,4 +119,5 @@ def detail_of(approval: Approval, previous: Approval | None, person: str, direct
         ),
         moment(approval.asked_at_ms),
         moment(approval.expires_at_ms),
+        origins,
     )

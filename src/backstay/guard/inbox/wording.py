@@ -28,6 +28,16 @@ TONES = {
     "unknown": "warn",
     "stale": "warn",
 }
+ORIGINS = {
+    "user": "the user",
+    "system": "the system message",
+    "directory": "a trusted directory",
+    "record": "a trusted field of a tool's output",
+    "named": "a source that the user named",
+    "tool": "a tool's output",
+    "model": "the model",
+    "tool_only": "in part from nobody but a tool",
+}
 VOTES = {"approve": "approved", "deny": "denied", "break_glass": "broke the glass for"}
 _TITLES = {
     "other_digest": "This changed after you opened it",
@@ -59,6 +69,11 @@ def sentence(text: object) -> str:
     """A message of ours as a sentence of its own."""
     said = brief(text).rstrip(".")
     return f"{said[:1].upper()}{said[1:]}."
+
+
+def origin(name: str) -> str:
+    """An origin of an argument in words."""
+    return ORIGINS.get(name, shown(name))
 
 
 def duration(milliseconds: int) -> str:
