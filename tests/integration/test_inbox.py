@@ -343,6 +343,17 @@ def test_edit_that_policy_forbids(tmp_path: Path) -> None:
         assert site.world.state(asked) == "pending"
 
 
+def test_no_edit_where_nobody_would_check_it(tmp_path: Path) -> None:
+    with inbox(tmp_path, rechecks=False) as site:
+        alice = site.client().sign_in("alice")
+        asked = site.world.ask()
+        form = alice.form(asked)
+        assert 'id="edit"' not in alice.get(f"/approvals/{asked}").text
+        page = alice.post(f"/approvals/{asked}/edit", form | {"args": '{"amount": 1}'})
+        assert page.status == 422 and "cannot run policy and scans on edits" in told(page)
+        assert site.world.state(asked) == "pending"
+
+
 def test_glass_is_broken_by_two_with_reasons(site: Site) -> None:
     asked = site.world.ask()
     erin, frank = (site.client().sign_in(name) for name in ("erin", "frank"))

@@ -65,6 +65,11 @@ class Approvals:
         """Who may approve, read anew at each call."""
         return self._directory
 
+    @property
+    def checks_edits(self) -> bool:
+        """Whether this process runs policy and scans on edits; else they wait for one that does."""
+        return self._recheck is not None
+
     def ask(self, action: HeldAction) -> Approval:
         """Hold an action. Values under a `mask` obligation are stored and shown as keyed digests."""
         held = action.masked(self._ledger.digest)

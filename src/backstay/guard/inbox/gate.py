@@ -14,7 +14,7 @@ from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.inbox.pages import Pages, see
 from backstay.guard.inbox.same_origin import Site
 from backstay.guard.inbox.sessions import Session, Sessions
-from backstay.guard.inbox.wording import title_of
+from backstay.guard.inbox.wording import cure_of, title_of
 
 SIGN_IN = "/approvals/sign-in"
 Handler = Callable[[Request], Awaitable[Response]]
@@ -72,12 +72,12 @@ class Gate:
             try:
                 return await handler(request)
             except ApiFault as fault:
-                return self.told(fault.status, "Nothing was done", fault.message)
+                told = (fault.status, "Nothing was done", fault.message, "")
             except Refusal as refusal:
-                return self.told(refusal.status, title_of(refusal), refusal.message, refusal.cure or "")
+                told = (refusal.status, title_of(refusal), refusal.message, cure_of(refusal))
             except BackstayError as error:
-                status = 400 if error.exit_code == 2 else 503
-                return self.told(status, "Nothing was done", error.message, error.cure or "")
+                told = (400 if error.exit_code == 2 else 503, "Nothing was done", error.message, error.cure or "")
+            return self.told(*told, getattr(request.state, "visitor", None))
 
         return answer
 
@@ -89,6 +89,7 @@ class Gate:
             if visitor is None:
                 path = request.url.path if request.method == "GET" else request.url.path.rpartition("/")[0]
                 return see(f"{SIGN_IN}?next={quote(path, safe='/')}")
+            request.state.visitor = visitor
             return await handler(request, visitor)
 
         return self.anyone(answer)
@@ -106,6 +107,6 @@ class Gate:
             return None
         return Visitor(session, directory)
 
-    def told(self, status: int, title: str, text: str, cure: str = "") -> Response:
+    def told(self, status: int, title: str, text: str, cure: str = "", visitor: Visitor | None = None) -> Response:
         """A page that says what went wrong."""
-        return self._pages.page("message", status, title=title, text=text, cure=cure, visitor=None)
+        return self._pages.page("message", status, title=title, text=text, cure=cure, visitor=visitor)

@@ -23,7 +23,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_FILTERS = ("shown", "brief", "sentence", "origin", "duration", "moment")
+_FILTERS = ("shown", "brief", "sentence", "origins", "cure_of", "duration", "moment")
 
 
 class Pages:

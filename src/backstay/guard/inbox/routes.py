@@ -142,6 +142,10 @@ class _Inbox:
         approval_id, fields = request.path_params["id"], await read_form(request)
         try:
             _ours(visitor, fields, approval_id)
+            if not self._approvals.checks_edits:
+                raise UsageError(
+                    "this gateway cannot run policy and scans on edits", cure="deny it, and have it asked anew"
+                )
             args = typed_args(fields.get("args", ""))
             before = await self._aio.do(self._approvals.get, approval_id)
             if args == before.content["args"]:
@@ -173,6 +177,7 @@ class _Inbox:
             visitor=visitor,
             notice=visitor.notice(),
             view=await asyncio.to_thread(seen),
+            editable=self._approvals.checks_edits,
             form=visitor.session.form_token(approval.id, approval.digest),
             key=secrets.token_hex(16),
             stamp=stamp,

@@ -1,5 +1,8 @@
 """Words of the pages: times, states, refusals, and untrusted text as it may stand in them."""
 
+from collections.abc import Sequence
+
+from backstay.errors import BackstayError
 from backstay.guard.approvals import Refusal
 from backstay.guard.approvals.approval import utc
 from backstay.guard.approvals.rendering import visible
@@ -36,7 +39,6 @@ ORIGINS = {
     "named": "a source that the user named",
     "tool": "a tool's output",
     "model": "the model",
-    "tool_only": "in part from nobody but a tool",
 }
 VOTES = {"approve": "approved", "deny": "denied", "break_glass": "broke the glass for"}
 _TITLES = {
@@ -71,9 +73,12 @@ def sentence(text: object) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
-def origin(name: str) -> str:
-    """An origin of an argument in words."""
-    return ORIGINS.get(name, shown(name))
+def origins(names: Sequence[str]) -> str:
+    """The origins of an argument in words; what came from nobody but a tool is said last."""
+    if "tool_only" not in names:
+        return ", ".join(ORIGINS.get(name, shown(name)) for name in names)
+    others = origins([name for name in names if name not in ("tool", "tool_only")])
+    return f"{others}; in part only a tool's output" if others else "only a tool's output"
 
 
 def duration(milliseconds: int) -> str:
@@ -90,6 +95,13 @@ def duration(milliseconds: int) -> str:
 def moment(at_ms: int) -> str:
     """A moment to the second."""
     return utc(at_ms)[:19].replace("T", " ") + " UTC"
+
+
+def cure_of(problem: BackstayError) -> str:
+    """What helps against an error, where the page is not itself the way to it."""
+    if isinstance(problem, Refusal) and problem.code in ("not_found", "other_digest"):
+        return ""
+    return problem.cure or ""
 
 
 def title_of(refusal: Refusal) -> str:

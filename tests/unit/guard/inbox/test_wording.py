@@ -1,7 +1,18 @@
 import pytest
 
 from backstay.guard.approvals import REASONS, Refusal, State
-from backstay.guard.inbox.wording import MOST_IN_A_LIST, STATES, brief, duration, moment, sentence, shown, title_of
+from backstay.guard.inbox.wording import (
+    MOST_IN_A_LIST,
+    STATES,
+    brief,
+    cure_of,
+    duration,
+    moment,
+    origins,
+    sentence,
+    shown,
+    title_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +44,19 @@ def test_only_lists_shorten() -> None:
     assert brief("x" * MOST_IN_A_LIST) == "x" * MOST_IN_A_LIST
     assert brief("x" * (MOST_IN_A_LIST + 1)) == "x" * (MOST_IN_A_LIST - 1) + "…"
     assert shown("x" * 5000) == "x" * 5000
+
+
+def test_origins() -> None:
+    assert origins(("directory", "user")) == "a trusted directory, the user"
+    assert origins(("tool", "user")) == "a tool's output, the user"
+    assert origins(("tool", "tool_only")) == "only a tool's output"
+    assert origins(("tool", "tool_only", "user")) == "the user; in part only a tool's output"
+    assert origins(("new<b>\u202e",)) == "new<b>\\u202e"
+
+
+def test_cures_that_the_page_itself_is_are_left_out() -> None:
+    assert cure_of(Refusal("not_found", "x")) == cure_of(Refusal("other_digest", "x")) == ""
+    assert cure_of(Refusal("expired", "x")) == REASONS["expired"].cure
 
 
 def test_sentence() -> None:

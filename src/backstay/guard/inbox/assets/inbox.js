@@ -33,12 +33,14 @@ function showChanged() {
   for (const button of document.querySelectorAll(".deciding button")) button.disabled = true;
 }
 
+// Whether the list could be shown anew; if not, the server has another page to show here.
 async function showList(list) {
   const answer = await fetch(location.href, { credentials: "same-origin" });
-  if (answer.redirected || !answer.ok) return location.reload();
+  if (answer.redirected) return false;
+  if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const found = fresh.getElementById("list");
-  if (found === null) return location.reload();
+  if (found === null) return false;
   const focused = document.activeElement?.closest("#list a")?.getAttribute("href");
   list.replaceChildren(...found.childNodes);
   list.dataset.stamp = found.dataset.stamp;
@@ -46,6 +48,7 @@ async function showList(list) {
   if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
   const count = list.querySelectorAll(".row").length;
   live.textContent = count === 1 ? "1 call waits now" : `${count} calls wait now`;
+  return true;
 }
 
 function pause(seconds) {
@@ -65,7 +68,7 @@ async function watch(element) {
       const { stamp } = await answer.json();
       if (stamp !== element.dataset.stamp) {
         if (element.dataset.watch === "one") return showChanged();
-        await showList(element);
+        if (!(await showList(element))) return location.reload();
       }
       document.body.classList.remove("offline");
     } catch {
