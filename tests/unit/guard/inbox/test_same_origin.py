@@ -1,5 +1,7 @@
 import pytest
+from pydantic import ValidationError
 
+from backstay.guard.gateway.settings import HoldSettings
 from backstay.guard.inbox.same_origin import Site
 
 LOCAL, NAMED, OPEN = Site("127.0.0.1"), Site("127.0.0.1", "https://a.example"), Site("0.0.0.0")  # noqa: S104  not opened
@@ -67,3 +69,17 @@ def test_cookies_are_secure_unless_only_this_machine_is_meant() -> None:
         False,
         True,
     ]
+
+
+def test_origin_in_the_settings() -> None:
+    assert HoldSettings(inbox_origin="https://a.example:8443").inbox_origin == "https://a.example:8443"
+    for wrong in (
+        "http://a.example",
+        "https://a.example/",
+        "https://a.example/x",
+        "https://",
+        "a.example",
+        "https://u@a",
+    ):
+        with pytest.raises(ValidationError, match="is no origin"):
+            HoldSettings(inbox_origin=wrong)
