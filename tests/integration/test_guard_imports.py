@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.integration
 NOT_THE_GUARD_S = {
     *("torch", "transformers", "tokenizers", "safetensors", "gguf", "huggingface_hub", "peft"),
-    *("numba", "scipy", "matplotlib", "pyarrow", "pandas", "jinja2"),
+    *("numba", "scipy", "matplotlib", "pyarrow", "pandas"),
     *("numpy.random", "alembic", "rich", "pygments", "psutil", "z3", "cel", "openai"),
 }
 SERVE = """

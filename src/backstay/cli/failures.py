@@ -18,7 +18,7 @@ from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageE
 INTERRUPTED = 130
 MODULES = {
     "train": ("gguf", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"),
-    "aggregate": ("jinja2", "markupsafe", "matplotlib", "numba", "pyarrow", "rich", "scipy"),
+    "aggregate": ("matplotlib", "numba", "pyarrow", "rich", "scipy"),
     "guard": (
         *("ahocorasick_rs", "aiohttp", "cel_expr_python", "httptools", "orjson", "prometheus_client", "re2"),
         *("sqlglot", "starlette", "tree_sitter", "tree_sitter_bash", "uvicorn", "uvloop"),
