@@ -28,6 +28,7 @@ from aiohttp import web
 WORDS = (
     "the a model asks for tools and answers in words of this kind which are plain and say little more than that".split()
 )
+LETTERS = "etaoinshrdlcum"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,7 +36,8 @@ def prose(rng: random.Random, characters: int) -> str:
     words: list[str] = []
     size = 0
     while size < characters:
-        word = rng.choice(WORDS) + str(rng.randint(0, 9)) * rng.randint(0, 1)
+        word = rng.choice(WORDS) if rng.random() < 0.9 else "".join(rng.choices(LETTERS, k=rng.randint(3, 9)))
+        word += f" {rng.randint(0, 9999)}" * (rng.random() < 0.03)
         words.append(word)
         size += len(word) + 1
     return " ".join(words)

@@ -1,6 +1,8 @@
 """For every split of every text, what a stream releases is the redaction of the whole."""
 
+import dataclasses
 import random
+from typing import Any
 
 import pytest
 from hostile_texts import tricky_text
@@ -8,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.guard import Redaction, TextStream, redact
+from backstay.scan import default_pack, identifier_pack, latch_rules
+from backstay.scan.identifiers import identifier_rules
+from backstay.scan.rule_file import rule_of
 from backstay.scan.rule_pack import RulePack
-from backstay.scan.secrets import rule_of, secret_rules
+from backstay.scan.secrets import secret_rules
 
 REDACTIONS = (Redaction(), Redaction(deny=frozenset({"jwt", "private_key", "assigned_secret"})))
+PERSONAL = (Redaction(identifier_pack()), Redaction(identifier_pack(), deny=frozenset({"email", "date_of_birth"})))
 redact("é")  # rules and tables are made once, outside of what hypothesis times
 
 
@@ -42,6 +48,61 @@ def test_any_split_releases_the_redaction_of_the_whole(rng: random.Random, redac
 def test_any_text_at_all(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     check(text, cuts, REDACTIONS[0])
+
+
+@pytest.mark.property
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from(PERSONAL))
+def test_personal_data_is_redacted_whatever_the_split(rng: random.Random, redaction: Redaction) -> None:
+    text = tricky_text(rng, identifier_rules())
+    for count in (1, 5, len(text)):
+        check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+
+
+LATCHED = (
+    "![a](https://evil.org/?d=1)",
+    "![a](https://ok.org/b)",
+    "![a](https://o\u200bk.org/b)",
+    "![a](https://\u043ek.org/b)",
+    "[r]: //evil.org\n",
+    "<img src=//evil.org/x>",
+    "![](",
+    "](",
+    "<img ",
+    "url(//evil.org)",
+    "]: ",
+    "!",
+    "[",
+    "]",
+    "(",
+    ")",
+    "\\",
+    "https://",
+    "o\u200bk.org",
+    "\u043ek.org",
+)
+DEFAULT = Redaction(default_pack(allowed_hosts=["ok.org"]))
+LATCH = Redaction(RulePack(latch_rules(["ok.org"])), mask="*")
+
+
+@pytest.mark.property
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_images_are_redacted_whatever_the_split(rng: random.Random) -> None:
+    pieces = rng.choices(LATCHED, k=rng.randint(1, 12))
+    text = rng.choice(("", " ", "a")).join(
+        (tricky_text(rng, DEFAULT.pack.rules[:300]) if rng.random() < 0.3 else "", *pieces)
+    )
+    for count in (1, 5, len(text)):
+        check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), rng.choice((DEFAULT, LATCH)))
+
+
+@pytest.mark.property
+@settings(max_examples=200, deadline=None)
+@given(st.text("0123456789 .,-+()/@:aBX\u200b", max_size=60), st.data())
+def test_numbers_at_random(text: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    check(text, cuts, PERSONAL[0])
 
 
 @pytest.mark.property
@@ -81,3 +142,43 @@ def test_rules_that_overlap_in_every_way() -> None:
         for count in (1, 4, len(text)):
             check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
     assert denied > 100
+
+
+ENTRIES: dict[str, dict[str, Any]] = {
+    "digits": {"shape": "[0-9]{3,4}", "not_after": ".-", "not_before": "b-", "number": True},
+    "lettered": {"shape": "[ab]{2}[0-9][ab0-9]{1,3}", "not_before": "-"},
+    "grouped": {"shape": "[0-9]{1,2}[ .]?[0-9]{1,2}[ .][0-9a]", "number": True},
+    "maybe": {"shape": "a?[1][.,-]{0,2}[0-9ab]{2,3}", "not_after": "."},
+    "tail": {"shape": "[0-9][0-9b]{2,}"},
+    "labelled": {
+        "gate": "ab",
+        "head": "ab[^0-9]{0,4}",
+        "shape": "[0-9]{2,3}",
+        "not_after": "ab",
+        "number": True,
+    },
+    "infix": {"gate": "-", "shape": "[0-9ab]{1,3}-[0-9]{1,3}", "number": True, "not_before": "a"},
+}
+TOKENS = RulePack(
+    (
+        *(rule_of({"kind": kind, **entry}) for kind, entry in ENTRIES.items()),
+        dataclasses.replace(
+            rule_of({"kind": "after_bang", "gate": "(", "shape": r"\([0-9]{1,2}", "word_start": False}),
+            behind=lambda text: text.rfind(b"!") > text.rfind(b")"),
+        ),
+    )
+)
+TOKEN_REDACTIONS = (Redaction(TOKENS, mask="*"), Redaction(TOKENS, deny=frozenset({"grouped"}), mask="*"))
+
+
+@pytest.mark.property
+def test_rules_that_are_opened_by_tokens() -> None:
+    rng, found = random.Random(18), set()
+    for _ in range(3000):
+        alphabet = "ab0123. -,(!)\u200b\u0430"[: rng.randint(5, 14)]
+        text = "".join(rng.choices(alphabet, k=rng.randint(1, 40)))
+        redaction = rng.choice(TOKEN_REDACTIONS)
+        found |= {span.kind for span in redact(text, redaction)[1].spans}
+        for count in (1, 4, len(text)):
+            check(text, sorted(rng.randint(0, len(text)) for _ in range(count)), redaction)
+    assert found == {rule.kind for rule in TOKENS.rules}

@@ -14,7 +14,7 @@ def made(rule: Rule, rng: random.Random) -> str:
     """A text that has the rule's shape; its checks are not looked at."""
     out = bytearray()
     for item in rule.items:
-        pool = [code for code in _PRINTABLE if code in item.chars]
+        pool = [code for code in _PRINTABLE if code in item.chars] or sorted(item.chars)
         top = item.low + 5 if item.high is None else min(item.high, max(item.low + 3, 14))
         out += bytes(rng.choice(pool) for _ in range(rng.randint(item.low, top)))
     body = out.decode()

@@ -80,7 +80,7 @@ def audit(
     def fits(row: "AuditRow") -> bool:
         said = row.payload
         same = all(said.get(name) == value for name, value in wanted.items() if value is not None)
-        return row.kind == "guard.decision" and same and (rule is None or rule in said["rules"])
+        return row.kind == "guard.decision" and same and (rule is None or rule in (said.get("rules") or ()))
 
     with _ledger(session, database) as connection:
         rows = newest_rows(connection, limit, fits)

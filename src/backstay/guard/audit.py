@@ -25,7 +25,16 @@ DECISION = KIND
 OUTCOME = "guard.outcome"
 MASKED = "[MASKED]"
 MAX_EXACT = 2**53 - 1
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
+_TYPES = {
+    type(None): "null",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+    tuple: "array",
+}
 
 
 class AuditLog:
@@ -123,7 +132,7 @@ class AuditLog:
             "shadow_effect": decision.shadow_effect,
             "text_digest": self._ledger.digest(_bytes(request.text)),
             "args_digest": self._ledger.digest(_args_bytes(request.args)),
-            "args_shape": {arg: _TYPES.get(type(value), "null") for arg, value in request.args.items()},
+            "args_shape": {arg: _TYPES.get(type(value), type(value).__name__) for arg, value in request.args.items()},
             "readable": readable(request),
         }
 

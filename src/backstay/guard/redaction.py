@@ -58,7 +58,7 @@ class Redaction:
         view = View.of(text)
         order = {id(rule): place for place, rule in enumerate(self.pack.rules)}
         found = []
-        for match in self.pack.matches(view.matched):
+        for match in self.pack.matches(view.matched, altered=view.altered):
             start, end = view.span(match.start, match.end)
             end = len(text) if match.rule.close and not match.complete else end
             found.append((self.span(start, end, match, order[id(match.rule)]), match.overrun))

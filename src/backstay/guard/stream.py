@@ -146,8 +146,7 @@ class TextStream:
             run.end = self._text_at + len(self._text)
         elif run.match.end:
             run.end = self._source[run.match.end - 1] + 1
-        if run.match.rule.tail is not None:
-            self._runs[run.order] = base + run.match.end
+        self._runs[run.order] = base + run.match.end
 
     def _note(self, span: Redacted) -> None:
         self._denied = self._denied or span.denies
@@ -167,10 +166,14 @@ class TextStream:
             done += 1
             if candidate.start < self._runs.get(candidate.rule, 0):
                 continue
-            match = self._pack.judged(self._view, Candidate(start, candidate.rule))
+            match = self._pack.judged(self._view, Candidate(start, candidate.rule), self._altered)
             if match is not None:
                 self._found(match, candidate.rule)
         del self._pending[:done]
+
+    def _altered(self, start: int, end: int) -> bool:
+        low, high = self._source[start] - self._text_at, self._source[end - 1] + 1 - self._text_at
+        return self._text[low:high] != self._view[start:end].decode()
 
     def _found(self, match: Match, order: int) -> None:
         start, opened = self._source[match.start], self._view_at + match.end

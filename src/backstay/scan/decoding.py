@@ -13,6 +13,8 @@ MAX_GROWTH = 4
 """All decoded texts together are at most this many times the view."""
 MAX_PARTS = 2000
 """Encoded stretches looked at per text and encoding; the first ones count."""
+LEAST_ENCODED = 16
+"""Characters of the shortest stretch of base64 or hex that is looked at."""
 READABLE = 0.85
 """Share of printable ASCII from which on decoded bytes count as a text."""
 
@@ -41,6 +43,8 @@ def encoded_parts(text: str, matched: bytes) -> Iterator[Encoded]:
     `matched` has one byte per character of `text`.
     """
     for encoding, pattern in _PATTERNS.items():
+        if (b"%" not in matched) if encoding == "url" else (len(matched) < LEAST_ENCODED):
+            continue
         found = compile_re2(pattern).finditer(matched)
         for _, match in zip(range(MAX_PARTS), found, strict=False):
             start, end = match.span()

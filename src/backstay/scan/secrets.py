@@ -8,56 +8,14 @@ from typing import Any
 
 import yaml
 
-from backstay.errors import UsageError
 from backstay.records import Finding
-from backstay.scan.checks import JUDGES
-from backstay.scan.rule import Item, Rule, parse_shape
+from backstay.scan.rule import Rule
+from backstay.scan.rule_file import rule_of
 from backstay.scan.rule_pack import Match, RulePack
 from backstay.scan.scanner import NO_LIMIT, NOT_DECODED, NOT_SCANNED, Budget, CostClass, Evidence, Point
 from backstay.scan.view import View
 
 SCANNER = "secrets"
-_KEYS = frozenset(
-    ("kind", "gate", "shape", "head", "severity", "judge", "ignore_case", "word_start", "close", "cap", "cut")
-)
-
-
-def _is_one(item: Item, code: int) -> bool:
-    both = frozenset((*bytes([code]).lower(), *bytes([code]).upper()))
-    return (item.low, item.high) == (1, 1) and item.chars in (frozenset({code}), both)
-
-
-def _gate_at(items: tuple[Item, ...], gate: bytes, kind: str) -> int:
-    """The number of items before the gate; raises UsageError where the shape does not hold it."""
-    for place in range(len(items) - len(gate) + 1):
-        if all(_is_one(item, code) for item, code in zip(items[place:], gate, strict=False)):
-            return place
-    raise UsageError(f"rule {kind}: its shape does not hold the gate {gate.decode()!r} as it stands")
-
-
-def rule_of(entry: Mapping[str, Any]) -> Rule:
-    """The rule that an entry of a rule file describes; raises UsageError."""
-    unknown = sorted(set(entry) - _KEYS)
-    if unknown:
-        raise UsageError(f"a rule has the unknown keys {unknown}", cure=f"known are {sorted(_KEYS)}")
-    fold = bool(entry.get("ignore_case", False))
-    head = parse_shape(entry.get("head", ""), ignore_case=fold)
-    items = (*head, *parse_shape(entry["shape"], ignore_case=fold))
-    gate, judge = str(entry["gate"]).encode("ascii"), entry.get("judge")
-    if judge is not None and judge not in JUDGES:
-        raise UsageError(f"rule {entry['kind']}: no check is called {judge!r}", cure=f"known are {sorted(JUDGES)}")
-    given = {key: entry[key] for key in ("severity", "word_start", "cap", "cut") if key in entry}
-    return Rule(
-        kind=entry["kind"],
-        gate=gate,
-        items=items,
-        ignore_case=fold,
-        before=_gate_at(items, gate, entry["kind"]),
-        value_at=len(head),
-        close=str(entry.get("close", "")).encode("ascii"),
-        judge=JUDGES[judge] if judge else None,
-        **given,
-    )
 
 
 def _assignments(section: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -120,10 +78,11 @@ class SecretScanner:
             found.append(Finding(scanner=self.name, kind=NOT_DECODED, severity="info", evidence="too much is encoded"))
         if budget.spent:
             found.append(Finding(scanner=self.name, kind=NOT_SCANNED, severity="high", evidence="the deadline passed"))
-        return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.span or (len(view.original), 0)))
+        once = {(f.span, f.kind, f.severity, f.evidence): f for f in found}
+        return tuple(sorted(once.values(), key=lambda finding: finding.span or (len(view.original), 0)))
 
     def _in_view(self, view: View, budget: Budget) -> Iterator[Finding]:
-        return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline))
+        return (self._finding(view, match) for match in self.pack.matches(view.matched, budget.deadline, view.altered))
 
     def _finding(self, view: View, match: Match) -> Finding:
         span = view.span(match.start, match.end)

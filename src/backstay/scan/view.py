@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backstay.scan.decoding import MAX_DEPTH, MAX_GROWTH, MAX_PARTS, encoded_parts, leet, rot13
 from backstay.scan.folding import TAGS, fold, hidden_kind
+from backstay.scan.snippets import Snippets, snippets
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class View:
             return start, end
         return int(self.source[start]), int(self.source[end - 1]) + 1
 
+    def altered(self, start: int, end: int) -> bool:
+        """Whether these view characters (end > start) are not what stands in the original."""
+        low, high = self.span(start, end)
+        return self.source is not None and self.original[low:high] != self.matched[start:end].decode()
+
     @cached_property
     def matched(self) -> bytes:
         """One byte per view character: ASCII as it is, anything else `?`."""
@@ -81,6 +87,11 @@ class View:
     def parts(self) -> tuple[Part, ...]:
         """Texts decoded from base64, hex, url-encoding and Unicode tags, at most two deep."""
         return self.decoded().parts
+
+    @cached_property
+    def snippets(self) -> Snippets:
+        """Pieces of the original that may be code."""
+        return snippets(self.original)
 
     def decoded(self, deadline: float | None = None) -> Decoded:
         """As `parts`, and whether that is all; no layer is begun after `deadline` (of `time.monotonic`)."""

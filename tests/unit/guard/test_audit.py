@@ -24,7 +24,16 @@ REQUEST = Request(
     roles=("support", "sales"),
     principal_attributes={"team": "north"},
     resource="crm",
-    args={"to": "bob@example.org", "amount": 12.5, "cc": [], "now": True, "n": 3, "more": {"a": None}, "x": None},
+    args={
+        "to": "bob@example.org",
+        "amount": 12.5,
+        "cc": [],
+        "now": True,
+        "n": 3,
+        "more": {"a": None},
+        "x": None,
+        "y": (1,),
+    },
     text=f"the key is {SECRET}",
     findings={"secret": 1},
     provenance={"to": ("tool", "tool_only")},
@@ -69,7 +78,7 @@ def test_a_decision_is_written_as_it_was_taken_without_contents(ledger: Ledger, 
     def digest(data: bytes) -> str:
         return hashlib.blake2b(data, key=key, digest_size=32).hexdigest()
 
-    args = b'{"amount":12.5,"cc":[],"more":{"a":null},"n":3,"now":true,"to":"bob@example.org","x":null}'
+    args = b'{"amount":12.5,"cc":[],"more":{"a":null},"n":3,"now":true,"to":"bob@example.org","x":null,"y":[1]}'
     assert row == {
         "id": "d-1",
         "exchange": "ex-1",
@@ -101,6 +110,7 @@ def test_a_decision_is_written_as_it_was_taken_without_contents(ledger: Ledger, 
             "n": "integer",
             "more": "object",
             "x": "null",
+            "y": "array",
         },
         "call": None,
         "cost_us": 31,
@@ -115,7 +125,7 @@ def test_contents_stand_there_only_where_they_were_asked_for(ledger: Ledger, con
     content = written(ledger, AuditLog(ledger, contents))["content"]
     assert (SECRET in content["text"]) == (contents == "full")
     assert ("REDACTED" in content["text"]) == (contents == "redacted")
-    assert content["args"] == {**REQUEST.args, "to": "[MASKED]"}
+    assert content["args"] == {**REQUEST.args, "to": "[MASKED]", "y": [1]}
     assert content["attributes"] == {"principal": {"team": "north"}, "resource": {}}
 
 

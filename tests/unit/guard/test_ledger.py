@@ -1,5 +1,6 @@
 """The ledger: rows in order, units that undo themselves, errors that every caller sees."""
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -83,6 +84,24 @@ def test_a_cancelled_waiter_does_not_take_its_row_with_it(ledger: Ledger) -> Non
     future = ledger.append("guard.admin", {})
     assert not future.cancel()
     assert future.result(5) == 1
+
+
+def test_a_cancelled_task_loses_the_answer_and_not_the_row(ledger: Ledger, tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    async def client() -> None:
+        ledger.submit(lambda _: gate.wait(10))
+        waiting = asyncio.ensure_future(asyncio.wrap_future(ledger.append("guard.admin", {"n": 1})))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        assert await asyncio.wrap_future(ledger.append("guard.admin", {"n": 2})) == 2
+
+    asyncio.run(client())
+    ledger.close()
+    assert [payload for _, _, payload in kept(tmp_path)[1]] == ['{"n":1}', '{"n":2}']
 
 
 def test_too_much_that_waits_is_refused_at_once(tmp_path: Path) -> None:

@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backstay.errors import BackstayError
+from backstay.guard.call_facts import CallFacts, facts_of
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
 from backstay.guard.findings import TextScans
 from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
+from backstay.guard.gateway.scanning import leaked
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import PackKinds
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
+from backstay.records import Finding
+from backstay.scan import Canary
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,18 @@ class Context:
     request_digest: str
     tools: ToolRoles = field(default_factory=dict)
     """What the operator says of his tools."""
+    canary: Canary | None = None
+    """What is planted in the system's prompt where policy asks for it."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
+    tool_pins: ChatPins | None = None
+    """Tools of requests as they were first offered; None: they may change."""
     rulings: list[Ruling] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
+    removed_tools: set[str] = field(default_factory=set)
+    """Tools that the client offered and policy took out."""
     resumed: list[Any] = field(default_factory=list)
     """Held answers that go out with this one; see `Holds.sent`."""
     writes: "list[Future[int]]" = field(default_factory=list)
@@ -80,6 +91,10 @@ class Context:
         self.rulings.append(ruling)
         return ruling
 
+    def facts(self, tool: str, args: Mapping[str, Any]) -> CallFacts:
+        """What is known of a tool call before it is made."""
+        return facts_of(self.request.conversation(), tool, args, self.tools)
+
     @property
     def bundle(self) -> PolicyBundle:
         """The policy that decides on the exchange's texts."""
@@ -88,6 +103,14 @@ class Context:
     async def on_disk(self) -> None:
         """Wait until every decision so far is on disk; raises ApiFault 503 where one cannot be written."""
         await on_disk([*(ruling.written for ruling in self.rulings), *self.writes])
+
+    def output_findings(self, text: str) -> tuple[Finding, ...]:
+        """Findings in a text of the model, leaks of the system's prompt among them where they are looked for."""
+        found = self.scans.findings(text, "model.output")
+        if not self.settings.prompt_leaks or not text:
+            return found
+        prompt = "\n".join(slot.text for slot in self.request.slots if slot.role == "system")
+        return (*found, *leaked(prompt, text, self.settings.scan.deadline_ms))
 
     def within_limits(self, ruling: Ruling) -> bool:
         """Whether limits that rules set leave room for this; it is counted where they do."""

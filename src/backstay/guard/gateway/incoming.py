@@ -8,8 +8,10 @@ from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.requests import Slot
+from backstay.policy import Canary as CanaryDuty
 from backstay.policy import Route
 from backstay.records import Finding, content_hash
+from backstay.scan import Canary, with_canary
 
 WITHHELD = "[withheld by the guard: {why}]"
 MASK = "[REDACTED:{kind}]"
@@ -85,6 +87,16 @@ def _check_input(context: Context, *, approved: bool) -> None:
     for obligation in ruling.decision.obligations:
         if isinstance(obligation, Route):
             context.request.model = context.request.body["model"] = obligation.model
+        if isinstance(obligation, CanaryDuty) and context.canary is not None:
+            _plant(context.request.slots, context.canary)
+
+
+def _plant(slots: list[Slot], canary: Canary) -> None:
+    """Put the canary into the first text of the system, where there is one: what it guards is that text."""
+    for slot in slots:
+        if slot.role == "system":
+            slot.put(with_canary(slot.text, canary))
+            return
 
 
 def _redacted(
@@ -137,13 +149,24 @@ def _check_tools(context: Context, decided: DecidedTexts) -> None:
         if known is None:
             known = _judged_tool(context, name, text)
             decided.put(key, known)
-        if known.effect != "allow":
+        if known.effect != "allow" or _changed(context, name, text):
             refused.append(name)
     if refused:
         _take_out(context.request.body, frozenset(refused))
         for name in refused:
             del context.request.tools[name]
+        context.removed_tools |= set(refused)
         context.notes["x-backstay-tools-removed"] = ",".join(sorted(refused))
+
+
+def _changed(context: Context, name: str, text: str) -> bool:
+    """Whether a tool is not what it was when the principal first offered it; the journal says so."""
+    if context.tool_pins is None:
+        return False
+    why = context.tool_pins.fault(context.exchange.principal, name, text, context.request.tools[name])
+    if why:
+        context.ruled(context.enforcer.refuse(context.exchange, "request.tools", "guard:pin", why, tool=name))
+    return bool(why)
 
 
 def _judged_tool(context: Context, name: str, text: str) -> Remembered:

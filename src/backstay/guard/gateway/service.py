@@ -22,13 +22,16 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
-from backstay.guard.gateway.wires import WIRES, Streamed
+from backstay.guard.gateway.wires import WIRES
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import sha256_hex, uuid7
+from backstay.scan import Canary
 
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
@@ -81,7 +84,9 @@ class Gateway:
     limits: Limits
     outcomes: OutcomeLog
     tools: ToolRoles = field(default_factory=dict)
+    canary: Canary | None = None
     decided: DecidedTexts = field(default_factory=DecidedTexts)
+    tool_pins: ChatPins | None = None
 
     async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
         """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
@@ -137,7 +142,9 @@ class Gateway:
             principal,
             digest,
             self.tools,
+            self.canary,
             asked.wait_s,
+            self.tool_pins,
         )
 
     async def _carried_out(self, context: Context, approval: str, outcome: Outcome, send: Send) -> None:
@@ -165,6 +172,8 @@ class Gateway:
     def _plan(self, context: Context) -> OutputPlan:
         if self.settings.answers == "whole":
             return OutputPlan("answers: whole", None)
+        if self.settings.prompt_leaks:
+            return OutputPlan("the answer is compared with the system's prompt", None)
         bundle = context.bundle
         if bundle.rules_at(OUTPUT_POINTS[1]):
             return OutputPlan("rules for response.final read the whole", None)
