@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from backstay.guard.gateway.settings import is_loopback
+from backstay.guard.addresses import is_loopback
 
 Headers = Mapping[str, str]
 
