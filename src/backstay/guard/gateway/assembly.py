@@ -128,8 +128,8 @@ def approvals_of(settings: GuardSettings, home: Path, ledger: Ledger, recheck: R
     path, links = _approvers(settings, home), Links.of(home / settings.audit.keys)
     if path is None:
         return Approvals(ledger, partial(Directory, []), recheck=recheck, link_signer=links)
-    given = read_settings(path).settings
-    return Approvals(ledger, DirectoryFile(path), settings=given, recheck=recheck, link_signer=links)
+    people, behaviour = DirectoryFile(path), read_settings(path).settings
+    return Approvals(ledger, people, settings=behaviour, recheck=recheck, link_signer=links)
 
 
 def webhook_targets(settings: GuardSettings, home: Path) -> tuple[Target, ...]:
