@@ -16,6 +16,7 @@ from backstay.guard.approvals import Settings as ApprovalSettings
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Enforcer
 from backstay.guard.gateway.app import Front
+from backstay.guard.gateway.harvesting import Harvester, harvester_of
 from backstay.guard.gateway.holds import ApprovalHolds
 from backstay.guard.gateway.kept import KeptAnswers
 from backstay.guard.gateway.keys import KeyRing
@@ -48,6 +49,7 @@ class Parts:
     keys: KeyRing | None
     metrics: Metrics
     holds: ApprovalHolds
+    harvest: Harvester | None = None
 
 
 @asynccontextmanager
@@ -57,7 +59,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         keys = KeyRing(home / settings.keys) if settings.keys else None
         source = stack.enter_context(policy_source(settings, home))
         ledger = Ledger.open(
-            _place(settings.audit.database, home),
+            place_of(settings.audit.database, home),
             keys_dir=home / settings.audit.keys,
             max_wait_ms=settings.audit.max_wait_ms,
         )
@@ -80,11 +82,14 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             load_tool_roles([home / path for path in settings.tool_roles]),
             canaries[0],
         )
+        gateway.harvest = harvest = harvester_of(settings, ledger, canaries, metrics)
+        if harvest is not None:
+            stack.callback(harvest.close)
         front = Front(gateway, keys, metrics)
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
         )
-        yield Parts(settings, front, ledger, live, keys, metrics, approvals)
+        yield Parts(settings, front, ledger, live, keys, metrics, approvals, harvest)
 
 
 @contextlib.contextmanager
@@ -118,5 +123,6 @@ def holds_of(settings: GuardSettings, home: Path, ledger: Ledger) -> ApprovalHol
     return ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
 
 
-def _place(database: str, home: Path) -> str | Path:
+def place_of(database: str, home: Path) -> str | Path:
+    """Where the ledger is: a URL as it stands, a path from `home`."""
     return database if "://" in database else home / database

@@ -15,6 +15,7 @@ from backstay.guard.approvals import Target, WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.feedback_routes import feedback_routes
 from backstay.guard.gateway.settings import GuardSettings
 
 SWEEP_S = 5.0
@@ -115,7 +116,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(parts.front, approval_routes(parts.front, parts.holds)),
+        build_app(parts.front, approval_routes(parts.front, parts.holds) + feedback_routes(parts.front, parts.harvest)),
         log_level="warning",
         access_log=False,
         lifespan="off",
