@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 from prometheus_client import Counter
 
@@ -22,10 +23,12 @@ from backstay.guard.harvest import (
 )
 from backstay.guard.ledger import Ledger
 from backstay.policy.points import glob_matches
+from backstay.policy.rules import Outcome as Effect
 from backstay.scan import Canary
 
 ENDED_WELL = ("ok", "denied")
 """Ends after which something was said or denied; nothing is kept of an exchange that broke off."""
+OUTCOMES: Mapping[str, Effect] = {"allow": "allow", "hold": "hold"}
 _log = logging.getLogger("backstay.guard")
 
 
@@ -59,9 +62,9 @@ class Harvester:
             return None
         if not any(glob_matches(pattern, exchange.principal) for pattern in self.settings.principals):
             return None
-        effect = outcome.effect if outcome.effect in ("allow", "deny", "hold") else "deny"
+        effect = OUTCOMES.get(outcome.effect, "deny")
         effects = [ruling.decision.effect for ruling in context.rulings]
-        why = reasons(self.settings.keep, self.settings.sample, exchange.id, effect, effects)  # type: ignore[arg-type]  # checked above
+        why = reasons(self.settings.keep, self.settings.sample, exchange.id, effect, effects)
         if not why and not self.takes_thumbs:
             return None
         slots = [slot for slot in context.request.slots if self.settings.system or slot.role != "system"]
