@@ -44,8 +44,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option(
     "--min-principals",
-    type=click.IntRange(1),
-    default=1,
+    type=click.IntRange(0),
+    default=0,
     show_default=True,
     help="Refuse when fewer principals stand behind it.",
 )

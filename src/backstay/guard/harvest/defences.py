@@ -18,7 +18,7 @@ class Bounds(NamedTuple):
     per_principal: int = 50
     near: float = 0.8
     burst: int = 20
-    min_principals: int = 1
+    min_principals: int = 0
 
 
 class Chosen(NamedTuple):

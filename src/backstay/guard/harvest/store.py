@@ -185,7 +185,8 @@ def _delete_some(writer: Writer, event: str, where: Any) -> int:
     if ids:
         connection.execute(delete(harvested_feedback).where(harvested_feedback.c.exchange.in_(ids)))
         connection.execute(delete(harvested).where(harvested.c.exchange.in_(ids)))
-        writer.append(KIND, _event(event, exchanges=list(ids)))
+        for exchange in ids:
+            writer.append(KIND, _event(event, exchange=exchange))
     return len(ids)
 
 

@@ -108,7 +108,12 @@ def test_a_thumb_is_decided_redacted_and_stored(world: World) -> None:
     (thumb,) = row.thumbs
     assert (thumb.id, thumb.comment, thumb.principal) == (told["id"], "ask [REDACTED:email]", "local")
     ((request, decision),) = world.log.decisions
-    assert (request.point, request.action, request.args, decision.effect) == ("feedback", "thumb", {"score": 1}, "allow")
+    assert (request.point, request.action, request.args, decision.effect) == (
+        "feedback",
+        "thumb",
+        {"score": 1},
+        "allow",
+    )
 
 
 def test_whose_exchange_it_is_not_learns_nothing(world: World) -> None:

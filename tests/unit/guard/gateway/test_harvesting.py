@@ -130,7 +130,7 @@ def test_the_client_does_not_wait_and_is_told_the_exchange(store: HarvestStore) 
 def test_a_fault_of_the_harvest_changes_no_answer(store: HarvestStore, caplog: pytest.LogCaptureFixture) -> None:
     with running(upstream, POLICY) as up:
         up.gateway.harvest = harvest = harvester(store)
-        harvest.keeper.offer = lambda _: 1 / 0  # type: ignore[assignment,method-assign,return-value]  # a fault is made
+        harvest.keeper.offer = lambda _: 1 / 0  # type: ignore[assignment,method-assign]  # a fault is made
         assert ask(up, "bad")[0] == 200 and ask(up, "worse")[0] == 403
         assert b"[guard: the answer was denied" in ask(up, "bad")[1]
     harvest.close()

@@ -80,7 +80,8 @@ def test_bursts_are_those_of_every_window() -> None:
     rng = random.Random(3)
     for most in (1, 3, 6):
         thumbs = [
-            thumb(n, 1, rng.choice(("alice", "bob")), at_ms=AT_MS + rng.randint(0, 20) * HOUR_MS // 4) for n in range(40)
+            thumb(n, 1, rng.choice(("alice", "bob")), at_ms=AT_MS + rng.randint(0, 20) * HOUR_MS // 4)
+            for n in range(40)
         ]
         assert bursts(thumbs, most) == brute_force(thumbs, most)
     assert bursts([thumb(n, 1, f"p{n}") for n in range(30)], 3) == frozenset()

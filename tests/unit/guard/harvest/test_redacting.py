@@ -61,7 +61,13 @@ def test_arguments_that_are_a_finding_only_together_are_withheld(redactor: Redac
 
 def test_every_text_of_an_exchange_goes_through(redactor: Redactor) -> None:
     call = decided(
-        "model.tool_call", "deny", tool=SECRET, text=MAIL, args={"to": MAIL}, resource=SECRET, provenance={MAIL: ("user",)}
+        "model.tool_call",
+        "deny",
+        tool=SECRET,
+        text=MAIL,
+        args={"to": MAIL},
+        resource=SECRET,
+        provenance={MAIL: ("user",)},
     )
     given = said(1, MAIL, f"ask {MAIL}", model=SECRET).model_copy(
         update={"turns": (Turn(role="tool", text=MAIL, tool=SECRET),), "decisions": (call, decided("x", text=SECRET))}
