@@ -120,7 +120,8 @@ def kills(count: int, folder: Path, seed: int) -> tuple[Counter[str], Counter[st
         for child in dice.sample(children, len(children)):
             time.sleep(dice.uniform(0.02, 0.25))
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+                raise SystemExit("a process ended before it was killed: nothing is measured")
         counts.update(schedules=1, killed=len(children))
     return counts, reckon(folder, counts)
 
@@ -200,9 +201,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        woken_ms = wakes(100, Path(name))
-        killed, broken_by_kills = kills(options.kills, Path(name), options.seed)
-        counts, broken, examples = interleavings(options.seed, options.schedules, options.seconds, Path(name))
+        places = [Path(name) / part for part in ("wakes", "kills", "interleavings")]
+        for place in places:
+            place.mkdir()
+        woken_ms = wakes(100, places[0])
+        killed, broken_by_kills = kills(options.kills, places[1], options.seed)
+        counts, broken, examples = interleavings(options.seed, options.schedules, options.seconds, places[2])
     line: dict[str, Any] = {
         "bench": "approvals",
         "seed": options.seed,

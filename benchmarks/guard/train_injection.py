@@ -13,6 +13,7 @@ import argparse
 import importlib.metadata
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ TASK_CATEGORIES = (
     "text:Information Retrieval", "text:Content Creation", "text:Learning and Tutoring", "text:Language Translation",
     "text:Programming Help",
 )  # fmt: skip
+LONE = ("injecguard/wildguard", "moderation/unflagged", "own/trigger_words", "own/harmless_role")
+"""What people ask, as the whole of a text: a quarter of it teaches `task`, from which it differs by its place alone."""
 LEVELS_ON = {
     "jailbreak": ("injecguard/wildguard", "moderation/unflagged", "hh-rlhf/request"),
     "takeover": (
@@ -70,7 +73,7 @@ def rows_of(head: HeadName, data: Path) -> list[Row]:
         return jailbreak_rows(data)
     rows = injection_rows(data)
     if head == "task":
-        return rows
+        return [row for row in rows if row.source not in LONE or zlib.crc32(row.text.encode()) % 4 == 0]
     return [row for row in rows if not (row.source == "own/task" or row.group in TASK_CATEGORIES)]
 
 

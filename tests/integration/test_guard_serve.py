@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,11 +86,19 @@ def pay(amount: float) -> Any:
 
 
 def rows(home: Path, kind: str) -> list[dict[str, Any]]:
-    engine = open_database(home / "guard.db")
+    engine = open_database(home / ".backstay" / "guard.db")
     with engine.connect() as connection:
         found = [json.loads(entry.payload) for entry in read_entries(connection, kind)]
     engine.dispose()
     return found
+
+
+def chain_holds(home: Path) -> bool:
+    state = home / ".backstay"
+    engine = open_database(state / "guard.db")
+    report = verify_journal(engine, Sealer(state / "keys", state / "journal.seals.jsonl").read())
+    engine.dispose()
+    return report.ok
 
 
 def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
@@ -121,10 +130,7 @@ def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
         assert status in (403, 409) and b"tool_calls" not in raw  # Once only.
     kinds = [row["effect"] for row in rows(tmp_path, "guard.decision") if row["point"] == "model.tool_call"]
     assert kinds[:2] == ["hold", "hold"]
-    engine = open_database(tmp_path / "guard.db")
-    report = verify_journal(engine, Sealer(tmp_path / "keys", tmp_path / "journal.seals.jsonl").read())
-    engine.dispose()
-    assert report.ok, report
+    assert chain_holds(tmp_path)
 
 
 def test_waiting_in_the_same_request(tmp_path: Path) -> None:
@@ -186,10 +192,8 @@ def test_killed_and_started_again_the_chain_holds(tmp_path: Path) -> None:
     with served(tmp_path, pay(1)) as (url, _):
         status, _, _ = asyncio.run(post(f"{url}/v1/chat/completions", ASK))
         assert status == 200
-    engine = open_database(tmp_path / "guard.db")
-    assert verify_journal(engine, Sealer(tmp_path / "keys", tmp_path / "journal.seals.jsonl").read()).ok
-    engine.dispose()
-    Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys").close()
+    assert chain_holds(tmp_path)
+    Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys").close()
 
 
 async def get(url: str, headers: dict[str, str]) -> bytes:
@@ -197,3 +201,30 @@ async def get(url: str, headers: dict[str, str]) -> bytes:
 
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         return await response.read()
+
+
+def test_curl_gets_answers_streams_and_faults(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return (
+            await sse(request, deltas("all of ", "it")) if body.get("stream") else web.json_response(chat_answer("hi"))
+        )
+
+    def curl(*args: str) -> str:
+        done = subprocess.run(["curl", "-sS", "--max-time", "20", *args], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    with served(tmp_path, answer) as (url, _):
+        ask = json.dumps(ASK)
+        whole = json.loads(curl(f"{url}/v1/chat/completions", "-d", ask))
+        assert whole["choices"][0]["message"]["content"] == "hi"
+        streamed = curl("-N", f"{url}/v1/chat/completions", "-d", json.dumps(ASK | {"stream": True}))
+        assert streamed.count("data: ") >= 3 and streamed.endswith("data: [DONE]\n\n")
+        assert json.loads(curl(f"{url}/v1/chat/completions", "-d", "{"))["error"]["code"] == "bad_request"
+        assert json.loads(curl(f"{url}/v1/embeddings", "-d", "{}"))["error"]["code"] == "not_found"
+        assert json.loads(curl(f"{url}/health")) == {"status": "ok"}
+        figures = curl(f"{url}/metrics")
+        assert 'backstay_decisions_total{effect="allow",point="request.input"} 2.0' in figures
+        assert "backstay_policy_broken 0.0" in figures and "backstay_policy_loaded{" in figures

@@ -53,6 +53,16 @@ def silent(journal: Callable[..., None]) -> Callable[..., None]:
     return journalled
 
 
+def hasty(refused: Callable[..., Any]) -> Callable[..., Any]:
+    """Every refusal but that of an edit on which policy has not been run."""
+
+    def checked(*given: Any) -> Any:
+        answer = refused(*given)
+        return None if answer is not None and answer.refusal.code == "unchecked" else answer
+
+    return checked
+
+
 FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
     "I1": [(module, "is_enough", lambda _unit, about: bool(about.votes)) for module in (deciding, executing)],
     "I2": [(executing, "_not_the_same", lambda *_: None)],
@@ -60,6 +70,7 @@ FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
     "I4": [(unit.Unit, "change", forgetful(unit.Unit.change))],
     "I5": [(executing, "_not_ready", lambda *_: None), (unit, "check_transition", lambda *_: None)],
     "I6": [(approval.Approval, "is_over", lambda *_: False)],
+    "I8": [(deciding, "_refused", hasty(deciding._refused))],
     "I9": [(executing, "_not_enough", lambda *_: None)],
     "I10": [(service, "rendered", lambda about, _previous: b"digest " + about.digest.encode() + b'\n{"args": {}}')],
     "I11": [(deciding, "_glass_holds", lambda *_: None)],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import Any
 
 import pytest
 from hostile_texts import tricky_text
@@ -143,26 +144,24 @@ def test_rules_that_overlap_in_every_way() -> None:
     assert denied > 100
 
 
+ENTRIES: dict[str, dict[str, Any]] = {
+    "digits": {"shape": "[0-9]{3,4}", "not_after": ".-", "not_before": "b-", "number": True},
+    "lettered": {"shape": "[ab]{2}[0-9][ab0-9]{1,3}", "not_before": "-"},
+    "grouped": {"shape": "[0-9]{1,2}[ .]?[0-9]{1,2}[ .][0-9a]", "number": True},
+    "maybe": {"shape": "a?[1][.,-]{0,2}[0-9ab]{2,3}", "not_after": "."},
+    "tail": {"shape": "[0-9][0-9b]{2,}"},
+    "labelled": {
+        "gate": "ab",
+        "head": "ab[^0-9]{0,4}",
+        "shape": "[0-9]{2,3}",
+        "not_after": "ab",
+        "number": True,
+    },
+    "infix": {"gate": "-", "shape": "[0-9ab]{1,3}-[0-9]{1,3}", "number": True, "not_before": "a"},
+}
 TOKENS = RulePack(
     (
-        *(
-            rule_of({"kind": kind, **entry})
-            for kind, entry in {
-                "digits": {"shape": "[0-9]{3,4}", "not_after": ".-", "not_before": "b-", "number": True},
-                "lettered": {"shape": "[ab]{2}[0-9][ab0-9]{1,3}", "not_before": "-"},
-                "grouped": {"shape": "[0-9]{1,2}[ .]?[0-9]{1,2}[ .][0-9a]", "number": True},
-                "maybe": {"shape": "a?[1][.,-]{0,2}[0-9ab]{2,3}", "not_after": "."},
-                "tail": {"shape": "[0-9][0-9b]{2,}"},
-                "labelled": {
-                    "gate": "ab",
-                    "head": "ab[^0-9]{0,4}",
-                    "shape": "[0-9]{2,3}",
-                    "not_after": "ab",
-                    "number": True,
-                },
-                "infix": {"gate": "-", "shape": "[0-9ab]{1,3}-[0-9]{1,3}", "number": True, "not_before": "a"},
-            }.items()
-        ),
+        *(rule_of({"kind": kind, **entry}) for kind, entry in ENTRIES.items()),
         dataclasses.replace(
             rule_of({"kind": "after_bang", "gate": "(", "shape": r"\([0-9]{1,2}", "word_start": False}),
             behind=lambda text: text.rfind(b"!") > text.rfind(b")"),

@@ -1,4 +1,4 @@
-"""`backstay guard`: test, lint and analyze the policies that stand between a model and the world."""
+"""`backstay guard`: the gateway, and the policies that stand between a model and the world."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import click
 from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
 from backstay.cli.guard_harvest import forget, harvest
+from backstay.cli.guard_mcp import mcp
 from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
 
@@ -17,7 +18,7 @@ POLICIES = click.argument(
 
 @click.group()
 def guard() -> None:
-    """Test, lint, analyze, sign and replay policies for tools and texts."""
+    """Serve the gateway; test, sign, replay and explain policies."""
 
 
 @guard.command()
@@ -114,6 +115,7 @@ def analyze(session: Session, policies: tuple[Path, ...], *, tool: str | None, o
 for command in (
     serve,
     key,
+    mcp,
     explain,
     audit,
     guard_policy.bundle,

@@ -77,7 +77,7 @@ def _settings(config: Path, given: dict[str, Any]) -> tuple[Any, Path]:
     from backstay.guard.gateway.settings import checked
     from backstay.policy.yaml_reading import read_yaml
 
-    home = config.parent if config.is_file() else Path(".backstay")
+    home = config.parent
     data: Any = {"guard": 1}
     if config.is_file():
         data = read_yaml(config.read_text(encoding="utf-8"), str(config))
@@ -91,7 +91,6 @@ def _settings(config: Path, given: dict[str, Any]) -> tuple[Any, Path]:
         if given["policies"]:
             data["policies"] = [str(Path(path).absolute()) for path in given["policies"]]
         data |= {name: given[name] for name in ("host", "port") if given[name] is not None}
-    home.mkdir(parents=True, exist_ok=True)
     return checked(data, str(config)), home
 
 

@@ -40,7 +40,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "The guard": {
         "approve": ("approve:approve", "List, show, approve, deny and edit held tool calls."),
-        "guard": ("guard:guard", "Test, lint and analyze policies for tools and texts."),
+        "guard": ("guard:guard", "Serve the gateway; test, sign, replay and explain policies."),
     },
     "Looking": {
         "runs": ("runs:runs", "List the runs of a project."),

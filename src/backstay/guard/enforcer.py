@@ -137,6 +137,23 @@ class Enforcer:
         written = self._log.decision(exchange, ruling_id, request, decision, cost_us)
         return Ruling(ruling_id, request, decision, tuple(findings), written)
 
+    def refuse(self, exchange: Exchange, point: str, rule: str, why: str, *, tool: str = "") -> Ruling:
+        """Write down that the guard itself refuses something, whatever the policy says; raises as `rule` does.
+
+        `rule` stands where the id of a policy's rule would, and begins with `guard:`.
+        """
+        request = Request(
+            point=point,
+            tool=tool,
+            principal=exchange.principal,
+            roles=exchange.roles,
+            principal_attributes=exchange.attributes,
+            resource=exchange.resource,
+        )
+        decision = Decision("deny", (rule,), (), (why,), (), self._live.bundle.hash)
+        ruling_id = self._new_id()
+        return Ruling(ruling_id, request, decision, (), self._log.decision(exchange, ruling_id, request, decision, 0))
+
     def count(self, exchange: Exchange, ruling: Ruling) -> "Future[int] | None":
         """What was decided is about to be done: counters that it bears on go up, and the journal says so.
 

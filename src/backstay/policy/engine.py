@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from backstay.errors import UsageError
-from backstay.policy.binding import Binder
+from backstay.policy.binding import Binder, keys_named
 from backstay.policy.cel import (
     CelExprEngine,
     Condition,
@@ -15,7 +15,7 @@ from backstay.policy.cel import (
     VariableType,
 )
 from backstay.policy.index import Bucket, RuleIndex
-from backstay.policy.obligations import Merged, merge_obligations
+from backstay.policy.obligations import Merged, Redact, merge_obligations
 from backstay.policy.points import POINTS, TOOL_POINT, Point, is_plain_name
 from backstay.policy.request import Decision, Request, RuleError, ShadowResult
 from backstay.policy.rules import Counter, Outcome, PolicyFile, Rule, read_policy
@@ -86,6 +86,15 @@ class PolicyBundle:
         if bucket.shadows:
             return self._with_shadow(decision, bucket.shadows, bound)
         return decision
+
+    def kinds_named(self) -> dict[str, str]:
+        """Kinds of findings that conditions and redactions name, each with a rule that does."""
+        named: dict[str, str] = {}
+        for rule, _ in self.rules:
+            redacted = {kind for o in rule.obligations if isinstance(o, Redact) for kind in o.kinds} - {"*"}
+            for kind in (*keys_named([rule.when or ""], "findings"), *sorted(redacted)):
+                named.setdefault(kind, rule.id)
+        return named
 
     def rules_at(self, point: str, action: str = "", tool: str = "") -> tuple[Rule, ...]:
         """The rules in force that can apply there, forbids first."""

@@ -21,6 +21,8 @@ def host_of(url: str) -> str | None:
 
     Entities are read; a backslash is a slash to browsers and nothing to Markdown, so both must agree.
     """
+    if not any(sign in url for sign in ":/\\&"):
+        return None
     plain = html.unescape(url).lower()
     for gap in "\t\r\n":
         plain = plain.replace(gap, "")

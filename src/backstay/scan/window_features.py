@@ -21,6 +21,9 @@ OVERLAP = 1_000
 SEGMENT_WORDS = 40
 """Words after which a sentence is cut where it has no end."""
 
+LEAST_CODED = 16
+"""Characters from which on a word with a digit in it is not read: what it encodes is read on its own."""
+
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64))
 _SALTS = dict(
@@ -124,9 +127,11 @@ def read_piece(text: str, bits: int) -> Piece:
     """The features of a text of at most MAX_CHARACTERS characters; what is longer is not read."""
     text = text[:MAX_CHARACTERS]
     codes, kinds = _codes(text)
-    inside = kinds == 1
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
+    starts, ends = _word_places(kinds == 1)
+    coded = _coded(codes, starts, ends)
+    inside = np.zeros(len(codes), bool)
+    starts, ends = starts[~coded], ends[~coded]
+    inside[_between(starts, ends)] = True
     words = _word_hashes(codes, starts, ends)
     segment = _segments(kinds, starts, ends)
     kept = inside | np.append(False, inside[:-1])
@@ -141,6 +146,23 @@ def read_piece(text: str, bits: int) -> Piece:
         _first_buckets(words, segment, _closing(codes, kinds, ends), bits),
         _char_buckets(np.where(inside, codes, np.uint32(32))[kept], bits),
     )
+
+
+def _word_places(inside: NDArray[np.bool_]) -> tuple[Buckets, Buckets]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    return edges[::2], edges[1::2]
+
+
+def _coded(codes: NDArray[np.uint32], starts: Buckets, ends: Buckets) -> NDArray[np.bool_]:
+    """Which words are keys, digests or encoded data and say nothing as they stand: long ones with a digit."""
+    digits = np.concatenate([[0], np.cumsum(codes == ord("0"))])
+    return (ends - starts >= LEAST_CODED) & (digits[ends] > digits[starts])
+
+
+def _between(starts: Buckets, ends: Buckets) -> Buckets:
+    """All places from each start to its end."""
+    lengths = ends - starts
+    return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 
 
 def _word_hashes(codes: NDArray[np.uint32], starts: Buckets, ends: Buckets) -> Hashes:

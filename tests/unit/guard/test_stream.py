@@ -5,8 +5,9 @@ from hostile_texts import prose
 
 from backstay.guard import Redaction, TextStream, redact
 from backstay.guard.redaction import HIDDEN_RUN
+from backstay.scan.rule_file import rule_of
 from backstay.scan.rule_pack import RulePack
-from backstay.scan.secrets import rule_of, secret_rules
+from backstay.scan.secrets import secret_rules
 
 AWS = "AKIA" + "Q7" * 8
 HEAD, TAIL = "-----BEGIN RSA " + "PRIVATE KEY-----", "-----END RSA " + "PRIVATE KEY-----"

@@ -100,6 +100,8 @@ def test_settings_choose_scanners_by_point() -> None:
     assert [one.name for one in bundle.at("tool.result")] == ["shell_danger"]
     assert {one.name for one in bundle.at("model.tool_call")} == {
         "secrets",
+        "identifiers",
+        "exfiltration",
         "sql_danger",
         "shell_danger",
         "code_danger",

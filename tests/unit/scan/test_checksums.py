@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 
 import pytest
 from stdnum import bitcoin, luhn, verhoeff
@@ -20,7 +21,7 @@ def numbers(count: int, length: int, seed: int) -> list[str]:
         (checksums.mod_11_10, mod_11_10.is_valid),
     ],
 )
-def test_the_same_as_another_library(ours: object, oracle: object) -> None:
+def test_the_same_as_another_library(ours: Callable[[bytes], bool], oracle: Callable[[str], bool]) -> None:
     tried = [number for length in (2, 9, 12, 16, 19) for number in numbers(400, length, length)]
     said = [ours(number.encode()) for number in tried]
     assert said == [oracle(number) for number in tried]

@@ -6,7 +6,8 @@ from made_secrets import made
 
 from backstay.errors import UsageError
 from backstay.scan.rule import ALNUM, Rule, parse_shape
-from backstay.scan.secrets import parse_rules, rule_of, secret_rules
+from backstay.scan.rule_file import rule_of
+from backstay.scan.secrets import parse_rules, secret_rules
 
 
 def by_hand(rule: Rule, text: bytes, start: int) -> tuple[int, int] | None:

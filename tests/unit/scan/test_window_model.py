@@ -128,3 +128,11 @@ def test_odd_texts_are_read(text: str) -> None:
     piece = read_piece(text, BITS)
     scores = stretch_scores(piece, stretches(piece), np.ones(1 << BITS), 0.0)
     assert np.isfinite(scores).all() and len(piece.chars[0]) <= MAX_CHARACTERS
+
+
+def test_long_words_with_digits_are_not_read() -> None:
+    digest = "3f786850e387550fdab836ed7e6dc881de23001b"
+    with_it, without = read_piece(f"The digest {digest} is new.", BITS), read_piece("The digest is new.", BITS)
+    assert with_it.words.tolist() == without.words.tolist()
+    assert with_it.chars.tolist() == without.chars.tolist()
+    assert len(read_piece("a1b2 donaudampfschifffahrtsgesellschaft", BITS).starts) == 2

@@ -24,7 +24,7 @@ class AsyncApprovals:
         return await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(method, *args, **kwargs)))
 
     async def wait(self, approval_id: str, timeout_s: float) -> Approval:
-        """As `Approvals.wait`; while nothing happens it costs one read every `poll_s` seconds, and no thread."""
+        """As `Approvals.wait`; while nothing happens it costs a read now and then, and no thread."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + min(max(timeout_s, 0.0), MAX_WAIT_S)
         changed = asyncio.Event()
@@ -35,7 +35,7 @@ class AsyncApprovals:
                 left_s = deadline_s - loop.time()
                 if approval.state is not State.PENDING or left_s <= 0:
                     return approval
-                await _either(changed, min(left_s, self.approvals.poll_s))
+                await _either(changed, min(left_s, self.approvals.waiters.pause_s(self.approvals.poll_s)))
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

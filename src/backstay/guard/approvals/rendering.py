@@ -3,8 +3,8 @@
 The JSON part parses back to exactly what the digest is of: a character that could mislead stands as its JSON escape.
 """
 
+import itertools
 import json
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from backstay.guard.approvals.approval import Approval
 from backstay.scan.folding import form, hidden_kind
 
-_WORD_OR_OTHER = re.compile(r"[^\W\d_]+|.", re.DOTALL)  # one alternative of one class each: linear
 _LATIN = (0xC0, 0x17F)
 _FROM_THE_RIGHT = frozenset({"R", "AL", "AN"})
 
@@ -35,10 +34,12 @@ def visible(text: str) -> str:
     """The text with JSON escapes for what is not seen, turns the direction, or looks like something else."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_visible_piece, _WORD_OR_OTHER.findall(text)))
+    runs = ((letters, "".join(run)) for letters, run in itertools.groupby(text, str.isalpha))
+    return "".join(_visible_word(run) if letters else "".join(map(_visible_word, run)) for letters, run in runs)
 
 
-def _visible_piece(piece: str) -> str:
+def _visible_word(piece: str) -> str:
+    """A run of letters, or one other character."""
     if piece.isascii():
         return piece if piece.isprintable() or piece == "\n" else _escape(piece)
     foreign = any(not _looks_ascii(char) for char in piece) and not any(char.isascii() for char in piece)

@@ -173,7 +173,7 @@ class Approvals:
                 left_s = deadline_s - time.monotonic()
                 if approval.state is not State.PENDING or left_s <= 0:
                     return approval
-                changed.wait(min(left_s, self.poll_s))
+                changed.wait(min(left_s, self.waiters.pause_s(self.poll_s)))
 
     def _recheck_edits(self) -> int:
         done = 0

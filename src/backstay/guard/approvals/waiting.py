@@ -36,6 +36,10 @@ class Waiters:
                 if not self._wake[approval_id]:
                     del self._wake[approval_id]
 
+    def pause_s(self, poll_s: float) -> float:
+        """How long one of them pauses between reads: all of them together read at most 100 times a `poll_s`."""
+        return poll_s * max(1.0, self._count / 100)
+
     def notify(self, approval_id: str) -> None:
         """The approval has changed."""
         with self._lock:

@@ -4,30 +4,34 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from backstay.guard.approvals import Approvals, Directory, DirectoryFile
-from backstay.guard.approvals import Settings as ApprovalSettings
+from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Target, read_settings
+from backstay.guard.approvals.service import Recheck
+from backstay.guard.approvals.webhook import targets_of
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Enforcer
 from backstay.guard.gateway.app import Front
 from backstay.guard.gateway.harvesting import Harvester, harvester_of
-from backstay.guard.gateway.holds import ApprovalHolds
+from backstay.guard.gateway.holds import ApprovalHolds, rechecked
 from backstay.guard.gateway.kept import KeptAnswers
 from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.recording import Recorder
-from backstay.guard.gateway.scanning import scan_bundle, stream_kinds, text_scan
+from backstay.guard.gateway.scanning import check_kinds, scan_bundle, stream_kinds, text_scan
 from backstay.guard.gateway.service import Gateway
-from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.gateway.settings import STATE, GuardSettings
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.ledger import Ledger
+from backstay.guard.mcp.chat_pins import ChatPins
+from backstay.guard.mcp.pins import Pins
+from backstay.guard.mcp.proxy import McpProxy
 from backstay.guard.recovery import restore_histories
 from backstay.guard.scans import RememberedScans
 from backstay.guard.tool_roles import load_tool_roles
@@ -49,6 +53,8 @@ class Parts:
     keys: KeyRing | None
     metrics: Metrics
     holds: ApprovalHolds
+    webhooks: tuple[Target, ...]
+    mcp: McpProxy
     harvest: Harvester | None = None
 
 
@@ -65,31 +71,39 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         )
         stack.callback(ledger.close)
         histories, live = _policy(source, ledger, home)
+        check_kinds(live.bundle, settings.scan)
         metrics = Metrics()
         canaries = (canary_of(bytes.fromhex(ledger.digest(b"backstay: canaries")), str(home)),)
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
-        approvals = holds_of(settings, home, ledger)
         upstreams = await stack.enter_async_context(Upstreams(settings, environment))
+        enforcer = Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned)
+        scans = RememberedScans(text_scan(scan_bundle(settings.scan, canaries)))
+        tools = load_tool_roles([home / path for path in settings.tool_roles])
+        approvals = approvals_of(settings, home, ledger, partial(rechecked, enforcer, scans, tools))
+        holds = ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
+        pins = Pins(home / STATE / "mcp-pins", settings.mcp_limits.tools)
         gateway = Gateway(
             settings,
-            Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned),
-            RememberedScans(text_scan(scan_bundle(settings.scan, canaries))),
+            enforcer,
+            scans,
             stream_kinds(settings.scan, canaries),
-            approvals,
+            holds,
             upstreams,
             Limits(settings.limits.in_flight),
             recorder,
-            load_tool_roles([home / path for path in settings.tool_roles]),
+            tools,
             canaries[0],
+            tool_pins=ChatPins(pins) if settings.pin_tools else None,
         )
         gateway.harvest = harvest = harvester_of(settings, ledger, canaries, metrics)
         if harvest is not None:
             stack.callback(harvest.close)
         front = Front(gateway, keys, metrics)
+        mcp = await stack.enter_async_context(McpProxy(gateway, settings.mcp, settings.mcp_limits, pins, environment))
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
         )
-        yield Parts(settings, front, ledger, live, keys, metrics, approvals, harvest)
+        yield Parts(settings, front, ledger, live, keys, metrics, holds, webhook_targets(settings, home), mcp, harvest)
 
 
 @contextlib.contextmanager
@@ -97,7 +111,7 @@ def policy_source(settings: GuardSettings, home: Path) -> Iterator[PolicySource]
     """Where the policy comes from: files, a signed bundle, or the shipped default."""
     if settings.bundle:
         trusted = home / (settings.trusted_keys or settings.audit.keys)
-        yield SignedFile(home / settings.bundle, public_keys(trusted), home / "policy-accepted.json")
+        yield SignedFile(home / settings.bundle, public_keys(trusted), home / STATE / "policy-accepted.json")
     elif settings.policies:
         yield PolicyFiles([home / path for path in settings.policies])
     else:
@@ -111,16 +125,26 @@ def _policy(source: PolicySource, ledger: Ledger, home: Path) -> tuple[Histories
     histories = Histories(first.counters, time.monotonic)
     with ledger.read() as connection:
         restore_histories(histories, first.counters, connection, clock=time.monotonic)
-    return histories, LivePolicy(source, last_good=home / "policy-last-good.json", histories=histories)
+    return histories, LivePolicy(source, last_good=home / STATE / "policy-last-good.json", histories=histories)
 
 
-def holds_of(settings: GuardSettings, home: Path, ledger: Ledger) -> ApprovalHolds:
-    """Approvals by the people of the approvers file; without one nobody can approve, and what is held expires."""
-    path = settings.holds.approvers
-    people: Callable[[], Directory] = DirectoryFile(home / path) if path else partial(Directory, [])
-    webhooks = ("main",) if settings.holds.webhook else ()
-    approvals = Approvals(ledger, people, settings=ApprovalSettings(webhooks=webhooks))
-    return ApprovalHolds(approvals, KeptAnswers(ledger), f"{socket.gethostname()}:{os.getpid()}")
+def approvals_of(settings: GuardSettings, home: Path, ledger: Ledger, recheck: Recheck) -> Approvals:
+    """Approvals by the people of the approvers' file; without one nobody can approve, and what is held expires."""
+    path = _approvers(settings, home)
+    if path is None:
+        return Approvals(ledger, partial(Directory, []), recheck=recheck)
+    return Approvals(ledger, DirectoryFile(path), settings=read_settings(path).settings, recheck=recheck)
+
+
+def webhook_targets(settings: GuardSettings, home: Path) -> tuple[Target, ...]:
+    """Who hears of approvals; raises UsageError."""
+    path = _approvers(settings, home)
+    return () if path is None else targets_of(read_settings(path).webhooks, path.parent)
+
+
+def _approvers(settings: GuardSettings, home: Path) -> Path | None:
+    path = home / (settings.holds.approvers or f"{STATE}/approvers.yaml")
+    return path if settings.holds.approvers or path.is_file() else None
 
 
 def place_of(database: str, home: Path) -> str | Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backstay.errors import BackstayError
+from backstay.guard.call_facts import CallFacts, facts_of
 from backstay.guard.enforcer import Enforcer, Exchange, Ruling
 from backstay.guard.findings import TextScans
 from backstay.guard.gateway.faults import ApiFault, unavailable
@@ -16,6 +17,7 @@ from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.requests import ModelRequest
 from backstay.guard.gateway.scanning import leaked
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import PackKinds
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Limit, PolicyBundle
@@ -66,10 +68,14 @@ class Context:
     """What is planted in the system's prompt where policy asks for it."""
     wait_s: float = 0.0
     """How long the client waits for an approval."""
+    tool_pins: ChatPins | None = None
+    """Tools of requests as they were first offered; None: they may change."""
     rulings: list[Ruling] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
+    removed_tools: set[str] = field(default_factory=set)
+    """Tools that the client offered and policy took out."""
     resumed: list[Any] = field(default_factory=list)
     """Held answers that go out with this one; see `Holds.sent`."""
     writes: "list[Future[int]]" = field(default_factory=list)
@@ -84,6 +90,10 @@ class Context:
         """Keep a ruling with the exchange."""
         self.rulings.append(ruling)
         return ruling
+
+    def facts(self, tool: str, args: Mapping[str, Any]) -> CallFacts:
+        """What is known of a tool call before it is made."""
+        return facts_of(self.request.conversation(), tool, args, self.tools)
 
     @property
     def bundle(self) -> PolicyBundle:

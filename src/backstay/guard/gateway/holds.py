@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from backstay.guard.approvals import Approval, Approvals, AsyncApprovals, Claim, Current, HeldAction, Refusal, State
-from backstay.guard.enforcer import Exchange, Ruling
+from backstay.guard.enforcer import Enforcer, Exchange, Ruling
+from backstay.guard.findings import TextScans
 from backstay.guard.gateway.answers import Choice, ToolCall, choice_from
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.kept import Kept, KeptAnswers, Place, places_of
 from backstay.guard.gateway.outgoing import judge_call, judge_texts
+from backstay.guard.json_texts import texts_in
+from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import content_hash
 
@@ -203,3 +206,28 @@ def _take_edit(call: ToolCall, approval: Approval) -> None:
 def fault_of_refusal(refusal: Refusal) -> ApiFault:
     """A refusal as clients are told of it."""
     return ApiFault(refusal.status, "held", refusal.message, facts={"reason": refusal.code, "cure": refusal.cure})
+
+
+def rechecked(enforcer: Enforcer, scans: TextScans, tools: ToolRoles, action: HeldAction) -> Current:
+    """Policy and scans on an action that a person edited; where its values come from is judged when it is used.
+
+    A call is judged here without its conversation: its values are the editor's, so that rules about tools' outputs are
+    met and everything else of the policy holds. When the client sends its request again all of it is judged anew.
+    """
+    exchange = Exchange(action.exchange, action.principal, action.session, resource=action.resource, owner=action.owner)
+    text = texts_in(action.args)
+    declared = tools.get(action.tool)
+    call: dict[str, Any] = {"side_effect": declared.side_effect if declared else "undeclared", "facts": []}
+    ruling = enforcer.rule(
+        exchange,
+        "model.tool_call",
+        text=text,
+        findings=scans.findings(text, "model.tool_call"),
+        tool=action.tool,
+        args=action.args,
+        provenance=dict.fromkeys(action.args, ("editor",)),
+        call=call | {role: [] for role in ("destination", "selector", "credential", "amount", "payload")},
+    )
+    decision = ruling.decision
+    duties = decision.obligations if decision.effect == "hold" else action.obligations
+    return Current(decision.effect, replace(action, policy=decision.policy, obligations=duties))

@@ -149,13 +149,24 @@ def _check_tools(context: Context, decided: DecidedTexts) -> None:
         if known is None:
             known = _judged_tool(context, name, text)
             decided.put(key, known)
-        if known.effect != "allow":
+        if known.effect != "allow" or _changed(context, name, text):
             refused.append(name)
     if refused:
         _take_out(context.request.body, frozenset(refused))
         for name in refused:
             del context.request.tools[name]
+        context.removed_tools |= set(refused)
         context.notes["x-backstay-tools-removed"] = ",".join(sorted(refused))
+
+
+def _changed(context: Context, name: str, text: str) -> bool:
+    """Whether a tool is not what it was when the principal first offered it; the journal says so."""
+    if context.tool_pins is None:
+        return False
+    why = context.tool_pins.fault(context.exchange.principal, name, text, context.request.tools[name])
+    if why:
+        context.ruled(context.enforcer.refuse(context.exchange, "request.tools", "guard:pin", why, tool=name))
+    return bool(why)
 
 
 def _judged_tool(context: Context, name: str, text: str) -> Remembered:

@@ -1,16 +1,21 @@
 """Which scanners the guard runs at which points, and which of their rules a stream is matched with."""
 
+import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
+from backstay.errors import UsageError
 from backstay.guard.output_plan import PackKinds
+from backstay.policy import PolicyBundle
 from backstay.records import Finding
 from backstay.scan import Budget, Canary, CanaryScanner, LeakScanner, Point, ScanBundle, ScanSettings, View
 from backstay.scan.bundle import bundle_of
 from backstay.scan.canary import canary_rules
 from backstay.scan.default_pack import default_pack
 from backstay.scan.identifiers import identifier_kinds
+from backstay.scan.kinds import kinds_of
 from backstay.scan.rule_pack import RulePack
 from backstay.scan.secrets import secret_kinds
 
@@ -24,7 +29,7 @@ def scan_bundle(settings: ScanSettings, canaries: tuple[Canary, ...] = ()) -> Sc
     """The scanners that settings name, and the one for canaries where there are any; ready for the first text."""
     bundle = bundle_of(settings)
     scanners = (*bundle.scanners, CanaryScanner(canaries)) if canaries else bundle.scanners
-    bundle = ScanBundle(scanners, bundle.points, bundle.deadline_ms, bundle.max_characters)
+    bundle = replace(bundle, scanners=scanners)
     bundle.warm()
     return bundle
 
@@ -52,6 +57,16 @@ def stream_kinds(settings: ScanSettings, canaries: tuple[Canary, ...] = ()) -> P
     rules += canary_rules(canaries)
     named = scanners | dict(latched) | {rule.kind: "canary" for rule in canary_rules(canaries)}
     return PackKinds(RulePack(rules), {rule.kind: named[rule.kind] for rule in rules})
+
+
+def check_kinds(bundle: PolicyBundle, settings: ScanSettings) -> None:
+    """Refuse a policy that names a kind which no scanner finds: the rule would never decide anything."""
+    known = kinds_of(settings)
+    for kind, rule in bundle.kinds_named().items():
+        if kind not in known:
+            near = difflib.get_close_matches(kind, sorted(known), n=1)
+            hint = f"nearest known kind: {near[0]}" if near else "see docs/scan/scanners.md"
+            raise UsageError(f"rule {rule} names the kind {kind!r}, which no scanner of scan.scanners finds", cure=hint)
 
 
 @lru_cache(maxsize=256)

@@ -11,14 +11,16 @@ from pathlib import Path
 import uvicorn
 
 from backstay.errors import BackstayError, ResourceError
-from backstay.guard.approvals import Target, WebhookWorker
+from backstay.guard.approvals import WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
 from backstay.guard.gateway.feedback_routes import feedback_routes
+from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.mcp.endpoint import mcp_routes
 
-SWEEP_S = 5.0
+SWEEP_S = 1.0
 BACKLOG = 2048
 _log = logging.getLogger("backstay.guard")
 
@@ -36,6 +38,7 @@ class Server:
         with contextlib.closing(listener):
             async with assembled(self._settings, self._home, self._environment) as parts:
                 server = _uvicorn(parts, self._settings.limits.drain_s)
+                note_policy(parts)
                 serving = asyncio.ensure_future(server.serve(sockets=[listener]))
                 tending = asyncio.ensure_future(self._tend(parts))
                 with self._signals(parts):
@@ -47,6 +50,7 @@ class Server:
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     parts.front.draining = True
+                    parts.mcp.end_streams()
                     server.should_exit = True
                     await serving
                 tending.cancel()
@@ -80,23 +84,31 @@ class Server:
 
     async def _tend(self, parts: Parts) -> None:
         """Look for a changed policy and changed keys, and let approvals expire, until cancelled."""
-        webhook = _webhook(self._settings, parts, self._environment)
-        due_s = 0.0
+        webhook = WebhookWorker(parts.ledger, parts.webhooks) if parts.webhooks else None
+        looked_s = 0.0
         while True:
-            await asyncio.sleep(self._settings.reload_s or SWEEP_S)
+            await asyncio.sleep(SWEEP_S)
+            looked_s += SWEEP_S
             try:
-                if self._settings.reload_s:
-                    await asyncio.to_thread(parts.live.poll)
+                if self._settings.reload_s and looked_s >= self._settings.reload_s:
+                    looked_s = 0.0
+                    if await asyncio.to_thread(parts.live.poll):
+                        note_policy(parts)
+                        check_kinds(parts.live.bundle, self._settings.scan)
                     if parts.keys is not None:
                         await asyncio.to_thread(parts.keys.refresh)
-                due_s += self._settings.reload_s or SWEEP_S
-                if due_s >= SWEEP_S:
-                    due_s = 0.0
-                    await asyncio.to_thread(parts.holds.approvals.sweep)
+                await asyncio.to_thread(parts.holds.approvals.sweep)
                 if webhook is not None:
                     await asyncio.to_thread(webhook.deliver)
             except BackstayError as error:
                 _log.error("looking after the gateway: %s", error)
+
+
+def note_policy(parts: Parts) -> None:
+    """Write into the journal which policy decides from now on."""
+    status = parts.live.status
+    row = {"hash": status.hash, "loaded_at": status.loaded_at, "last_good": status.from_last_good}
+    parts.ledger.append("guard.bundle", row | {"rules": [rule.rule.id for rule in parts.live.bundle.rules]}).result()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -116,7 +128,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(parts.front, approval_routes(parts.front, parts.holds) + feedback_routes(parts.front, parts.harvest)),
+        build_app(
+            parts.front,
+            approval_routes(parts.front, parts.holds)
+            + mcp_routes(parts.front, parts.mcp)
+            + feedback_routes(parts.front, parts.harvest),
+        ),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -137,11 +154,3 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> N
             await serving
             raise ResourceError("the server ended before it began")
         await asyncio.sleep(0.005)
-
-
-def _webhook(settings: GuardSettings, parts: Parts, environment: Mapping[str, str]) -> WebhookWorker | None:
-    if not settings.holds.webhook:
-        return None
-    secret = environment.get(settings.holds.webhook_secret_variable, "").encode()
-    target = Target(name="main", url=settings.holds.webhook, secret=secret)
-    return WebhookWorker(parts.ledger, [target])

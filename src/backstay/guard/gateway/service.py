@@ -22,9 +22,11 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
-from backstay.guard.gateway.wires import WIRES, Streamed
+from backstay.guard.gateway.wires import WIRES
+from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
@@ -92,6 +94,7 @@ class Gateway:
     canary: Canary | None = None
     decided: DecidedTexts = field(default_factory=DecidedTexts)
     harvest: Harvest | None = None
+    tool_pins: ChatPins | None = None
 
     async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
         """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
@@ -152,6 +155,7 @@ class Gateway:
             self.tools,
             self.canary,
             asked.wait_s,
+            self.tool_pins,
         )
 
     async def _carried_out(self, context: Context, approval: str, outcome: Outcome, send: Send) -> None:

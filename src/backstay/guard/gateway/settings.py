@@ -1,6 +1,5 @@
 """Settings of the gateway: guard.yaml, checked whole before anything listens."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -8,12 +7,16 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backstay.errors import UsageError
+from backstay.guard.addresses import is_loopback
 from backstay.guard.harvest.settings import HarvestSettings
+from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
 from backstay.records import Settings
 from backstay.scan import ScanSettings
 
+STATE = ".backstay"
+"""Folder of what the gateway keeps, beside guard.yaml."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
 
 
@@ -79,9 +82,9 @@ class LimitSettings(Settings):
 class AuditSettings(Settings):
     """What is kept of decisions."""
 
-    database: str = "guard.db"
-    """Path (beside guard.yaml unless absolute) or SQLAlchemy URL of the ledger."""
-    keys: str = "keys"
+    database: str = f"{STATE}/guard.db"
+    """Path (from the folder of guard.yaml) or SQLAlchemy URL of the ledger."""
+    keys: str = f"{STATE}/keys"
     """Folder of the ledger's signing and digest keys."""
     contents: Literal["digests", "redacted", "full"] = "digests"
     """Texts in the ledger: keyed digests only, as released after redaction, or as they came."""
@@ -93,13 +96,10 @@ class HoldSettings(Settings):
     """Approvals."""
 
     approvers: str = ""
-    """File of the people who may approve, with their roles; "" = nobody: what is held stays held until it expires."""
+    """File of the people who may approve, of webhooks and escalation; "" = `.backstay/approvers.yaml` where that is
+    there, else nobody: what is held stays held until it expires."""
     wait_s: float = Field(default=50.0, ge=0, le=300)
     """Longest time that a client may ask to wait for a decision (`Prefer: wait=N`)."""
-    webhook: str = ""
-    """Address that is told of approvals that wait; "" = none."""
-    webhook_secret_variable: str = ""
-    """Environment variable with the key that signs what is sent there."""
 
 
 class GuardSettings(Settings):
@@ -119,8 +119,14 @@ class GuardSettings(Settings):
     """Folder of the public keys that may sign `bundle`; "" = the ledger's own."""
     reload_s: float = Field(default=2.0, ge=0, le=3600)
     """Seconds between two looks at whether the policy has changed; 0 = only on SIGHUP."""
-    upstreams: dict[Name, UpstreamSettings] = Field(min_length=1)
+    upstreams: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     """Servers of models by name; the first whose models fit is asked."""
+    mcp: dict[Name, McpServerSettings] = Field(default_factory=dict)
+    """MCP servers by name, served at `/mcp/{name}`; see docs/guard/mcp.md."""
+    pin_tools: bool = False
+    """Whether a tool is left out of a request when it is not what the principal first offered under its name."""
+    mcp_limits: McpLimits = McpLimits()
+    """What MCP sessions and messages may be at most."""
     keys: str = ""
     """File of the virtual keys; "" = everybody on this machine is the principal `local`."""
     tool_roles: tuple[str, ...] = Field(default=(), strict=False)
@@ -152,19 +158,11 @@ class GuardSettings(Settings):
     def _closed(self) -> "GuardSettings":
         if not self.keys and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is open to others and `keys` is not set: anybody could use it")
+        if not self.upstreams and not self.mcp:
+            raise ValueError("neither upstreams nor mcp is set: there is nothing to guard")
         if self.bundle and self.policies:
             raise ValueError("set policies or bundle, not both")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_guard_settings(path: Path) -> GuardSettings:

@@ -32,7 +32,9 @@ class EventReader:
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that end in this piece; raises MalformedStream for one that is too long."""
-        if self._after_cr and piece:
+        if not piece:
+            return
+        if self._after_cr:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
         self._after_cr = piece.endswith(b"\r")

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from types import TracebackType
 from typing import Self
 
@@ -177,7 +178,7 @@ class Upstreams:
         try:
             async with asyncio.timeout(upstream.settings.first_byte_s):
                 return await self._sessions[upstream.name].request(
-                    method, url, data=body, headers=headers, allow_redirects=False
+                    method, url, data=None if body is None else BytesIO(body), headers=headers, allow_redirects=False
                 )
         except TimeoutError as error:
             raise ApiFault(504, "upstream_slow", f"{upstream.name} did not begin to answer in time") from error
