@@ -155,7 +155,7 @@ def test_from_a_thumb_to_a_task_and_out_again(tmp_path: Path) -> None:
         unthumbed, foreign = alice.ask("hello")[2], carol.ask("hello")[2]
         assert carol.thumb(foreign, 1)[0] == 404  # Carol did not opt in.
 
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("guard.db*"))
+    stored = b"".join(path.read_bytes() for path in (tmp_path / ".backstay").glob("guard.db*"))
     for text in (*PLANTED, "sourdough", "kaboom works", "a joke"):
         assert text.encode() not in stored
     check_harvest(tmp_path, bad, good, denied, wiped, paid, left_out=(unthumbed, foreign))
@@ -208,13 +208,23 @@ def check_policy_tests(home: Path) -> None:
 
 
 def check_import(home: Path, bad: str, good: str) -> None:
-    (home / "backstay.yaml").write_text("name: loop\n")
-    arguments = ["import", "production", str(home / "out" / "tasks.jsonl"), "--project", str(home), "--dataset", "loop"]
+    project = home / "project"
+    project.mkdir()
+    (project / "backstay.yaml").write_text("name: loop\n")
+    arguments = [
+        "import",
+        "production",
+        str(home / "out" / "tasks.jsonl"),
+        "--project",
+        str(project),
+        "--dataset",
+        "loop",
+    ]
     report = run(*arguments)
     assert (report["tasks"], report["judgments"], report["raters"]) == (2, 1, 1)
     again = run(*arguments)
     assert (again["tasks"], again["judgments"], again["known"]) == (0, 0, 1)
-    with Store(home) as store:
+    with Store(project) as store:
         tasks = store.repository.tasks("loop")
         responses = {one.id: one for one in store.repository.responses("loop")}
         (judgment,) = store.repository.judgments("loop")
@@ -236,10 +246,12 @@ def check_forgetting(home: Path, denied: str, wiped: str) -> None:
     assert report["exchanges"] == 4
     assert denied.encode() not in b"".join(path.read_bytes() for path in (home / "later").iterdir())
     assert run("guard", "forget", *config, "--principal", "bob") == {"forgotten": 2}
-    engine = open_database(home / "guard.db")
+    engine = open_database(home / ".backstay" / "guard.db")
     with engine.connect() as connection:
         rows = [json.loads(entry.payload) for entry in read_entries(connection, "guard.harvest")]
-    assert verify_journal(engine, Sealer(home / "keys", home / "journal.seals.jsonl").read()).ok
+    assert verify_journal(
+        engine, Sealer(home / ".backstay" / "keys", home / ".backstay" / "journal.seals.jsonl").read()
+    ).ok
     engine.dispose()
     assert {row["exchange"] for row in rows if row["event"] == "forgotten"} >= {denied, wiped}
     allowed = {"id", "at", "event", "exchange", "exchanges", "why", "content_digest", "score", "files"}

@@ -21,7 +21,7 @@ upstreams: {main: {base_url: "http://127.0.0.1:1/v1"}}
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    with Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys") as ledger:
+    with Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys") as ledger:
         store = HarvestStore(ledger)
         store.keep(said(1, "how?", "like this", effect="deny", at_ms=NOW_MS)).result(5)
         store.keep(said(2, "why?", "so", effect="deny", at_ms=NOW_MS, principal="bob")).result(5)
@@ -38,7 +38,7 @@ def test_a_harvest_is_told_and_deletes_what_is_too_old(config: Path, tmp_path: P
     result = run("harvest", "-c", config, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "2 exchanges of 2 principals" in result.output and "redteam.jsonl      2" in result.output
-    with Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys") as ledger:
+    with Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys") as ledger:
         assert HarvestStore(ledger).owner(said(3, "").exchange, 0) is None
 
 
@@ -68,7 +68,7 @@ def test_what_is_forgotten_must_be_named_once(config: Path, arguments: tuple[str
 def test_the_journal_says_so(config: Path) -> None:
     before = utc_now()
     run("forget", "-c", config, said(1, "").exchange)
-    result = run("explain", said(1, "").exchange, "--database", config.parent / "guard.db", "--json")
+    result = run("explain", said(1, "").exchange, "--database", config.parent / ".backstay" / "guard.db", "--json")
     rows = [row["payload"] for row in json.loads(result.output)["rows"] if row["kind"] == "guard.harvest"]
     assert [row["event"] for row in rows] == ["kept", "forgotten"]
     assert rows[0]["at"] <= before <= rows[1]["at"]
