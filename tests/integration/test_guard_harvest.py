@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 from aiohttp import web
@@ -21,6 +22,7 @@ from made_secrets import token_with_check
 
 from backstay.cli.main import cli
 from backstay.feedback.importing.production import REFERENCE
+from backstay.guard.approvals import new_token
 from backstay.guard.gateway.keys import add_key
 from backstay.policy import PolicyBundle, parse_policy, run_cases
 from backstay.storage import Store
@@ -46,6 +48,11 @@ rules:
     match: {point: request.input}
     when: text.contains("wipe")
     reason: wiping is denied
+  - id: ask
+    effect: hold
+    match: {point: model.tool_call, tool: transfer}
+    obligations: [{require_approval: {k: 1, of: [lead], expires_s: 600}}]
+    reason: transfers are for a lead
   - id: calm-comments
     effect: forbid
     match: {point: feedback}
@@ -61,8 +68,9 @@ ANSWERS = {
 
 async def upstream(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
     asked = body["messages"][-1]["content"]
-    if asked == "pay":
-        message = call_message(("pay", {"card": int(CARD), "to": MAIL, "note": "for bread"}))
+    if asked in ("pay", "transfer it", "transfer all"):
+        tool, note = asked.split()[0], "for bread" if asked == "pay" else asked
+        message = call_message((tool, {"card": int(CARD), "to": MAIL, "note": note}))
         row = {"index": 0, "message": message, "finish_reason": "tool_calls"}
         return web.json_response(chat_answer() | {"choices": [row]})
     text = next(next(answers) for start, answers in ANSWERS.items() if asked.startswith(start))
@@ -70,7 +78,7 @@ async def upstream(request: web.Request, body: dict[str, Any]) -> web.StreamResp
 
 
 @contextlib.contextmanager
-def served(home: Path, **harvest: Any) -> Iterator[str]:
+def served(home: Path, settings: dict[str, Any], **harvest: Any) -> Iterator[str]:
     with LoopThread() as loop:
         port = loop.call(start_upstream(loop, upstream, []))
         (home / "policy.yaml").write_text(POLICY)
@@ -79,8 +87,8 @@ def served(home: Path, **harvest: Any) -> Iterator[str]:
             "port": 0,
             "upstreams": {"main": {"base_url": f"http://127.0.0.1:{port}/v1"}},
             "policies": ["policy.yaml"],
-            "keys": "keys.yaml",
             "harvest": harvest,
+            **settings,
         }
         (home / "guard.yaml").write_text(yaml.safe_dump(config))
         process = subprocess.Popen(
@@ -136,7 +144,8 @@ def test_from_a_thumb_to_a_task_and_out_again(tmp_path: Path) -> None:
     keep = ["denied", "held", "approved", "thumbed"]
     bread = f"How is bread baked? My mail is {MAIL}, my token {SECRET}"
     tokens = [add_key(tmp_path / "keys.yaml", name) for name in ("alice", "bob", "carol")]
-    with served(tmp_path, keep=keep, principals=["alice", "bob"], feedback_per_minute=600) as url:
+    keys = {"keys": "keys.yaml"}
+    with served(tmp_path, keys, keep=keep, principals=["alice", "bob"], feedback_per_minute=600) as url:
         alice, bob, carol = (Client(url, token) for token in tokens)
         bad, good = alice.ask(bread)[2], alice.ask(bread, stream=True)[2]
         assert alice.thumb(bad, -1, f"wrong, tell {MAIL}")[0] == 200
@@ -161,6 +170,48 @@ def test_from_a_thumb_to_a_task_and_out_again(tmp_path: Path) -> None:
     check_harvest(tmp_path, bad, good, denied, wiped, paid, left_out=(unthumbed, foreign))
     check_import(tmp_path, bad, good)
     check_forgetting(tmp_path, denied, wiped)
+
+
+def test_what_people_said_to_what_was_held(tmp_path: Path) -> None:
+    token, digest = new_token()
+    people = {"approvers": [{"id": "ann", "roles": ["lead"], "token_sha256": digest}]}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump(people))
+    (tmp_path / "people.yaml").chmod(0o600)
+    approver = {"authorization": f"Bearer {token}", "x-backstay-approver": "ann"}
+    exchanges = {}
+    holds = {"holds": {"approvers": "people.yaml"}}
+    with served(tmp_path, holds, keep=["denied", "held", "approved"], principals=["*"]) as url:
+        for text, vote, status in (("transfer it", "approve", 200), ("transfer all", "deny", 403)):
+            body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+            facts = json.loads(asyncio.run(post(f"{url}/v1/chat/completions", body))[1])["backstay"]
+            exchanges[text] = facts["exchange"]
+            (approval,) = facts["approvals"]
+            decide(url, approval, vote, approver)
+            again = asyncio.run(post(f"{url}/v1/chat/completions", body, {"x-backstay-approval": approval}))
+            assert again[0] == status
+            if status == 200:
+                exchanges["released"] = json.loads(again[1])["backstay"]["exchange"]
+    run("guard", "harvest", "-c", str(tmp_path / "guard.yaml"), "-o", str(tmp_path / "out"))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    cases = {case["source"]["exchange"]: case for case in lines(tmp_path / "out" / "redteam.jsonl")}
+    assert cases[exchanges["transfer it"]]["verdict"] == "approved" and cases[exchanges["transfer it"]]["disputed"]
+    assert cases[exchanges["transfer all"]]["verdict"] == "denied" and not cases[exchanges["transfer all"]]["disputed"]
+    assert {case["expected"] for case in cases.values()} == {"held"}
+    # The release was kept, too, as `approved`; near-duplicates of one principal are harvested once.
+    assert len(manifest["taken"]) + manifest["left_out"]["repeated"] == 3
+    assert exchanges["released"] not in cases
+
+
+def decide(url: str, approval: str, vote: str, approver: dict[str, str]) -> None:
+    found = json.loads(asyncio.run(get(f"{url}/v1/approvals/{approval}")))
+    decision = {"vote": vote, "digest": found["digest"], "reason": "as it should be", "key": approval}
+    status, raw, _ = asyncio.run(post(f"{url}/v1/approver/approvals/{approval}/decide", decision, approver))
+    assert status == 200, raw
+
+
+async def get(url: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return await response.read()
 
 
 def check_harvest(

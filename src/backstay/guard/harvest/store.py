@@ -5,7 +5,7 @@ a replica, shows nothing of what was said.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -116,14 +116,12 @@ class HarvestStore:
             for thumb in self._thumbs(connection, *where, joined=True):
                 thumbs.setdefault(thumb.exchange, []).append(thumb)
             verdicts = _verdicts(connection)
-        return [
-            KeptRow(
-                KeptExchange.from_json(self._open(bytes(row.sealed), row.exchange)),
-                tuple(thumbs.get(row.exchange, ())),
-                verdicts.get(row.exchange, ""),
-            )
-            for row in found
-        ]
+        return [self._row(row, thumbs.get(row.exchange, ()), verdicts) for row in found]
+
+    def _row(self, row: Any, thumbs: Sequence[Thumb], verdicts: Mapping[str, str]) -> KeptRow:
+        kept = KeptExchange.from_json(self._open(bytes(row.sealed), row.exchange))
+        released = "approved" if "approved" in kept.why else ""
+        return KeptRow(kept, tuple(thumbs), verdicts.get(row.exchange, released))
 
     def forget(self, *, exchange: str = "", principal: str = "") -> int:
         """Delete an exchange, or all of a principal, with the thumbs on it; how many exchanges were deleted."""

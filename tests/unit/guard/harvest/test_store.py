@@ -164,6 +164,11 @@ def test_what_people_said_to_what_was_held(
     assert [row.verdict for row in store.rows(AT_MS + 9)] == [verdict]
 
 
+def test_what_went_out_after_an_approval_was_approved(store: HarvestStore) -> None:
+    store.keep(said(1, "pay", effect="hold", why=("approved",))).result(5)
+    assert [row.verdict for row in store.rows(AT_MS + 9)] == ["approved"]
+
+
 def test_pseudonyms_differ_by_principal_and_by_project(tmp_path: Path, store: HarvestStore) -> None:
     assert store.pseudonym("alice") == store.pseudonym("alice") != store.pseudonym("bob")
     assert "alice" not in store.pseudonym("alice")
