@@ -17,6 +17,7 @@ import pytest
 import yaml
 from aiohttp import web
 from guard_gateway import LoopThread, call_message, chat_answer, deltas, post, sse, start_upstream
+from inbox_site import Client
 
 from backstay.guard.approvals import new_token
 from backstay.guard.ledger import Ledger
@@ -131,6 +132,24 @@ def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
     kinds = [row["effect"] for row in rows(tmp_path, "guard.decision") if row["point"] == "model.tool_call"]
     assert kinds[:2] == ["hold", "hold"]
     assert chain_holds(tmp_path)
+
+
+def test_held_and_approved_in_the_inbox(tmp_path: Path) -> None:
+    token, digest = new_token()
+    people = {"approvers": [{"id": "ann", "roles": ["lead"], "token_sha256": digest}]}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump(people))
+    (tmp_path / "people.yaml").chmod(0o600)
+    with served(tmp_path, pay(50), holds={"approvers": "people.yaml"}) as (url, _):
+        held = json.loads(asyncio.run(post(f"{url}/v1/chat/completions", ASK))[1])
+        (approval,) = held["backstay"]["approvals"]
+        ann = Client(url)
+        assert ann.post("/approvals/sign-in", {"person": "ann", "token": token}).status == 303
+        assert approval in ann.get("/approvals").text
+        assert ann.decide(approval, "approve", "it is fine").status == 303
+        released = asyncio.run(post(f"{url}/v1/chat/completions", ASK, {"x-backstay-approval": approval}))[1]
+        (call,) = json.loads(released)["choices"][0]["message"]["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"amount": 50}
+        assert ">Done<" in ann.get("/approvals/done").text
 
 
 def test_waiting_in_the_same_request(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Target, read_settings
+from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Links, Target, read_settings
 from backstay.guard.approvals.service import Recheck
 from backstay.guard.approvals.webhook import targets_of
 from backstay.guard.audit import AuditLog
@@ -130,10 +130,11 @@ def _policy(source: PolicySource, ledger: Ledger, home: Path) -> tuple[Histories
 
 def approvals_of(settings: GuardSettings, home: Path, ledger: Ledger, recheck: Recheck) -> Approvals:
     """Approvals by the people of the approvers' file; without one nobody can approve, and what is held expires."""
-    path = _approvers(settings, home)
+    path, links = _approvers(settings, home), Links.of(home / settings.audit.keys)
     if path is None:
-        return Approvals(ledger, partial(Directory, []), recheck=recheck)
-    return Approvals(ledger, DirectoryFile(path), settings=read_settings(path).settings, recheck=recheck)
+        return Approvals(ledger, partial(Directory, []), recheck=recheck, link_signer=links)
+    people, behaviour = DirectoryFile(path), read_settings(path).settings
+    return Approvals(ledger, people, settings=behaviour, recheck=recheck, link_signer=links)
 
 
 def webhook_targets(settings: GuardSettings, home: Path) -> tuple[Target, ...]:

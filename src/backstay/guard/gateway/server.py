@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
+from starlette.routing import Route
 
 from backstay.errors import BackstayError, ResourceError
 from backstay.guard.approvals import WebhookWorker
@@ -18,6 +19,7 @@ from backstay.guard.gateway.assembly import Parts, assembled
 from backstay.guard.gateway.feedback_routes import feedback_routes
 from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.inbox import inbox_routes
 from backstay.guard.mcp.endpoint import mcp_routes
 
 SWEEP_S = 1.0
@@ -130,9 +132,12 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
         build_app(
             parts.front,
-            approval_routes(parts.front, parts.holds)
-            + mcp_routes(parts.front, parts.mcp)
-            + feedback_routes(parts.front, parts.harvest),
+            [
+                *approval_routes(parts.front, parts.holds),
+                *mcp_routes(parts.front, parts.mcp),
+                *feedback_routes(parts.front, parts.harvest),
+                *_inbox(parts),
+            ],
         ),
         log_level="warning",
         access_log=False,
@@ -146,6 +151,11 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # `Server` handles them
     return server
+
+
+def _inbox(parts: Parts) -> list[Route]:
+    host, origin = parts.settings.host, parts.settings.holds.inbox_origin
+    return inbox_routes(parts.holds.approvals, parts.ledger.read, host, origin, lambda: parts.front.draining)
 
 
 async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> None:

@@ -29,6 +29,13 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme != "https" or not parts.hostname or value != f"https://{parts.netloc}" or "@" in value):
+        raise ValueError(f"{value!r} is no origin such as https://approvals.example.com")
+    return value
+
+
 class UpstreamSettings(Settings):
     """A server of models behind the gateway."""
 
@@ -100,6 +107,8 @@ class HoldSettings(Settings):
     there, else nobody: what is held stays held until it expires."""
     wait_s: float = Field(default=50.0, ge=0, le=300)
     """Longest time that a client may ask to wait for a decision (`Prefer: wait=N`)."""
+    inbox_origin: Annotated[str, AfterValidator(_origin)] = ""
+    """Where people reach the inbox, such as https://approvals.example.com; "" = at the gateway's own address."""
 
 
 class GuardSettings(Settings):
