@@ -21,10 +21,10 @@ from guard_gateway import LoopThread, call_message, chat_answer, deltas, post, s
 from made_secrets import token_with_check
 
 from backstay.cli.main import cli
-from backstay.feedback.importing.production import REFERENCE
 from backstay.guard.approvals import new_token
 from backstay.guard.gateway.keys import add_key
 from backstay.policy import PolicyBundle, parse_policy, run_cases
+from backstay.records.production import REFERENCE
 from backstay.storage import Store
 from backstay.storage.engine import open_database
 from backstay.storage.journal import read_entries

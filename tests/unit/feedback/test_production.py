@@ -6,8 +6,8 @@ import pytest
 
 from backstay.errors import ImportRefused
 from backstay.feedback.importing import import_into, read_production
-from backstay.feedback.importing.production import LABEL, REFERENCE
 from backstay.records import content_id
+from backstay.records.production import LABEL, REFERENCE
 from backstay.storage import Store
 
 ANSWER = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from backstay.errors import UsageError
-from backstay.feedback.importing.production import LABEL, ProductionTask
 from backstay.guard.harvest.defences import Bounds, bursts, chosen
 from backstay.guard.harvest.kept_exchange import KeptRow
 from backstay.guard.harvest.policy_cases import policy_cases
@@ -18,6 +17,7 @@ from backstay.guard.harvest.store import HarvestStore
 from backstay.guard.harvest.tasks import tasks_of
 from backstay.policy import PolicyBundle
 from backstay.records import Record, canonical_json, sha256_hex
+from backstay.records.production import LABEL, ProductionTask
 from backstay.storage.atomic import atomic_file
 
 Kind = Literal["tasks", "redteam", "both"]

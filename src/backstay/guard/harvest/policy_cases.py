@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from backstay.feedback.importing.production import LABEL
 from backstay.guard.harvest.kept_exchange import CALL_POINT, KeptDecision, KeptRow
 from backstay.policy import PolicyBundle
 from backstay.policy.cases import request_of
 from backstay.policy.rules import Case, Match, Rule
 from backstay.records import content_hash
+from backstay.records.production import LABEL
 
 UNRULED = "default"
 """Where a decision is noted that no rule made."""

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from backstay.feedback.importing.production import LABEL, Source
 from backstay.guard.harvest.kept_exchange import KeptDecision, KeptRow, Turn
 from backstay.records import Record, content_id
+from backstay.records.production import LABEL, Source
 
 EXPECTED: dict[str, Literal["denied", "held"]] = {"deny": "denied", "hold": "held"}
 

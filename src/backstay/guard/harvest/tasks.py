@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from itertools import combinations
 from typing import NamedTuple
 
-from backstay.feedback.importing.production import LABEL, Offered, ProductionTask, Source, Vote
 from backstay.guard.harvest.kept_exchange import KeptDecision, KeptExchange, KeptRow, Thumb
 from backstay.guard.harvest.store import HarvestStore
 from backstay.records import Message, Prompt
+from backstay.records.production import LABEL, Offered, ProductionTask, Source, Vote
 
 DECLINING = "I can't help with that."
 PER_PROMPT = 3

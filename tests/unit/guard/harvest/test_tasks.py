@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from kept_traffic import decided, row, said
 
-from backstay.feedback.importing.production import LABEL
 from backstay.guard.harvest import HarvestStore, KeptRow, Turn
 from backstay.guard.harvest.tasks import DECLINING, PER_PROMPT, Tasks, messages_of, tasks_of
 from backstay.guard.ledger import Ledger
+from backstay.records.production import LABEL
 
 ASKED = "how is bread baked?"
 
