@@ -6,6 +6,7 @@ import click
 
 from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
+from backstay.cli.guard_harvest import forget, harvest
 from backstay.cli.guard_mcp import mcp
 from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
@@ -121,5 +122,7 @@ for command in (
     guard_policy.replay,
     guard_policy.shadow,
     guard_policy.export,
+    harvest,
+    forget,
 ):
     guard.add_command(command)

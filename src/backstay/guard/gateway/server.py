@@ -16,6 +16,7 @@ from backstay.guard.approvals import WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.feedback_routes import feedback_routes
 from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.inbox import inbox_routes
@@ -131,7 +132,12 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
         build_app(
             parts.front,
-            [*approval_routes(parts.front, parts.holds), *mcp_routes(parts.front, parts.mcp), *_inbox(parts)],
+            [
+                *approval_routes(parts.front, parts.holds),
+                *mcp_routes(parts.front, parts.mcp),
+                *feedback_routes(parts.front, parts.harvest),
+                *_inbox(parts),
+            ],
         ),
         log_level="warning",
         access_log=False,

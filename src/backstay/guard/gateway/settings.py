@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from backstay.errors import UsageError
 from backstay.guard.addresses import is_loopback
+from backstay.guard.harvest.settings import HarvestSettings
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
@@ -157,6 +158,8 @@ class GuardSettings(Settings):
     """What is kept of decisions."""
     holds: HoldSettings = HoldSettings()
     """Approvals."""
+    harvest: HarvestSettings = HarvestSettings()
+    """What of the traffic is kept for rating and red-teaming; see docs/guard/harvest.md."""
     audit_before: tuple[Point, ...] = Field(default=("model.tool_call",), strict=False)
     """Points at which an allowed effect waits until its decision is on disk; denials and holds always do."""
 
