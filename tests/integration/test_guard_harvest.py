@@ -301,7 +301,7 @@ def check_forgetting(home: Path, denied: str, wiped: str) -> None:
     with engine.connect() as connection:
         rows = [json.loads(entry.payload) for entry in read_entries(connection, "guard.harvest")]
     assert verify_journal(
-        engine, Sealer(home / ".backstay" / "keys", home / ".backstay" / "journal.seals.jsonl").read()
+        engine, Sealer(home / ".backstay" / "keys", home / ".backstay" / "guard.seals.jsonl").read()
     ).ok
     engine.dispose()
     assert {row["exchange"] for row in rows if row["event"] == "forgotten"} >= {denied, wiped}

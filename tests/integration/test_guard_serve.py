@@ -97,7 +97,7 @@ def rows(home: Path, kind: str) -> list[dict[str, Any]]:
 def chain_holds(home: Path) -> bool:
     state = home / ".backstay"
     engine = open_database(state / "guard.db")
-    report = verify_journal(engine, Sealer(state / "keys", state / "journal.seals.jsonl").read())
+    report = verify_journal(engine, Sealer(state / "keys", state / "guard.seals.jsonl").read())
     engine.dispose()
     return report.ok
 
@@ -234,6 +234,13 @@ def test_killed_and_started_again_the_chain_holds(tmp_path: Path) -> None:
         assert status == 200
     assert chain_holds(tmp_path)
     Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys").close()
+    verified = subprocess.run(
+        [sys.executable, "-m", "backstay.cli", "verify", str(tmp_path / ".backstay" / "guard.db")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert verified.stdout.startswith("ok     guard.db: ")
 
 
 async def get(url: str, headers: dict[str, str]) -> bytes:

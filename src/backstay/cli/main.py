@@ -47,7 +47,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "compare": ("compare:compare", "Show settings, results and metrics of two runs side by side."),
         "chat": ("chat:chat", "Talk to a policy, before and after training."),
         "serve-reward": ("serve_reward:serve_reward", "Serve a run's reward over HTTP, for trainers elsewhere."),
-        "verify": ("verify:verify", "Check the journal and every run against their hashes."),
+        "verify": ("verify:verify", "Check the journals and every run against their hashes."),
         "doctor": ("doctor:doctor", "Check this machine and name a cure for what is wrong."),
         "config": ("config:config", "Show the resolved recipe."),
     },
