@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ import openai
 import pytest
 import yaml
 from tiny_loop import load_tiny
-from trained_runs import PPO, run_of, write_trained_runs
+from trained_runs import PPO, SFT, run_of, write_trained_runs
 
 from backstay.pipeline.project import Project
 from backstay.pipeline.release import release_run
 from backstay.storage.engine import open_database
 from backstay.storage.journal import read_entries
 from backstay.storage.keys import fingerprint, signing_key
-from backstay.storage.release import RELEASE, open_release
+from backstay.storage.release import open_release
 
 pytestmark = pytest.mark.integration
 ASK: dict[str, Any] = {"model": "ppo", "messages": [{"role": "user", "content": "what is the sun ?"}], "max_tokens": 12}
@@ -49,11 +48,11 @@ def project(trained: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Project(tmp_path / "p")
 
 
-def release(project: Project, keys: Path, *, valid_days: float = 30, now: datetime | None = None) -> str:
+def release(project: Project, keys: Path) -> str:
     """Sign the run of ppo; the release's digest."""
     key = signing_key(keys)
-    release_run(run_of(project, PPO), key, valid_days=valid_days, now=now)
-    return open_release(project.runs / PPO, {fingerprint(key.public_key()): key.public_key()}, now=now).digest
+    release_run(run_of(project, PPO), key, valid_days=30)
+    return open_release(project.runs / PPO, {fingerprint(key.public_key()): key.public_key()}).digest
 
 
 @contextlib.contextmanager
@@ -80,6 +79,12 @@ def process(*command: str, **environment: str) -> Iterator[tuple[dict[str, Any],
 @contextlib.contextmanager
 def gateway(project: Project, **settings: Any) -> Iterator[tuple[dict[str, Any], "subprocess.Popen[str]"]]:
     """`backstay guard serve` in front of the run of ppo."""
+    with process("guard", "serve", "-c", str(written(project, **settings))) as started:
+        yield started
+
+
+def written(project: Project, **settings: Any) -> Path:
+    """A guard.yaml for the run of ppo."""
     home = project.root.parent / "guard"
     home.mkdir(exist_ok=True)
     (home / "policy.yaml").write_text(PASS)
@@ -91,8 +96,7 @@ def gateway(project: Project, **settings: Any) -> Iterator[tuple[dict[str, Any],
         **settings,
     }
     (home / "guard.yaml").write_text(yaml.safe_dump(config))
-    with process("guard", "serve", "-c", str(home / "guard.yaml")) as started:
-        yield started
+    return home / "guard.yaml"
 
 
 def client(url: str, key: str = "none") -> openai.OpenAI:
@@ -200,3 +204,80 @@ def answered(own: openai.OpenAI) -> Any:
         return own.chat.completions.create(**ASK, seed=3)
     except openai.InternalServerError:
         return None
+
+
+def test_only_a_signed_release_is_served_and_not_after_it_is_revoked(project: Project, tmp_path: Path) -> None:
+    digest = release(project, tmp_path / "keys")
+    shutil.copytree(tmp_path / "keys", tmp_path / "trusted", ignore=lambda *_: ["journal.pem"])
+    revoked = tmp_path / "revoked.txt"
+    revoked.write_text("# none yet\n")
+    releases = {"trusted_keys": "../trusted", "revoked": "../revoked.txt", "check_s": 0.1}
+    with gateway(project, signed_only=True, releases=releases) as (told, guard):
+        (row,) = admin_rows(project)
+        assert (row["event"], row["run"], row["release"]) == ("release", PPO, digest)
+        with client(f"{told['address']}/v1") as own:
+            assert own.chat.completions.create(**ASK).choices[0].message.content
+            os.utime(project.runs / PPO / "model" / "adapter_config.json")  # Touched, and the same.
+            weights = project.runs / SFT / "model" / "adapter_model.safetensors"
+            (worker,) = children(guard.pid)
+            revoked.write_text(f"{digest} found to leak\n")
+            fault = until(lambda: down(own))
+            assert fault.body["code"] == "release_refused" and "revoked" in fault.body["message"]
+            until(lambda: not children(guard.pid))
+            assert not Path(f"/proc/{worker}").exists() and weights.exists()
+    assert [row["event"] for row in admin_rows(project)] == ["release", "release_refused"]
+
+
+def test_files_that_change_while_they_are_served(project: Project, tmp_path: Path) -> None:
+    release(project, tmp_path / "keys")
+    releases = {"trusted_keys": "../keys", "check_s": 0.1}
+    with gateway(project, signed_only=True, releases=releases) as (told, _):
+        flip(project.runs / SFT / "model" / "adapter_model.safetensors")
+        with client(f"{told['address']}/v1") as own:
+            fault = until(lambda: down(own))
+            assert fault.body["code"] == "release_refused" and "sha256" in fault.body["message"]
+    with gateway(project, signed_only=True, releases=releases) as (told, guard):
+        assert "not the released one" in told["error"]["message"]
+        assert guard.wait(20) == 4
+
+
+def test_an_unsigned_run_does_not_start(project: Project, tmp_path: Path) -> None:
+    signing_key(tmp_path / "keys")
+    with gateway(project, signed_only=True, releases={"trusted_keys": "../keys"}) as (told, guard):
+        assert "no signed release" in told["error"]["message"]
+        assert guard.wait(20) == 4
+    assert admin_rows(project) == []
+
+
+SERVE = """
+import asyncio, json, os, sys
+from pathlib import Path
+from backstay.guard.gateway.server import Server
+from backstay.guard.gateway.settings import read_guard_settings
+settings = read_guard_settings(Path(sys.argv[1]))
+ready = lambda address, parts: print(json.dumps(address), flush=True)
+asyncio.run(Server(settings, Path(sys.argv[1]).parent, os.environ).run(ready))
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} | {n for n in sys.modules if "." in n})))
+"""
+
+
+def test_no_model_library_is_imported_by_the_gateway(project: Project) -> None:
+    config = written(project)
+    served = subprocess.Popen([sys.executable, "-c", SERVE, str(config)], stdout=subprocess.PIPE, text=True)
+    timer = threading.Timer(60, served.kill)
+    timer.start()
+    assert served.stdout is not None
+    with client(f"{json.loads(served.stdout.readline())}/v1") as own:
+        assert own.chat.completions.create(**ASK).choices[0].message.content
+    served.terminate()
+    modules = json.loads(served.communicate(timeout=30)[0])
+    timer.cancel()
+    heavy = {"torch", "transformers", "tokenizers", "safetensors", "gguf", "backstay.learn", "backstay.pipeline"}
+    assert "backstay.guard.gateway.local_worker" in modules and not heavy & set(modules)
+
+
+def flip(path: Path) -> None:
+    """Change the last byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
