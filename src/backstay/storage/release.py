@@ -280,7 +280,7 @@ def _statement(path: Path, payload: bytes, keyid: str) -> SignedRelease:
 
 def _check_name(name: str) -> None:
     path = PurePosixPath(name)
-    fine = path.parts[0] in ("runs", "base") and len(path.parts) > 1 and ".." not in path.parts
+    fine = path.parts[:1] in (("runs",), ("base",)) and len(path.parts) > 1 and ".." not in path.parts
     if not fine or path.as_posix() != name or "\\" in name or "\0" in name:
         raise ValueError(f"{name[:80]!r} is no name of a file in runs/ or base/")
 
