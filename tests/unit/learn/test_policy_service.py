@@ -49,10 +49,9 @@ class Held:
     """Generations that wait until they are let go."""
 
     def __init__(self) -> None:
-        self.go, self.begun, self.prompts = threading.Event(), threading.Semaphore(0), []
+        self.go, self.begun = threading.Event(), threading.Semaphore(0)
 
     def __call__(self, policy: Policy, prompt: Any, sampling: Any, *, on_text: Any, cancelled: Any) -> Generated:
-        self.prompts.append(policy.model.decode(prompt))
         self.begun.release()
         while not self.go.wait(0.005):
             if cancelled.is_set():
@@ -134,6 +133,26 @@ def test_a_failure_ends_one_request_only(service: PolicyService, monkeypatch: py
         status, told = post(service, ASK)
         assert status == 500 and "secret" not in told["error"]["message"]
     assert post(service, ASK)[0] == 200
+
+
+def test_a_stream_that_is_cut_off_does_not_look_whole(service: PolicyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(policy: Policy, prompt: Any, sampling: Any, *, on_text: Any, cancelled: Any) -> Generated:
+        on_text(0, "the sun")
+        raise Cancelled
+
+    monkeypatch.setattr(turns, "generate", cut)
+    with pytest.raises(http.client.IncompleteRead):
+        post(service, ASK | {"stream": True})
+
+
+def test_a_stream_that_fails_says_so(service: PolicyService, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(policy: Policy, prompt: Any, sampling: Any, *, on_text: Any, cancelled: Any) -> Generated:
+        on_text(0, "the sun")
+        raise RuntimeError
+
+    monkeypatch.setattr(turns, "generate", fail)
+    _, raw = post(service, ASK | {"stream": True})
+    assert "error" in json.loads(raw.split(b"\n\n")[-2].removeprefix(b"data: ")) and b"[DONE]" not in raw
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tiny_loop import load_tiny
 from trained_runs import PPO, SFT, run_of, write_trained_runs
 
 from backstay.errors import GateRefused, IntegrityError, UsageError
+from backstay.learn.trained_policies import load_trained
 from backstay.pipeline import served_policy
 from backstay.pipeline.manifest import broken_outputs
 from backstay.pipeline.project import Project
@@ -109,10 +110,9 @@ def test_what_is_served_of_a_release(project: Project, tmp_path: Path, monkeypat
     with pytest.raises(IntegrityError, match=r"base/chat_template.jinja is not in the release"):
         load(project, trust)
     (base / "chat_template.jinja").unlink()
-    plain = served_policy.load_trained
 
     def meddled(run: Any) -> Any:
-        found = plain(run)
+        found = load_trained(run)
         (base / "config.json").write_bytes((base / "config.json").read_bytes())
         return found
 

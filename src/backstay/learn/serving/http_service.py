@@ -210,6 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
         for name, text in (headers or {}).items():
             self.send_header(name, text)
         self.end_headers()

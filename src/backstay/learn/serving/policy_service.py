@@ -70,6 +70,8 @@ class PolicyService(HttpService):
 
 
 class _Handler(Handler):
+    protocol_version = "HTTP/1.1"
+
     @property
     def _service(self) -> PolicyService:
         return cast("PolicyService", self.server.service)
@@ -121,7 +123,7 @@ class _Handler(Handler):
             self._answered(job)
 
     def _answered(self, job: Job) -> None:
-        reply = EventStream(job.request, self._begin_events, self.wfile.write) if job.request.stream else None
+        reply = EventStream(job.request, self._begin_events, self._write_event) if job.request.stream else None
         counts = self._service.counts
         try:
             found = self._heard(job, reply)
@@ -129,6 +131,7 @@ class _Handler(Handler):
                 self.reply(200, whole_answer(job.request, found))
             else:
                 reply.end(found)
+                self._write_event(b"")
             counts.add(requests=1, tokens=found.completion_tokens)
         except (Cancelled, OSError):
             counts.add(cancelled=1)
@@ -143,7 +146,14 @@ class _Handler(Handler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Cache-Control", "no-cache")
+        self.send_header("Connection", "close")
+        if self.request_version != "HTTP/1.0":
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+
+    def _write_event(self, data: bytes) -> None:
+        """A chunk, so that an answer which is cut off does not look like a whole one; an empty one is the end."""
+        self.wfile.write(data if self.request_version == "HTTP/1.0" else b"%x\r\n%s\r\n" % (len(data), data))
 
     def _heard(self, job: Job, reply: EventStream | None) -> Generated:
         """Wait for the end while pieces go out; raises Cancelled when the client is gone."""
@@ -175,3 +185,4 @@ class _Handler(Handler):
                 self.fail(500, message)
             else:
                 reply.event({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
+                self._write_event(b"")

@@ -1,4 +1,8 @@
 import asyncio
+import base64
+import hashlib
+import json
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -10,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
-from backstay.guard.gateway import local_worker
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.local_worker import LocalWorker
 from backstay.guard.gateway.released_model import ReleasedModel, Trust
@@ -73,10 +76,6 @@ class ReleasedDigest:
     """The digest of a release, read off its envelope."""
 
     def __init__(self, root: Path) -> None:
-        import base64
-        import hashlib
-        import json
-
         envelope = json.loads((root / "runs" / NAME / RELEASE).read_text())
         self.digest = hashlib.sha256(base64.b64decode(envelope["payload"])).hexdigest()
 
@@ -123,7 +122,7 @@ SCRIPTS: dict[str, tuple[str, type[BackstayError], str]] = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_why_a_worker_did_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     script, kind, says = SCRIPTS[name]
-    monkeypatch.setattr(LocalWorker, "_command", lambda self: [local_worker.sys.executable, "-c", script])
+    monkeypatch.setattr(LocalWorker, "_command", lambda self: [sys.executable, "-c", script])
     with pytest.raises(kind, match=says):
         asyncio.run(worker(tmp_path).start())
 
@@ -138,7 +137,7 @@ sys.stdin.read()
 
 def listening(monkeypatch: pytest.MonkeyPatch, release: str = "None") -> None:
     script = LISTENING.replace("RELEASE", release)
-    monkeypatch.setattr(LocalWorker, "_command", lambda self: [local_worker.sys.executable, "-c", script])
+    monkeypatch.setattr(LocalWorker, "_command", lambda self: [sys.executable, "-c", script])
 
 
 def test_a_worker_ends_with_its_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
