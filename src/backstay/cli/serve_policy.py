@@ -54,9 +54,10 @@ def serve_policy(
     *,
     token_stdin: bool,
 ) -> None:
-    """Serve a run's policy over HTTP: /v1/chat/completions, /v1/completions, /v1/models.
+    """Serve a run's policy over HTTP, to OpenAI's clients.
 
-    Whole or streamed, n, temperature, top_p, max_tokens, stop, seed. One request at a time. Ctrl-C or SIGTERM ends it.
+    /v1/chat/completions, /v1/completions, /v1/models; whole or streamed, with n, temperature, top_p, max_tokens, stop
+    and seed. One request at a time. Ctrl-C or SIGTERM ends it.
 
     RUN is a finished run of sft, ppo or dpo: a folder, the beginning of a run's name, or a stage; or `base`, the
     recipe's model before training. [default: the latest ppo]

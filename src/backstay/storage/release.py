@@ -222,10 +222,10 @@ def written_moment(moment: datetime) -> str:
 
 
 def _names(prefix: str, folder: Path) -> Iterator[str]:
-    """Files below a folder; hidden ones too, since a loader may read them."""
+    """Files below a folder, hidden ones too, since a loader may read them; and links to folders, which none may have."""
     if folder.is_dir():
         for path in sorted(folder.rglob("*")):
-            if not path.is_dir():
+            if path.is_symlink() or not path.is_dir():
                 yield f"{prefix}/{path.relative_to(folder).as_posix()}"
 
 

@@ -211,3 +211,11 @@ def test_revoked(folders: ModelFolders, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(IntegrityError, match="cannot be read"):
         read_revoked(path)
+
+
+def test_a_link_to_a_folder_is_no_part_of_a_release(folders: ModelFolders, tmp_path: Path) -> None:
+    found = open_release(signed(folders), TRUSTED, now=NOW)
+    (tmp_path / "elsewhere").mkdir()
+    (folders.base / "more").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(IntegrityError, match="base/more is not in the release"):
+        check_files(found, folders)

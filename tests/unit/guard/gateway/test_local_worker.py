@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
+from backstay.guard.gateway import local_worker
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.local_worker import LocalWorker
 from backstay.guard.gateway.released_model import ReleasedModel, Trust
@@ -165,6 +166,33 @@ def test_a_worker_ends_with_its_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert one.pid is None
 
     asyncio.run(started())
+
+
+def test_a_worker_that_refuses_the_files_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: Trust
+) -> None:
+    told = json.dumps({"url": "http://127.0.0.1:9", "models": ["ppo"]} | signed(tmp_path))
+    bad = json.dumps({"error": {"exit_code": 4, "message": "base/config.json has another sha256"}})
+    starts = tmp_path / "starts"
+    script = (
+        f"import sys, pathlib\nstarts = pathlib.Path({str(starts)!r})\ncount = len(starts.read_text())\n"
+        f"starts.write_text('x' * (count + 1))\n"
+        f"print([{told!r}, 'no JSON, and the end', {told!r}, {bad!r}][count], flush=True)"
+    )
+    starts.write_text("")
+    monkeypatch.setattr(LocalWorker, "_command", lambda self: [sys.executable, "-c", script])
+    monkeypatch.setattr(local_worker, "FIRST_PAUSE_S", 0.01)
+
+    async def tended() -> LocalWorker:
+        one = worker(tmp_path, trust=trust)
+        await one.start()
+        await asyncio.wait_for(one.tend(), 20)
+        return one
+
+    one = asyncio.run(tended())
+    assert "another sha256" in one.refused and len(starts.read_text()) == 4
+    events = [row["event"] for row in cast("Rows", trust.ledger).rows]
+    assert events == ["release", "release", "release_refused"]  # Each time it is loaded counts.
 
 
 def test_a_worker_that_does_not_say_what_it_released(
