@@ -222,7 +222,7 @@ def written_moment(moment: datetime) -> str:
 
 
 def _names(prefix: str, folder: Path) -> Iterator[str]:
-    """Files below a folder, hidden ones too, since a loader may read them; and links to folders, which none may have."""
+    """Files below a folder, hidden ones too, since a loader may read them; and links to folders: none may be there."""
     if folder.is_dir():
         for path in sorted(folder.rglob("*")):
             if path.is_symlink() or not path.is_dir():
