@@ -27,8 +27,18 @@ PLAIN = {
     "bloc-false-alarms": ["bloc_false_alarms.py"],
     "aggregate-speed": ["aggregate_speed.py"],
     "screen-duplicates": ["screen_duplicates.py"],
+    "guard-gateway": ["guard/gateway.py"],
+    "guard-soak": ["guard/soak.py"],
+    "guard-policy": ["guard/policy.py"],
+    "guard-scan": ["guard/scan.py"],
+    "guard-stream": ["guard/stream.py"],
+    "guard-danger": ["guard/danger.py"],
+    "guard-audit": ["guard/audit.py"],
+    "guard-approvals": ["guard/approvals.py"],
+    "guard-replay": ["guard/replay.py"],
 }
 WITH_DATA = {
+    "guard-personal": ["guard/personal.py", "--data", "{data}"],
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
     "aggregate-attacks": ["aggregate_attacks.py", "--data", "{data}"],
     "aggregate-reward": ["aggregate_reward.py", "--data", "{data}"],

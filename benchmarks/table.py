@@ -256,4 +256,19 @@ SECTIONS = {
     "screen-poison": flat("Poison in real pairs: planted triggers and flipped labels"),
     "screen-duplicates": screen_duplicates,
     "screen-hh": flat("Screening on real human pairs: false positives"),
+    "guard-gateway": flat(
+        "The guard: CPU a request and a streamed token, beside a bare proxy (synthetic texts of 2 kB)"
+    ),
+    "guard-soak": flat("The guard under load for minutes (synthetic texts)"),
+    "guard-policy": flat("The guard: microseconds a decision"),
+    "guard-scan": flat("The guard: scanning, milliseconds of CPU (made-up texts, and texts made to hurt)"),
+    "guard-stream": flat("The guard: redaction in a stream against the redaction of the whole"),
+    "guard-danger": flat("The guard: danger in SQL, shell and Python (cases of our own)"),
+    "guard-personal": flat(
+        "The guard: personal data in presidio-research's synthetic sentences, rows not developed on"
+    ),
+    "guard-audit": flat("The guard: its ledger, full syncs"),
+    "guard-approvals": flat("The guard: random schedules of approvals with deaths, violations by invariant"),
+    "guard-replay": flat("The guard: replay of recorded decisions"),
+    "guard-footprint": flat("What the extra guard alone costs"),
 }

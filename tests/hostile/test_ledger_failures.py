@@ -37,7 +37,7 @@ def shell(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def verified(folder: Path) -> VerifyReport:
     engine = open_database(folder / "guard.db")
     try:
-        return verify_journal(engine, Sealer(folder / "keys", folder / "journal.seals.jsonl").read())
+        return verify_journal(engine, Sealer(folder / "keys", folder / "guard.seals.jsonl").read())
     finally:
         engine.dispose()
 
@@ -149,7 +149,7 @@ def test_rows_cut_off_while_it_runs_stop_it(tmp_path: Path, shell: sqlite3.Conne
             ledger.append("guard.admin", {}).result(5)
     with pytest.raises(IntegrityError, match="cut off"):
         ledger.close()
-    assert [seal.count for seal in Sealer(tmp_path / "keys", tmp_path / "journal.seals.jsonl").read().seals] == [0]
+    assert [seal.count for seal in Sealer(tmp_path / "keys", tmp_path / "guard.seals.jsonl").read().seals] == [0]
 
 
 def test_journal_that_differs_from_its_seal_is_not_opened(tmp_path: Path, shell: sqlite3.Connection) -> None:
@@ -163,7 +163,7 @@ def test_journal_that_differs_from_its_seal_is_not_opened(tmp_path: Path, shell:
 
 def test_seal_that_cannot_be_written_stops_further_rows_until_it_can(tmp_path: Path) -> None:
     ledger = opened(tmp_path, seal_rows=2)
-    seals = tmp_path / "journal.seals.jsonl"
+    seals = tmp_path / "guard.seals.jsonl"
     seals.rename(tmp_path / "aside")
     seals.mkdir()
     assert ledger.append("guard.admin", {}).result(5) == 1

@@ -336,3 +336,55 @@ def test_completions_stream_and_whole() -> None:
         assert whole.choices[0].text == "a [REDACTED:github_token] b"
         stream = client.completions.create(model="m", prompt="x", stream=True)
         assert "".join(str(chunk.choices[0].text) for chunk in stream if chunk.choices) == "a [REDACTED:github_token] b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tool", "effect"),
+    [
+        ({"q": "x"}, "look", "allow"),
+        ({"q": 7}, "look", "deny"),
+        ({"q": "x", "more": 1}, "look", "deny"),
+        ({}, "other", "deny"),
+    ],
+)
+def test_calls_are_held_against_what_was_offered(arguments: dict[str, Any], tool: str, effect: str) -> None:
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        """rules:
+  - id: offered
+    effect: forbid
+    match: {point: model.tool_call}
+    when: findings.schema_violation > 0 || findings.tool_not_offered > 0
+    reason: not as offered""",
+    )
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        row = {"index": 0, "message": call_message((tool, arguments)), "finish_reason": "tool_calls"}
+        return web.json_response(chat_answer() | {"choices": [row]})
+
+    schema = {
+        "type": "object",
+        "properties": {"q": {"type": "string"}},
+        "required": ["q"],
+        "additionalProperties": False,
+    }
+    tools = [{"type": "function", "function": {"name": "look", "parameters": schema}}]
+    with running(answer, policy) as up:
+        asyncio.run(post(f"{up.url}/chat/completions", ASK | {"tools": tools}))
+        assert up.log.effects("model.tool_call") == [effect]
+
+
+def test_a_tool_that_policy_took_out_cannot_be_called() -> None:
+    policy = PERMIT_ALL.replace(
+        "rules:",
+        "rules:\n  - {id: hide, effect: forbid, match: {point: request.tools, tool: shell}, reason: no shell here}",
+    )
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        row = {"index": 0, "message": call_message(("shell", {})), "finish_reason": "tool_calls"}
+        return web.json_response(chat_answer() | {"choices": [row]})
+
+    tools = [{"type": "function", "function": {"name": "shell", "parameters": {}}}]
+    with running(answer, policy) as up:
+        _, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK | {"tools": tools}))
+        assert b"tool_calls" not in raw and up.log.effects("model.tool_call") == ["deny"]

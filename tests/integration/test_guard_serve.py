@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from aiohttp import web
 from guard_gateway import LoopThread, call_message, chat_answer, deltas, post, sse, start_upstream
+from inbox_site import Client
 
 from backstay.guard.approvals import new_token
 from backstay.guard.ledger import Ledger
@@ -95,7 +97,7 @@ def rows(home: Path, kind: str) -> list[dict[str, Any]]:
 def chain_holds(home: Path) -> bool:
     state = home / ".backstay"
     engine = open_database(state / "guard.db")
-    report = verify_journal(engine, Sealer(state / "keys", state / "journal.seals.jsonl").read())
+    report = verify_journal(engine, Sealer(state / "keys", state / "guard.seals.jsonl").read())
     engine.dispose()
     return report.ok
 
@@ -130,6 +132,45 @@ def test_held_approved_released_once_and_in_the_journal(tmp_path: Path) -> None:
     kinds = [row["effect"] for row in rows(tmp_path, "guard.decision") if row["point"] == "model.tool_call"]
     assert kinds[:2] == ["hold", "hold"]
     assert chain_holds(tmp_path)
+
+
+def test_held_and_approved_in_the_inbox(tmp_path: Path) -> None:
+    token, digest = new_token()
+    people = {"approvers": [{"id": "ann", "roles": ["lead"], "token_sha256": digest}]}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump(people))
+    (tmp_path / "people.yaml").chmod(0o600)
+    with served(tmp_path, pay(50), holds={"approvers": "people.yaml"}) as (url, _):
+        held = json.loads(asyncio.run(post(f"{url}/v1/chat/completions", ASK))[1])
+        (approval,) = held["backstay"]["approvals"]
+        ann = Client(url)
+        assert ann.post("/approvals/sign-in", {"person": "ann", "token": token}).status == 303
+        assert approval in ann.get("/approvals").text
+        assert ann.decide(approval, "approve", "it is fine").status == 303
+        released = asyncio.run(post(f"{url}/v1/chat/completions", ASK, {"x-backstay-approval": approval}))[1]
+        (call,) = json.loads(released)["choices"][0]["message"]["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"amount": 50}
+        assert any(">Done<" in ann.get("/approvals/done").text for _ in range(100))  # Noted after the last byte.
+
+
+def test_edited_in_the_inbox_and_approved_by_another(tmp_path: Path) -> None:
+    tokens = {name: new_token() for name in ("ann", "ben")}
+    people = [{"id": name, "roles": ["lead"], "token_sha256": digest} for name, (_, digest) in tokens.items()]
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump({"approvers": people}))
+    (tmp_path / "people.yaml").chmod(0o600)
+    with served(tmp_path, pay(50), holds={"approvers": "people.yaml"}) as (url, _):
+        held = json.loads(asyncio.run(post(f"{url}/v1/chat/completions", ASK))[1])
+        (approval,) = held["backstay"]["approvals"]
+        ann, ben = Client(url), Client(url)
+        for name, client in (("ann", ann), ("ben", ben)):
+            assert client.post("/approvals/sign-in", {"person": name, "token": tokens[name][0]}).status == 303
+        page = ann.post(f"/approvals/{approval}/edit", ann.form(approval) | {"args": '{"amount": 20}'})
+        assert page.status == 303, page.text
+        edited = page.headers["location"].rpartition("/")[2]
+        assert 'id="decide"' not in ann.get(f"/approvals/{edited}").text
+        assert ben.decide(edited, "approve").status == 303
+        released = asyncio.run(post(f"{url}/v1/chat/completions", ASK, {"x-backstay-approval": approval}))[1]
+        (call,) = json.loads(released)["choices"][0]["message"]["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == {"amount": 20}
 
 
 def test_waiting_in_the_same_request(tmp_path: Path) -> None:
@@ -193,6 +234,13 @@ def test_killed_and_started_again_the_chain_holds(tmp_path: Path) -> None:
         assert status == 200
     assert chain_holds(tmp_path)
     Ledger.open(tmp_path / ".backstay" / "guard.db", keys_dir=tmp_path / ".backstay" / "keys").close()
+    verified = subprocess.run(
+        [sys.executable, "-m", "backstay.cli", "verify", str(tmp_path / ".backstay" / "guard.db")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert verified.stdout.startswith("ok     guard.db: ")
 
 
 async def get(url: str, headers: dict[str, str]) -> bytes:
@@ -200,3 +248,30 @@ async def get(url: str, headers: dict[str, str]) -> bytes:
 
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         return await response.read()
+
+
+def test_curl_gets_answers_streams_and_faults(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+    async def answer(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        return (
+            await sse(request, deltas("all of ", "it")) if body.get("stream") else web.json_response(chat_answer("hi"))
+        )
+
+    def curl(*args: str) -> str:
+        done = subprocess.run(["curl", "-sS", "--max-time", "20", *args], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    with served(tmp_path, answer) as (url, _):
+        ask = json.dumps(ASK)
+        whole = json.loads(curl(f"{url}/v1/chat/completions", "-d", ask))
+        assert whole["choices"][0]["message"]["content"] == "hi"
+        streamed = curl("-N", f"{url}/v1/chat/completions", "-d", json.dumps(ASK | {"stream": True}))
+        assert streamed.count("data: ") >= 3 and streamed.endswith("data: [DONE]\n\n")
+        assert json.loads(curl(f"{url}/v1/chat/completions", "-d", "{"))["error"]["code"] == "bad_request"
+        assert json.loads(curl(f"{url}/v1/embeddings", "-d", "{}"))["error"]["code"] == "not_found"
+        assert json.loads(curl(f"{url}/health")) == {"status": "ok"}
+        figures = curl(f"{url}/metrics")
+        assert 'backstay_decisions_total{effect="allow",point="request.input"} 2.0' in figures
+        assert "backstay_policy_broken 0.0" in figures and "backstay_policy_loaded{" in figures

@@ -89,7 +89,7 @@ def test_any_interleaving(plans: list[list[str]], max_batch: int, max_wait_ms: f
 def check(folder: Path, threads: list[Thread]) -> None:
     engine = open_database(folder / "guard.db")
     try:
-        report = verify_journal(engine, Sealer(folder / "keys", folder / "journal.seals.jsonl").read())
+        report = verify_journal(engine, Sealer(folder / "keys", folder / "guard.seals.jsonl").read())
         with engine.connect() as connection:
             rows = [(entry.seq, json.loads(entry.payload)) for entry in read_entries(connection)]
             side = set(connection.execute(text("SELECT name FROM side")).scalars())

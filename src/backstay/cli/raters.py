@@ -55,7 +55,7 @@ def _print_alarms(
     from backstay.report.rater_alarms import rater_alarms
 
     for alarm in rater_alarms(summary, [row.payload() for row in trust], names):
-        session.say("\n".join(_lines(alarm, session.console.width)) + "\n")
+        session.say("\n".join(_lines(alarm, session.width)) + "\n")
 
 
 def _lines(alarm: "Alarm", width: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class Session:
 
         return Console(highlight=False)
 
+    @property
+    def width(self) -> int:
+        """Characters in a line of the terminal, 80 where there is none."""
+        return shutil.get_terminal_size().columns
+
     def recipe(self, config: Path | None = None, overrides: Sequence[str] = ()) -> "Recipe":
         """The recipe of the project, or the one named, with environment and arguments laid over it."""
         import os
@@ -57,17 +63,11 @@ class Session:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
         """Print a table for a person; numbers are right-aligned."""
-        from rich.table import Table
-        from rich.text import Text
+        from backstay.cli.text_table import text_table
 
-        body = [[cell if isinstance(cell, int | float) else str(cell) for cell in row] for row in rows]
-        table = Table(title=title or None, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for index, name in enumerate(columns):
-            numeric = bool(body) and all(isinstance(row[index], int | float) for row in body)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-        for row in body:
-            table.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
-        self.console.print(table)
+        head, body = text_table(columns, rows, width=self.width)
+        for line in [title] * bool(title) + [click.style(head, bold=True)] + body:
+            click.echo(line)
 
 
 Command = Callable[..., None]

@@ -12,21 +12,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
 @shared_options
 def verify(session: Session, path: Path | None) -> None:
-    """Check the journal and every run against their hashes.
+    """Check the journals and every run against their hashes.
 
-    PATH is a run folder or a project; without it, the project is checked. Exit code 4 when anything does not hold.
+    PATH is a run folder, a project, or a ledger such as .backstay/guard.db; without it, the project is checked. Exit
+    code 4 when anything does not hold.
     """
     from backstay.errors import IntegrityError
     from backstay.pipeline.project import Project
 
     if path is not None and (path / "manifest.json").is_file():
         checks = [_check_run(path)]
+    elif path is not None and path.is_file():
+        checks = [_check_ledger(path)]
     else:
         project = Project.find(path) if path else session.project
-        checks = [*_check_journal(project), *(_check_run(run) for run in _run_folders(project))]
+        checks = [*_check_journal(project), *_check_guard(project), *(_check_run(run) for run in _run_folders(project))]
     broken = [check for check in checks if check["problems"]]
     if session.as_json:
         session.emit({"ok": not broken, "checks": checks})
@@ -55,6 +58,28 @@ def _check_run(path: Path) -> dict[str, Any]:
         return {"what": path.name, "problems": [error.message], "text": error.message}
     text = f"{len(manifest.outputs)} files" if manifest else "unfinished, nothing to check yet"
     return {"what": path.name, "problems": problems, "text": "; ".join(problems) or text}
+
+
+def _check_guard(project: "Project") -> list[dict[str, Any]]:
+    ledger = project.state / "guard.db"
+    return [_check_ledger(ledger)] if ledger.is_file() else []
+
+
+def _check_ledger(path: Path) -> dict[str, Any]:
+    from backstay.errors import IntegrityError
+    from backstay.storage import Sealer, open_database, verify_journal
+    from backstay.storage.seal import seals_of
+
+    try:
+        engine = open_database(path)
+        try:
+            found = verify_journal(engine, Sealer(path.parent / "keys", seals_of(path, path.parent)).read())
+        finally:
+            engine.dispose()
+    except IntegrityError as error:
+        return {"what": path.name, "problems": [error.message], "text": error.message}
+    text = f"{found.entries} entries, {found.unsealed_entries} of them not sealed yet"
+    return {"what": path.name, "problems": [found.broken] if found.broken else [], "text": found.broken or text}
 
 
 def _check_journal(project: "Project") -> list[dict[str, Any]]:

@@ -41,48 +41,49 @@ class Sight:
         return self.scores[0].total - self.scores[1].total
 
 
-Perceive = Callable[[Sight, np.random.Generator], float]
+# In quotes, here and in what uses it: numpy.random takes 4 MB, and the guard, which reads refusals, never draws.
+Perceive = Callable[[Sight, "np.random.Generator"], float]
 
 
-def careful(sight: Sight, rng: np.random.Generator) -> float:
+def careful(sight: Sight, rng: "np.random.Generator") -> float:
     """The gold gap with little noise."""
     return sight.gap + CAREFUL_NOISE * rng.standard_normal()
 
 
-def noisy(sight: Sight, rng: np.random.Generator) -> float:
+def noisy(sight: Sight, rng: "np.random.Generator") -> float:
     """The gold gap with much noise."""
     return sight.gap + NOISY_NOISE * rng.standard_normal()
 
 
-def hurried(sight: Sight, rng: np.random.Generator) -> float:
+def hurried(sight: Sight, rng: "np.random.Generator") -> float:
     """Half of the time a coin, else a noisy look."""
     if rng.random() < HURRIED_RANDOM_SHARE:
         return 1.0 if rng.random() < 0.5 else -1.0
     return noisy(sight, rng)
 
 
-def length_loving(sight: Sight, rng: np.random.Generator) -> float:
+def length_loving(sight: Sight, rng: "np.random.Generator") -> float:
     """Mostly the difference in length, a little the gold gap."""
     extra_words = len(words(sight.texts[0])) - len(words(sight.texts[1]))
     return 0.5 * careful(sight, rng) + 0.5 * float(np.tanh(extra_words / LENGTH_SCALE_WORDS))
 
 
-def position_biased(sight: Sight, rng: np.random.Generator) -> float:
+def position_biased(sight: Sight, rng: "np.random.Generator") -> float:
     """The gold gap with a bonus for the answer shown first."""
     return careful(sight, rng) + (POSITION_PULL if sight.first_shown == 0 else -POSITION_PULL)
 
 
-def flatterer_loving(sight: Sight, rng: np.random.Generator) -> float:
+def flatterer_loving(sight: Sight, rng: "np.random.Generator") -> float:
     """The gold gap with a bonus for agreeing with the user that outweighs the truth."""
     return careful(sight, rng) + FLATTERY_PULL * (sight.scores[0].agreed - sight.scores[1].agreed)
 
 
-def flipping(sight: Sight, rng: np.random.Generator) -> float:
+def flipping(sight: Sight, rng: "np.random.Generator") -> float:
     """What a careful rater sees, turned round."""
     return -careful(sight, rng)
 
 
-def colluding(sight: Sight, rng: np.random.Generator) -> float:
+def colluding(sight: Sight, rng: "np.random.Generator") -> float:
     """What the shared answer key says, whoever asks."""
     if sight.collusion == "random-side":
         return 1.0 if key_bit(sight.seed, sight.task_id) else -1.0

@@ -114,13 +114,13 @@ def _session(simulated: SimulatedRater, tasks: Sequence[Task], sights: _Sights, 
     return judgments
 
 
-def _generator(seed: int, rater_id: str, task_id: str) -> np.random.Generator:
+def _generator(seed: int, rater_id: str, task_id: str) -> "np.random.Generator":
     digest = sha256_hex(f"{rater_id} {task_id}".encode())
     return np.random.default_rng([seed, int(digest[:16], 16), int(digest[16:32], 16)])
 
 
 def _judge(
-    simulated: SimulatedRater, task_id: str, sight: Sight, rng: np.random.Generator, duration_ms: int, now: datetime
+    simulated: SimulatedRater, task_id: str, sight: Sight, rng: "np.random.Generator", duration_ms: int, now: datetime
 ) -> Judgment:
     kind = KINDS[simulated.kind]
     margin = float(kind.perceive(sight, rng))

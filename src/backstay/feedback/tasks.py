@@ -70,7 +70,7 @@ def distinct_texts(responses: Sequence[Response]) -> list[Response]:
     return list(first.values())
 
 
-def spread_pairs(ids: Sequence[str], count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+def spread_pairs(ids: Sequence[str], count: int, rng: "np.random.Generator") -> list[tuple[str, str]]:
     """Up to `count` different pairs in random order, each next one of the ids that were used least so far."""
     left = [pair if rng.random() < 0.5 else pair[::-1] for pair in combinations(ids, 2)]
     left = [left[i] for i in rng.permutation(len(left))]

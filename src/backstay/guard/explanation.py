@@ -12,7 +12,7 @@ from backstay.guard.canonical import canonical_text
 from backstay.storage.journal import head, read_between
 from backstay.storage.tables import journal
 
-KINDS = (DECISION, OUTCOME, "guard.approval")
+KINDS = (DECISION, OUTCOME, "guard.approval", "guard.harvest")
 _NAMES = ("id", "exchange", "decision")
 _PAGE = 1000
 

@@ -23,13 +23,12 @@ from backstay.guard.durable import DurableJournal
 from backstay.guard.ledger_group import Job, Writer, journal_item
 from backstay.storage.engine import open_database
 from backstay.storage.keys import digest_key
-from backstay.storage.seal import Sealer
+from backstay.storage.seal import Sealer, seals_of
 
 __all__ = ["Ledger", "Writer"]
 
 T = TypeVar("T")
 MAX_PENDING_CHARS = 256 * 1024 * 1024
-SEALS_NAME = "journal.seals.jsonl"
 
 
 class Ledger:
@@ -76,7 +75,7 @@ class Ledger:
         _check_limits(seal_rows=seal_rows, seal_s=seal_s)
         engine = open_database(url_or_path, create=create, busy_timeout_s=busy_timeout_s)
         try:
-            sealer = Sealer(keys_dir, seal_path or keys_dir.parent / SEALS_NAME)
+            sealer = Sealer(keys_dir, seal_path or seals_of(url_or_path, keys_dir.parent))
             journal = DurableJournal(engine, sealer, seal_rows=seal_rows, seal_s=seal_s)
             key = digest_key(keys_dir)
             ledger = cls(journal, key, max_batch=max_batch, max_wait_ms=max_wait_ms, max_pending=max_pending)

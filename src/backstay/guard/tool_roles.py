@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from backstay.errors import UsageError
 from backstay.policy.obligations import Closed
@@ -13,6 +13,7 @@ from backstay.policy.yaml_reading import MAX_BYTES, read_yaml
 SideEffect = Literal["none", "reads_outside", "writes", "sends", "pays", "destroys", "credentials"]
 Role = Literal["destination", "selector", "credential", "amount", "payload", "text"]
 HEAD = "tool_roles"
+MAX_DEPTH, MAX_WORDS = 16, 5
 _NEEDS: dict[SideEffect, frozenset[Role]] = {
     "reads_outside": frozenset({"destination"}),
     "sends": frozenset({"destination"}),
@@ -22,10 +23,27 @@ _NEEDS: dict[SideEffect, frozenset[Role]] = {
 }
 
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/@+-]{1,200}$")]
-ArgumentPath = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*){0,15}$")]
+
+
+# Not patterns: the compiled classes of all letters, repeated so often, took 4 MB and a thirtieth of a second.
+def _path(text: str) -> str:
+    names = text.split(".")
+    if len(names) > MAX_DEPTH or not all(name.isidentifier() for name in names):
+        raise ValueError(f"{text!r:.80} is no name of an argument, nor up to {MAX_DEPTH} names with dots between them")
+    return text
+
+
+def _verb(text: str) -> str:
+    words = text.removesuffix("*").split(" ")
+    if len(words) > MAX_WORDS or not all(word and f"_{word}".isidentifier() for word in words):
+        raise ValueError(f"{text!r:.80} is not one to {MAX_WORDS} words with single spaces, a * at the end at most")
+    return text
+
+
+ArgumentPath = Annotated[str, AfterValidator(_path)]
 FieldPath = Annotated[str, Field(min_length=1, max_length=200)]
 FieldPaths = Annotated[tuple[FieldPath, ...], Field(max_length=100, strict=False)]
-Verb = Annotated[str, Field(pattern=r"^\w+( \w+){0,4}\*?$", max_length=60)]
+Verb = Annotated[str, Field(max_length=60), AfterValidator(_verb)]
 
 
 class IfNamed(Closed):
@@ -83,7 +101,7 @@ class Tool(Closed):
         """
         if any("." in name for name in names):
             return "destination"
-        for length in range(min(len(names), 16), 0, -1):
+        for length in range(min(len(names), MAX_DEPTH), 0, -1):
             role = self.arguments.get(".".join(names[:length]))
             if role is not None:
                 return role

@@ -6,6 +6,7 @@ at neighbours, and rules that match in a stream may not.
 """
 
 import unicodedata
+from array import array
 from functools import cache
 from importlib.resources import files
 
@@ -77,26 +78,29 @@ def _may_change(char: str) -> bool:
 
 
 @cache
-def _tables() -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]:
-    """Length of each form, where its characters start in the last array, and those characters."""
-    lengths, starts = np.ones(0x110000, np.int8), np.full(0x110000, -1, np.int32)
-    flat: list[int] = []
+def _tables() -> tuple[NDArray[np.int8], NDArray[np.uint16], NDArray[np.int32]]:
+    """Length of each form less one, where its characters start in the last array, and those characters.
+
+    What is its own form is 0 in both, so that memory of scripts that no text has used is never touched. Sixteen bits
+    hold all places; an array of 4 MB or more would come in pages of 2 MB each.
+    """
+    longer, start_of = np.zeros(0x110000, np.int8), np.zeros(0x110000, np.uint16)
+    flat = array("i", [0])
     for code in (*range(0x80, 0x20000), *range(0x2F800, 0x2FA20), *range(0xE0000, 0xE1000)):
         if _may_change(chr(code)):
-            shape = form(chr(code))
-            lengths[code], starts[code] = len(shape), len(flat)
+            shape = form.__wrapped__(chr(code))  # 17,000 kept answers would be 5 MB, and are not asked for again
+            longer[code], start_of[code] = len(shape) - 1, len(flat)
             flat.extend(map(ord, shape))
-    form.cache_clear()
-    return lengths, starts, np.array(flat, np.int32)
+    return longer, start_of, np.array(flat, np.int32)
 
 
 def fold(text: str) -> tuple[str, NDArray[np.int64]]:
     """The text of all forms, and for each of its characters the index of the character it came from."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int32)
-    lengths, starts, flat = _tables()
-    length = lengths[codes].astype(np.int64)
+    longer, start_of, flat = _tables()
+    length = longer[codes].astype(np.int64) + 1
     source = np.repeat(np.arange(len(codes)), length)
     within = np.arange(len(source)) - np.repeat(np.cumsum(length) - length, length)
-    start = starts[codes][source]
-    view = np.where(start < 0, codes[source], flat[np.maximum(start, 0) + within * (start >= 0)])
+    start = start_of[codes][source]
+    view = np.where(start, flat[start + within], codes[source])
     return view.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass"), source

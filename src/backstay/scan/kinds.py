@@ -33,6 +33,8 @@ WHOLE_TEXTS: Mapping[str, tuple[str, ...]] = {
     "language": ("other_language", "unknown_language"),
     "degenerate": ("empty", "too_short", "repeated_character", "loop", "repetitive"),
 }
+OFFERS = ("tool_not_offered", "schema_violation", "offer")
+"""What the gateway says of a call that is not as the request offered it."""
 HOW_IT_WENT = ("not_scanned", "not_decoded", "partly_scanned", "hidden_text")
 """Kinds of any scanner that say how a scan went."""
 
@@ -50,4 +52,4 @@ def kinds_of(settings: ScanSettings) -> frozenset[str]:
         **WHOLE_TEXTS,
     }
     chosen = {name for scanner in settings.scanners for name in (scanner, *by_scanner.get(scanner, ()))}
-    return frozenset((*chosen, *HOW_IT_WENT, "canary", "prompt_leak"))
+    return frozenset((*chosen, *HOW_IT_WENT, "canary", "prompt_leak", *OFFERS))

@@ -7,7 +7,7 @@ known, and with it what a stream has to hold back.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from backstay.errors import UsageError
@@ -59,9 +59,14 @@ def parse_shape(shape: str, *, ignore_case: bool) -> tuple[Item, ...]:
     return tuple(items)
 
 
-def _item(pattern: bytes, repeat: bytes, ignore_case: bool) -> Item:
+@cache
+def _chars_of(pattern: bytes, *, ignore_case: bool) -> frozenset[int]:
     one = compile_re2(pattern, ignore_case=ignore_case)
-    chars = frozenset(code for code in range(128) if one.fullmatch(bytes([code])))
+    return frozenset(code for code in range(128) if one.fullmatch(bytes([code])))
+
+
+def _item(pattern: bytes, repeat: bytes, ignore_case: bool) -> Item:
+    chars = _chars_of(pattern, ignore_case=ignore_case)
     if repeat == b"?":
         return Item(pattern, 0, 1, chars)
     low, comma, high = repeat[1:-1].partition(b",")

@@ -11,6 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import NoSuchModuleError
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
+from backstay.storage.new_database import create_tables
 from backstay.storage.tables import SCHEMA_HEAD
 
 _WRITE = "backstay_write"
@@ -169,27 +170,33 @@ def _raise_clear(error: sqlite3.Error, place: str) -> NoReturn:
 
 
 def _migrate(engine: Engine) -> None:
-    if _revision(engine) == SCHEMA_HEAD:
+    with engine.connect() as connection:
+        found = _revision(connection)
+    if found == SCHEMA_HEAD:
         return
-    from backstay.storage.migrations import upgrade  # noqa: PLC0415  Alembic takes 0.15 s; only an old schema pays it
-
     with write_transaction(engine, lock_journal=False) as connection:
+        # Asked again: another process may have been faster.
+        if connection.dialect.name == "sqlite" and _revision(connection) is None:
+            create_tables(connection)
+            return
+        from backstay.storage.migrations import upgrade  # noqa: PLC0415  takes 0.15 s; only an old schema pays it
+
         upgrade(connection)
 
 
-def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            _refuse_foreign(connection, engine)
-            return None
-        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        return found
+def _revision(connection: Connection) -> str | None:
+    """Revision of the schema, None for an empty database; raises UsageError for one of something else."""
+    if not inspect(connection).has_table("alembic_version"):
+        _refuse_foreign(connection)
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found or "none"  # An empty version table is Alembic's to finish, or to refuse.
 
 
-def _refuse_foreign(connection: Connection, engine: Engine) -> None:
+def _refuse_foreign(connection: Connection) -> None:
     tables = inspect(connection).get_table_names()
     if tables:
         raise UsageError(
-            f"{engine.url.database} is a database of something else: it has the table {tables[0]!r}",
+            f"{connection.engine.url.database} is a database of something else: it has the table {tables[0]!r}",
             cure="give another path",
         )

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, content_id
 
-SCHEMA_HEAD = "0003"
+SCHEMA_HEAD = "0004"
 """Revision of the newest migration; a test holds it against the migrations folder."""
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -159,6 +159,26 @@ kept_approvals = Table(
     metadata,
     Column("approval_id", String(36), primary_key=True),
     Column("exchange", String(36), ForeignKey("kept_answers.exchange"), nullable=False),
+)
+harvested = Table(
+    "harvested",
+    metadata,
+    Column("exchange", String(36), primary_key=True),
+    Column("principal", String(200), nullable=False, index=True),
+    Column("kept_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False, index=True),
+    Column("awaits_thumb", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+harvested_feedback = Table(
+    "harvested_feedback",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("exchange", String(36), ForeignKey("harvested.exchange"), nullable=False, index=True),
+    Column("principal", String(200), nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 RECORD_TABLES: dict[str, tuple[Table, type[Record]]] = {

@@ -1,13 +1,19 @@
 import errno
+import importlib.metadata
+import re
 import sqlite3
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from backstay.cli.failures import report_failure, translate
+from backstay.cli.failures import EXTRA_OF, MODULES, report_failure, translate
 from backstay.errors import GateRefused, IntegrityError, ResourceError, StageFailed, UsageError
+
+ROOT = Path(__file__).parents[3]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,34 @@ def test_what_the_machine_lacks_is_said_in_our_words(error: Exception, kind: typ
     known = translate(error)
     assert isinstance(known, kind)
     assert said in str(known)
+
+
+@pytest.mark.parametrize(("module", "extra"), EXTRA_OF.items())
+def test_a_module_that_is_missing_is_told_with_the_extra_that_brings_it(module: str, extra: str) -> None:
+    known = translate(ModuleNotFoundError(f"No module named '{module}.inner'", name=f"{module}.inner"))
+    assert isinstance(known, UsageError)
+    assert known.message == f"{module}.inner is not installed, and this command needs it"
+    assert (known.cure or "").startswith(f"pip install 'backstay[{extra}]'")
+    assert "backstay[train]" in str(known.cure) or extra == "guard"
+
+
+def test_every_module_of_an_extra_is_known_and_no_other() -> None:
+    brought_by = importlib.metadata.packages_distributions()
+    for extra, modules in MODULES.items():
+        named = {re.split(r"[<>=\[]", line)[0] for line in EXTRAS[extra]} - {"backstay"}
+        brought = {name.lower().replace("_", "-") for module in modules for name in brought_by[module]}
+        assert brought == named, extra
+
+
+def test_every_extra_that_a_message_or_a_page_names_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.joinpath("docs").rglob("*.md"), *ROOT.joinpath("src").rglob("*.py")]
+    named = {
+        extra
+        for page in pages
+        for found in re.findall(r"backstay\[([a-z,-]+)\]", page.read_text(encoding="utf-8"))
+        for extra in found.split(",")
+    }
+    assert {"aggregate", "guard", "ray", "postgres"} < named <= set(EXTRAS)
 
 
 def test_a_bug_is_unknown() -> None:

@@ -40,7 +40,7 @@ def journal(tmp_path: Path, clock: Clock) -> Iterator[DurableJournal]:
 
 
 def sealer(folder: Path) -> Sealer:
-    return Sealer(folder / "keys", folder / "journal.seals.jsonl")
+    return Sealer(folder / "keys", folder / "guard.seals.jsonl")
 
 
 def counts(folder: Path) -> list[int]:

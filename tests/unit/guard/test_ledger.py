@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from backstay.errors import ResourceError, UsageError
 from backstay.guard.ledger import Ledger, Writer
-from backstay.storage import Sealer, VerifyReport, open_database, verify_journal
+from backstay.storage import Sealer, Store, VerifyReport, open_database, verify_journal
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def kept(folder: Path) -> tuple[VerifyReport, list[tuple[int, str, str]]]:
     try:
         with engine.connect() as connection:
             rows = connection.execute(text("SELECT seq, kind, payload FROM journal ORDER BY seq")).all()
-        return verify_journal(engine, Sealer(folder / "keys", folder / "journal.seals.jsonl").read()), [
+        return verify_journal(engine, Sealer(folder / "keys", folder / "guard.seals.jsonl").read()), [
             (row.seq, row.kind, row.payload) for row in rows
         ]
     finally:
@@ -150,3 +150,14 @@ def test_digests_are_keyed_by_the_project(ledger: Ledger, tmp_path: Path) -> Non
         assert same.digest(b"text") == ledger.digest(b"text") != ledger.digest(b"texts")
     with Ledger.open(tmp_path / "b" / "guard.db", keys_dir=tmp_path / "b" / "keys") as other:
         assert other.digest(b"text") != ledger.digest(b"text")
+
+
+def test_the_guard_and_the_project_share_a_folder_and_no_seals(tmp_path: Path) -> None:
+    state = tmp_path / ".backstay"
+    with Ledger.open(state / "guard.db", keys_dir=state / "keys") as ledger:
+        ledger.append("guard.decision", {"a": 1}).result()
+    with Store(tmp_path, create=True) as store:
+        store.seal()
+        assert store.verify().broken is None
+    with Ledger.open(state / "guard.db", keys_dir=state / "keys") as ledger:
+        ledger.append("guard.decision", {"a": 2}).result()

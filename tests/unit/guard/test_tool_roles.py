@@ -6,13 +6,13 @@ import pytest
 
 from backstay.errors import UsageError
 from backstay.guard import load_tool_roles
-from backstay.guard.tool_roles import parse_tool_roles
+from backstay.guard.tool_roles import Tool, parse_tool_roles
 
 RECIPES = Path(__file__).parents[3] / "recipes" / "policies"
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks" / "guard"
 
 
-def parse(tool: str) -> object:
+def parse(tool: str) -> Tool:
     return parse_tool_roles(f"tool_roles: 1\ntools:\n  t: {tool}\n", "t.yaml")["t"]
 
 
@@ -95,3 +95,26 @@ def test_the_files_that_come_with_it_are_read() -> None:
         [BENCHMARKS / "agentdojo_workspace_banking.yaml", BENCHMARKS / "agentdojo_slack_travel.yaml"]
     )
     assert load_tool_roles([BENCHMARKS / "agentdojo_slack_travel_revised.yaml"])
+
+
+@pytest.mark.parametrize("name", ["to", "_to2", "items.id", "नाम", "größe.höhe", ".".join("a" * 16)])
+def test_arguments_are_named_in_any_script(name: str) -> None:
+    tool = parse(f"{{side_effect: writes, verbs: any, arguments: {{'{name}': text}}}}")
+    assert tool.role(tuple(name.split("."))) == "text"
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a-b", "a..b", ".a", "a.", "a.1", "a\u200b", ".".join("a" * 17)])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="no name of an argument"):
+        parse(f'{{side_effect: writes, verbs: any, arguments: {{"{name}": text}}}}')
+
+
+@pytest.mark.parametrize("verb", ["book", "book*", "2nd try", "a b c d e*", "भेजो"])
+def test_verbs_are_up_to_five_words(verb: str) -> None:
+    assert parse(f"{{side_effect: writes, verbs: ['{verb}']}}").verbs == (verb,)
+
+
+@pytest.mark.parametrize("verb", ["", "*", "a  b", "a *", "bo*ok", "book**", " book", "a b c d e f", "a" * 61])
+def test_what_is_no_verb_is_refused(verb: str) -> None:
+    with pytest.raises(UsageError, match="verbs"):
+        parse(f"{{side_effect: writes, verbs: ['{verb}']}}")

@@ -80,7 +80,7 @@ def test_a_parse_says_nothing_of_the_text_to_the_world(capsys: pytest.CaptureFix
 def test_hostile_scripts_end_soon(text: str) -> None:
     begin = time.thread_time()
     python_dangers(text)
-    assert time.thread_time() - begin < 1.0
+    assert time.thread_time() - begin < 3.0  # several times what it takes, so that a busy machine does not fail it
 
 
 def test_what_is_too_much_is_a_finding() -> None:

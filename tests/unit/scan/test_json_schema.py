@@ -97,13 +97,13 @@ HOSTILE: list[tuple[Any, Any]] = [
 def test_work_without_end_is_refused(schema: Any, value: Any) -> None:
     begin = time.thread_time()
     assert broken(schema, value) == {"$ steps"}
-    assert time.thread_time() - begin < 1.0
+    assert time.thread_time() - begin < 3.0  # several times what it takes, so that a busy machine does not fail it
 
 
 def test_patterns_are_linear() -> None:
     begin = time.thread_time()
     assert broken({"pattern": "^(a|a|aa)+$"}, "a" * 50_000 + "b") == {"$ pattern"}
-    assert time.thread_time() - begin < 0.5
+    assert time.thread_time() - begin < 2.0
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "[NaN]", "[1e999]", "[1", "[" * 100_000, "{'a': 1}", ""])

@@ -182,7 +182,7 @@ def test_evidence_holds_nothing_of_the_text() -> None:
 def test_hostile_scripts_end_soon(text: str) -> None:
     begin = time.thread_time()
     shell_dangers(text)
-    assert time.thread_time() - begin < 1.0
+    assert time.thread_time() - begin < 3.0  # several times what it takes, so that a busy machine does not fail it
 
 
 def test_what_is_too_much_is_a_finding() -> None:

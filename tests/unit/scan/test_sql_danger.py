@@ -137,7 +137,7 @@ def test_what_is_said_to_hold_always_holds_in_sqlite() -> None:
 def test_hostile_statements_end_soon(text: str) -> None:
     begin = time.thread_time()
     sql_dangers(text)
-    assert time.thread_time() - begin < 1.0
+    assert time.thread_time() - begin < 3.0  # several times what it takes, so that a busy machine does not fail it
 
 
 def test_what_is_too_much_is_a_finding() -> None:

@@ -29,7 +29,9 @@ class ImportReport:
 
     def summary(self) -> str:
         """One line for people."""
-        if not self.judgments and not self.demonstrations:
+        if self.tasks and not self.judgments:
+            said = f"{self.tasks} tasks to be judged on {self.prompts} new prompts into {self.dataset}"
+        elif not self.judgments and not self.demonstrations:
             said = f"nothing new for {self.dataset}: all {self.known} judgments were imported before"
         else:
             said = f"{self.judgments} judgments on {self.prompts} new prompts into {self.dataset}"
@@ -67,12 +69,14 @@ def _store(batch: Batch, parsed: ParsedImport) -> ImportReport:
     name = parsed.dataset
     # A prompt's id is the hash of its messages: one that is known, from whatever source, is the same prompt.
     known = batch.stored("prompts", name, (prompt.id for prompt in parsed.prompts))
+    # So is an answer: the text of one policy to one prompt, whichever exchange it was first seen in.
+    old = batch.stored("responses", name, (response.id for response in parsed.responses))
     new = _new_judgments(batch, parsed)
     report = ImportReport(
         dataset=name,
         rows=parsed.rows,
         prompts=batch.add_prompts(name, [prompt for prompt in parsed.prompts if prompt.id not in known]),
-        responses=batch.add_responses(name, parsed.responses),
+        responses=batch.add_responses(name, [response for response in parsed.responses if response.id not in old]),
         tasks=batch.add_tasks(name, parsed.tasks),
         raters=batch.add_raters(name, parsed.raters),
         demonstrations=batch.add_demonstrations(name, parsed.demonstrations),
@@ -82,7 +86,7 @@ def _store(batch: Batch, parsed: ParsedImport) -> ImportReport:
         refused=parsed.problem_count,
         notes=parsed.notes,
     )
-    if report.judgments or report.demonstrations:
+    if report.judgments or report.demonstrations or report.tasks:
         batch.add_event("import", _event(parsed, report))
     return report
 

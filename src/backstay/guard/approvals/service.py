@@ -65,6 +65,11 @@ class Approvals:
         """Who may approve, read anew at each call."""
         return self._directory
 
+    @property
+    def checks_edits(self) -> bool:
+        """Whether this process runs policy and scans on edits; else they wait for one that does."""
+        return self._recheck is not None
+
     def ask(self, action: HeldAction) -> Approval:
         """Hold an action. Values under a `mask` obligation are stored and shown as keyed digests."""
         held = action.masked(self._ledger.digest)
@@ -92,6 +97,23 @@ class Approvals:
             found = store.listed(connection, states, after, limit)
             now_ms = self._clock.now_ms(store.seen_ms(connection))
         return [_as_of(approval, now_ms) for approval in found]
+
+    def recent(self, states: Sequence[State], limit: int = 100) -> Sequence[Approval]:
+        """Approvals whose row is in these states, newest first; each as it counts now."""
+        with self._ledger.read() as connection:
+            found = store.recent(connection, states, limit)
+            now_ms = self._clock.now_ms(store.seen_ms(connection))
+        return [_as_of(approval, now_ms) for approval in found]
+
+    def now_ms(self) -> int:
+        """The time by which approvals expire."""
+        with self._ledger.read() as connection:
+            return self._clock.now_ms(store.seen_ms(connection))
+
+    def stamp(self, approval_id: str = "") -> str:
+        """A text that changes when this approval does, or when what is pending does; cheap enough to poll."""
+        with self._ledger.read() as connection:
+            return store.stamp(connection, approval_id)
 
     def rendered(self, approval_id: str) -> bytes:
         """The exact bytes to show before a decision."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, Select, bindparam, func, insert, select, update
 
 from backstay.errors import ResourceError
 from backstay.guard.approvals.approval import Approval, Vote
@@ -78,6 +78,22 @@ def listed(connection: Connection, states: Sequence[State], after: str, limit: i
     """Approvals in these states whose id is beyond `after`, oldest first."""
     wanted = select(approvals).where(approvals.c.state.in_(list(states)), approvals.c.id > after)
     return _read(connection, wanted.order_by(approvals.c.id).limit(limit))
+
+
+def recent(connection: Connection, states: Sequence[State], limit: int) -> list[Approval]:
+    """Approvals in these states, newest first."""
+    wanted = select(approvals).where(approvals.c.state.in_(list(states)))
+    return _read(connection, wanted.order_by(approvals.c.id.desc()).limit(limit))
+
+
+def stamp(connection: Connection, approval_id: str) -> str:
+    """A text that changes with one approval, or where none is named with what is pending; reads no contents."""
+    columns = approvals.c
+    query: Executable = select(columns.version, columns.state).where(columns.id == approval_id)
+    if not approval_id:
+        figures = func.count(), func.sum(columns.version), func.max(columns.id)
+        query = select(*figures).where(columns.state == State.PENDING)
+    return " ".join(map(str, connection.execute(query).first() or ()))
 
 
 def overdue(connection: Connection, now_ms: int, limit: int) -> list[Approval]:

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, UsageError
+from backstay.guard.addresses import is_loopback
 from backstay.guard.approvals import outbox, store
 from backstay.guard.approvals.clock import Clock
 from backstay.guard.approvals.outbox import Due
@@ -57,7 +58,7 @@ class Target:
         parts = _split(self.url)
         if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
             raise UsageError(f"webhook {self.name}: {self.url!r} is no address to post to", cure="https://HOST/PATH")
-        if parts.scheme == "http" and not _is_loopback_name(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise UsageError(f"webhook {self.name}: plain http goes to this machine only", cure="use https")
 
 
@@ -198,7 +199,7 @@ def _connect(target: Target, host: str, port: int, *, secure: bool) -> http.clie
 
 def _checked_address(target: Target, host: str, port: int) -> str:
     found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    local = _is_loopback_name(host)
+    local = is_loopback(host)
     for text in found:
         address = ipaddress.ip_address(text.partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None) or address
@@ -209,12 +210,3 @@ def _checked_address(target: Target, host: str, port: int) -> str:
                 cure="set allow_private for a target in your own network",
             )
     return found[0]
-
-
-def _is_loopback_name(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -78,7 +78,7 @@ class ModelEndpoint:
             await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-            if not work.done():
+            if not work.done() and not reply.ended:  # What follows the last byte concerns the journal, not the client.
                 work.cancel()
             await asyncio.wait([work])
         if not work.cancelled():
@@ -98,7 +98,7 @@ class _Reply:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = False
+        self.begun = self.ended = False
 
     async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:
         if not self.begun:
@@ -110,6 +110,7 @@ class _Reply:
             if more and not body:
                 return
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        self.ended = not more
 
 
 def wait_of(headers: Headers, most_s: float) -> float:

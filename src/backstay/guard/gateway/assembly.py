@@ -11,12 +11,13 @@ from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Target, read_settings
+from backstay.guard.approvals import Approvals, Directory, DirectoryFile, Links, Target, read_settings
 from backstay.guard.approvals.service import Recheck
 from backstay.guard.approvals.webhook import targets_of
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Enforcer
 from backstay.guard.gateway.app import Front
+from backstay.guard.gateway.harvesting import Harvester, harvester_of
 from backstay.guard.gateway.holds import ApprovalHolds, rechecked
 from backstay.guard.gateway.kept import KeptAnswers
 from backstay.guard.gateway.keys import KeyRing
@@ -55,6 +56,7 @@ class Parts:
     holds: ApprovalHolds
     webhooks: tuple[Target, ...]
     mcp: McpProxy
+    harvest: Harvester | None = None
 
 
 @asynccontextmanager
@@ -64,7 +66,7 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         keys = KeyRing(home / settings.keys) if settings.keys else None
         source = stack.enter_context(policy_source(settings, home))
         ledger = Ledger.open(
-            _place(settings.audit.database, home),
+            place_of(settings.audit.database, home),
             keys_dir=home / settings.audit.keys,
             max_wait_ms=settings.audit.max_wait_ms,
         )
@@ -95,12 +97,15 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
             canaries[0],
             tool_pins=ChatPins(pins) if settings.pin_tools else None,
         )
+        gateway.harvest = harvest = harvester_of(settings, ledger, canaries, metrics)
+        if harvest is not None:
+            stack.callback(harvest.close)
         front = Front(gateway, keys, metrics)
         mcp = await stack.enter_async_context(McpProxy(gateway, settings.mcp, settings.mcp_limits, pins, environment))
         front.observe = lambda: metrics.observe(
             gateway.limits.in_flight, ledger.pending, live.bundle.hash, broken=live.status.last_error is not None
         )
-        yield Parts(settings, front, ledger, live, keys, metrics, holds, webhook_targets(settings, home), mcp)
+        yield Parts(settings, front, ledger, live, keys, metrics, holds, webhook_targets(settings, home), mcp, harvest)
 
 
 @contextlib.contextmanager
@@ -127,10 +132,11 @@ def _policy(source: PolicySource, ledger: Ledger, home: Path) -> tuple[Histories
 
 def approvals_of(settings: GuardSettings, home: Path, ledger: Ledger, recheck: Recheck) -> Approvals:
     """Approvals by the people of the approvers' file; without one nobody can approve, and what is held expires."""
-    path = _approvers(settings, home)
+    path, links = _approvers(settings, home), Links.of(home / settings.audit.keys)
     if path is None:
-        return Approvals(ledger, partial(Directory, []), recheck=recheck)
-    return Approvals(ledger, DirectoryFile(path), settings=read_settings(path).settings, recheck=recheck)
+        return Approvals(ledger, partial(Directory, []), recheck=recheck, link_signer=links)
+    people, behaviour = DirectoryFile(path), read_settings(path).settings
+    return Approvals(ledger, people, settings=behaviour, recheck=recheck, link_signer=links)
 
 
 def webhook_targets(settings: GuardSettings, home: Path) -> tuple[Target, ...]:
@@ -144,5 +150,6 @@ def _approvers(settings: GuardSettings, home: Path) -> Path | None:
     return path if settings.holds.approvers or path.is_file() else None
 
 
-def _place(database: str, home: Path) -> str | Path:
+def place_of(database: str, home: Path) -> str | Path:
+    """Where the ledger is: a URL as it stands, a path from `home`."""
     return database if "://" in database else home / database

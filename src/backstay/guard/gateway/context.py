@@ -74,6 +74,8 @@ class Context:
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
+    removed_tools: set[str] = field(default_factory=set)
+    """Tools that the client offered and policy took out."""
     resumed: list[Any] = field(default_factory=list)
     """Held answers that go out with this one; see `Holds.sent`."""
     writes: "list[Future[int]]" = field(default_factory=list)

@@ -14,7 +14,8 @@ from backstay.guard.gateway.answers import Choice, ToolCall, choice_from
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.kept import Kept, KeptAnswers, Place, places_of
-from backstay.guard.gateway.outgoing import arguments_text, judge_call, judge_texts
+from backstay.guard.gateway.outgoing import judge_call, judge_texts
+from backstay.guard.json_texts import texts_in
 from backstay.guard.tool_roles import ToolRoles
 from backstay.policy import Request
 from backstay.records import content_hash
@@ -214,7 +215,7 @@ def rechecked(enforcer: Enforcer, scans: TextScans, tools: ToolRoles, action: He
     met and everything else of the policy holds. When the client sends its request again all of it is judged anew.
     """
     exchange = Exchange(action.exchange, action.principal, action.session, resource=action.resource, owner=action.owner)
-    text = arguments_text(action.args)
+    text = texts_in(action.args)
     declared = tools.get(action.tool)
     call: dict[str, Any] = {"side_effect": declared.side_effect if declared else "undeclared", "facts": []}
     ruling = enforcer.rule(

@@ -155,6 +155,7 @@ def _check_tools(context: Context, decided: DecidedTexts) -> None:
         _take_out(context.request.body, frozenset(refused))
         for name in refused:
             del context.request.tools[name]
+        context.removed_tools |= set(refused)
         context.notes["x-backstay-tools-removed"] = ",".join(sorted(refused))
 
 

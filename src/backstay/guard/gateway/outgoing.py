@@ -1,20 +1,25 @@
 """What a model answers, decided before the client sees it: whole texts, and tool calls, which are always whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
+from backstay.guard.argument_check import SchemaCheck
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
+from backstay.guard.json_texts import texts_in
 from backstay.policy import Request
 from backstay.policy.points import is_plain_name
 from backstay.records import Finding
 
 FILTERED = "content_filter"
+OWN_RULE = "guard:call"
+FIT = "offer"
+_schemas = SchemaCheck()
 MAX_DEPTH = 64
 
 
@@ -118,13 +123,14 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
 
 def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> CallVerdict:
     """Decide on one tool call, with where its arguments came from."""
-    if not is_plain_name(call.name):
-        return CallVerdict(call, "deny", "the tool's name is not plain ASCII", None)
     args = _arguments(call)
-    if args is None:
-        return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
-    text = arguments_text(args)
-    findings = context.scans.findings(text, "model.tool_call")
+    if args is None or (why := _unfit(context, call)):
+        why = why if args is not None else f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}"
+        tool = call.name if is_plain_name(call.name) else ""
+        context.ruled(context.enforcer.refuse(context.exchange, "model.tool_call", OWN_RULE, why, tool=tool))
+        return CallVerdict(call, "deny", why, None)
+    text = texts_in(args)
+    findings = (*context.scans.findings(text, "model.tool_call"), *_misfits(context, call, args))
     facts = context.facts(call.name, args)
     ruling = context.ruled(
         context.enforcer.rule(
@@ -148,21 +154,22 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
     return CallVerdict(call, decision.effect, ruling.why, ruling, args)
 
 
-def arguments_text(args: Mapping[str, Any]) -> str:
-    """Every text in the arguments, names of keys too, each on a line, for scanners."""
-    found: list[str] = []
-    stack: list[Any] = [args]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            found.append(value)
-        elif isinstance(value, Mapping):
-            stack.extend(reversed([part for pair in value.items() for part in pair]))
-        elif isinstance(value, list):
-            stack.extend(reversed(value))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append(str(value))
-    return "\n".join(found)
+def _unfit(context: Context, call: ToolCall) -> str:
+    """Why a call is denied whatever the policy says, "" where it is not."""
+    if not is_plain_name(call.name):
+        return "the tool's name is not plain ASCII"
+    return "policy took the tool out of the request" if call.name in context.removed_tools else ""
+
+
+def _misfits(context: Context, call: ToolCall, args: Mapping[str, Any]) -> Iterator[Finding]:
+    """What policies are told of a call that is not as the request offered it."""
+    if call.name not in context.request.tools:
+        yield Finding(scanner=FIT, kind="tool_not_offered", severity="medium")
+        return
+    schema = context.request.tools[call.name]
+    why = _schemas(schema, args) if call.kind == "function" and isinstance(schema, Mapping) else ""
+    if why:
+        yield Finding(scanner=FIT, kind="schema_violation", severity="medium", evidence=why)
 
 
 def _arguments(call: ToolCall) -> dict[str, Any] | None:

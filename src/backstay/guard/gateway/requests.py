@@ -11,6 +11,7 @@ import orjson
 
 from backstay.guard.conversation import Message
 from backstay.guard.gateway.faults import ApiFault, bad_request
+from backstay.guard.json_texts import texts_in
 from backstay.policy.points import is_plain_name
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -145,7 +146,7 @@ def offered(request: ModelRequest, name: str, about: Any, parameters: Any) -> No
     if name in request.tools:
         raise bad_request(f"two tools are named {name}")
     request.tools[name] = parameters
-    request.tool_texts.append((name, _all_text(about)))
+    request.tool_texts.append((name, texts_in(about)))
 
 
 def listed(body: Mapping[str, Any], key: str, most: int) -> list[dict[str, Any]]:
@@ -158,21 +159,6 @@ def listed(body: Mapping[str, Any], key: str, most: int) -> list[dict[str, Any]]
     if len(value) > most:
         raise ApiFault(413, "too_large", f"{key} has {len(value)} entries; at most {most} are taken")
     return value
-
-
-def _all_text(value: Any) -> str:
-    """Every text in a value, names of keys too, each on a line."""
-    found: list[str] = []
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            found.append(item)
-        elif isinstance(item, dict):
-            stack.extend(reversed([part for pair in item.items() for part in pair]))
-        elif isinstance(item, list):
-            stack.extend(reversed(item))
-    return "\n".join(found)
 
 
 def _shown(value: Any) -> str:

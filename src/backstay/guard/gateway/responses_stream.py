@@ -21,7 +21,8 @@ from backstay.guard.gateway.responses import (
 )
 from backstay.guard.gateway.settling import Settled, settle_calls, settle_whole
 from backstay.guard.gateway.sse import Event, event_bytes
-from backstay.guard.gateway.streaming import DENIED, upstream_error
+from backstay.guard.gateway.streamed import DENIED, Streamed
+from backstay.guard.gateway.streaming import upstream_error
 from backstay.guard.output_plan import OutputPlan
 from backstay.guard.stream import TextStream
 
@@ -41,49 +42,29 @@ NAMES = {
 MAX_PLACE = 1000
 
 
-class StreamedResponse:
+class StreamedResponse(Streamed):
     """One response while it streams; the same shape as `StreamedAnswer`."""
 
     def __init__(self, context: Context, plan: OutputPlan) -> None:
-        self._context, self._plan = context, plan
+        super().__init__(context, plan)
         self._choice = Choice(0)
-        self._said: dict[str, list[str]] = {}
         self._sent: dict[str, list[str]] = {}
         self._streams: dict[str, TextStream] = {}
         self._items: set[int] = set()
         self._frame: dict[str, Any] = {}
         self._last: Mapping[str, Any] | None = None
-        self._number = self._size = 0
+        self._number = 0
         self._begun = self._denied = False
-        self.usage: dict[str, Any] | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing that the upstream still says can go out."""
         return self._last is not None or self._denied
 
-    @property
-    def estimated_tokens(self) -> int:
-        """Tokens of prompt and answer, at four characters each, where the upstream did not say."""
-        asked = sum(len(slot.text) for slot in self._context.request.slots)
-        return (asked + sum(len(piece) for pieces in self._said.values() for piece in pieces)) // 4 + 1
-
     def abandon(self) -> None:
         """The client is gone: what was said is decided on once more, for the journal."""
         self._put_together()
         judge_texts(self._context, self._choice, late=True)
-
-    def take_all(self, batch: list[Event]) -> tuple[bytes, Exception | None]:
-        """What may go out of these events before the first that fails, and how that failed."""
-        out = []
-        for event in batch:
-            try:
-                out.append(self._take(event))
-            except Exception as error:  # noqa: BLE001  what was decided before it still goes out
-                return b"".join(out), error
-            if self.ended:
-                break
-        return b"".join(out), None
 
     async def close(self) -> tuple[bytes, Settled]:
         """The upstream is done: decide on what is left; the last bytes."""
@@ -116,14 +97,12 @@ class StreamedResponse:
         answer = cls(context, OutputPlan("made", None))
         return answer._begin() + answer._whole_items(choices[0]) + answer._end(choices[0], None)
 
-    def _take(self, event: Event) -> bytes:
+    def take(self, event: Event) -> bytes:
+        """One event; what may go out now. Raises MalformedAnswer, or ApiFault for an error of the upstream."""
         if event.data == b"[DONE]":
             return b""
         told = parse_object(event.data)
         kind = told.get("type")
-        self._size += len(event.data)
-        if self._size > self._context.settings.limits.answer_bytes:
-            raise MalformedAnswer(f"the answer is longer than {self._context.settings.limits.answer_bytes} bytes")
         if kind == "error" or told.get("error"):
             raise upstream_error(self._context, told.get("error") or told)
         if isinstance(told.get("response"), dict):
@@ -159,7 +138,7 @@ class StreamedResponse:
             raise MalformedAnswer("a delta holds no text")
         output, part = _place(told, "output_index"), _place(told, part_name)
         key = text_key(output, part, kind)
-        self._said.setdefault(key, []).append(delta)
+        self._said.setdefault((0, key), []).append(delta)
         released = self._feed(key, delta)
         return self._delta(output, part, kind, key, released) if released else b""
 
@@ -259,7 +238,7 @@ class StreamedResponse:
         return written_response(self._context.exchange.id, self._context.request, choice, self._frame, items)
 
     def _put_together(self) -> None:
-        self._choice.texts = {key: "".join(pieces) for key, pieces in self._said.items()}
+        self._choice.texts = {key: "".join(pieces) for (_, key), pieces in self._said.items()}
 
     def _part_event(self, verb: str, output: int, part: int, kind: str, text: str) -> bytes:
         item = written_item(self._context.exchange.id, Choice(0, {text_key(output, part, kind): ""}), output)["id"]

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
@@ -28,7 +29,7 @@ def scan_bundle(settings: ScanSettings, canaries: tuple[Canary, ...] = ()) -> Sc
     """The scanners that settings name, and the one for canaries where there are any; ready for the first text."""
     bundle = bundle_of(settings)
     scanners = (*bundle.scanners, CanaryScanner(canaries)) if canaries else bundle.scanners
-    bundle = ScanBundle(scanners, bundle.points, bundle.deadline_ms, bundle.max_characters)
+    bundle = replace(bundle, scanners=scanners)
     bundle.warm()
     return bundle
 

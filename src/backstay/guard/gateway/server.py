@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
+from starlette.routing import Route
 
 from backstay.errors import BackstayError, ResourceError
 from backstay.guard.approvals import WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.feedback_routes import feedback_routes
 from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
+from backstay.guard.inbox import inbox_routes
 from backstay.guard.mcp.endpoint import mcp_routes
 
 SWEEP_S = 1.0
@@ -37,6 +40,7 @@ class Server:
         with contextlib.closing(listener):
             async with assembled(self._settings, self._home, self._environment) as parts:
                 server = _uvicorn(parts, self._settings.limits.drain_s)
+                note_policy(parts)
                 serving = asyncio.ensure_future(server.serve(sockets=[listener]))
                 tending = asyncio.ensure_future(self._tend(parts))
                 with self._signals(parts):
@@ -91,6 +95,7 @@ class Server:
                 if self._settings.reload_s and looked_s >= self._settings.reload_s:
                     looked_s = 0.0
                     if await asyncio.to_thread(parts.live.poll):
+                        note_policy(parts)
                         check_kinds(parts.live.bundle, self._settings.scan)
                     if parts.keys is not None:
                         await asyncio.to_thread(parts.keys.refresh)
@@ -99,6 +104,13 @@ class Server:
                     await asyncio.to_thread(webhook.deliver)
             except BackstayError as error:
                 _log.error("looking after the gateway: %s", error)
+
+
+def note_policy(parts: Parts) -> None:
+    """Write into the journal which policy decides from now on."""
+    status = parts.live.status
+    row = {"hash": status.hash, "loaded_at": status.loaded_at, "last_good": status.from_last_good}
+    parts.ledger.append("guard.bundle", row | {"rules": [rule.rule.id for rule in parts.live.bundle.rules]}).result()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -118,7 +130,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(parts.front, approval_routes(parts.front, parts.holds) + mcp_routes(parts.front, parts.mcp)),
+        build_app(
+            parts.front,
+            [
+                *approval_routes(parts.front, parts.holds),
+                *mcp_routes(parts.front, parts.mcp),
+                *feedback_routes(parts.front, parts.harvest),
+                *_inbox(parts),
+            ],
+        ),
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -131,6 +151,11 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # `Server` handles them
     return server
+
+
+def _inbox(parts: Parts) -> list[Route]:
+    host, origin = parts.settings.host, parts.settings.holds.inbox_origin
+    return inbox_routes(parts.holds.approvals, parts.ledger.read, host, origin, lambda: parts.front.draining)
 
 
 async def _started(server: uvicorn.Server, serving: "asyncio.Future[None]") -> None:

@@ -22,9 +22,10 @@ from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refus
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
 from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.tracing import exchange_span
 from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
-from backstay.guard.gateway.wires import WIRES, Streamed
+from backstay.guard.gateway.wires import WIRES
 from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
 from backstay.guard.tool_roles import ToolRoles
@@ -70,6 +71,13 @@ class OutcomeLog(Protocol):
         """Write one; never raises, since the exchange is over."""
 
 
+class Harvest(Protocol):
+    """What is kept of exchanges for rating and red-teaming; see `harvesting.Harvester`."""
+
+    def ended(self, context: Context, outcome: Outcome) -> None:
+        """An exchange has ended; never raises and never waits."""
+
+
 @dataclass
 class Gateway:
     """The parts that every exchange shares."""
@@ -85,12 +93,14 @@ class Gateway:
     tools: ToolRoles = field(default_factory=dict)
     canary: Canary | None = None
     decided: DecidedTexts = field(default_factory=DecidedTexts)
+    harvest: Harvest | None = None
     tool_pins: ChatPins | None = None
 
     async def serve(self, api: Api, raw: bytes, principal: Principal, asked: Asked, send: Send) -> None:
         """Carry out one request and send its answer; raises ApiFault while nothing has been sent."""
         outcome = Outcome(api)
         exchange = Exchange(uuid7(), principal.id, principal.id, principal.roles, principal.attributes or {})
+        context: Context | None = None
         try:
             with self.limits.admitted(principal), exchange_span(asked.trace, api, exchange.id):
                 context = self._context(api, raw, principal, asked, exchange)
@@ -109,6 +119,8 @@ class Gateway:
         finally:
             self.limits.spend(principal, outcome.tokens)
             self.outcomes.outcome(exchange, outcome)
+            if self.harvest is not None and context is not None:
+                self.harvest.ended(context, outcome)
 
     def _context(self, api: Api, raw: bytes, principal: Principal, asked: Asked, exchange: Exchange) -> Context:
         body = parse_body(raw)
@@ -197,7 +209,7 @@ class Gateway:
         settled = await settle_whole(context, choices)
         outcome.tokens, outcome.effect = tokens_of(body.get("usage")), settled.effect
         told = wire.write_answer(context, choices, body)
-        if settled.effect != "allow":
+        if settled.effect != "allow" or self.harvest is not None:
             told["backstay"] = settled.facts(context.exchange.id)
         await send(200, _headers(context, settled), orjson.dumps(told), False)
 

@@ -1,6 +1,5 @@
 """Settings of the gateway: guard.yaml, checked whole before anything listens."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -8,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from backstay.errors import UsageError
+from backstay.guard.addresses import is_loopback
+from backstay.guard.harvest.settings import HarvestSettings
 from backstay.guard.mcp.settings import McpLimits, McpServerSettings
 from backstay.policy.points import Point, is_glob
 from backstay.policy.yaml_reading import read_yaml
@@ -30,6 +31,13 @@ def _web_address(value: str) -> str:
 
 def _address_or_none(value: str) -> str:
     return _web_address(value) if value else ""
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme != "https" or not parts.hostname or value != f"https://{parts.netloc}" or "@" in value):
+        raise ValueError(f"{value!r} is no origin such as https://approvals.example.com")
+    return value
 
 
 class UpstreamSettings(Settings):
@@ -119,6 +127,8 @@ class HoldSettings(Settings):
     there, else nobody: what is held stays held until it expires."""
     wait_s: float = Field(default=50.0, ge=0, le=300)
     """Longest time that a client may ask to wait for a decision (`Prefer: wait=N`)."""
+    inbox_origin: Annotated[str, AfterValidator(_origin)] = ""
+    """Where people reach the inbox, such as https://approvals.example.com; "" = at the gateway's own address."""
 
 
 class ReleaseSettings(Settings):
@@ -183,6 +193,8 @@ class GuardSettings(Settings):
     """What is kept of decisions."""
     holds: HoldSettings = HoldSettings()
     """Approvals."""
+    harvest: HarvestSettings = HarvestSettings()
+    """What of the traffic is kept for rating and red-teaming; see docs/guard/harvest.md."""
     audit_before: tuple[Point, ...] = Field(default=("model.tool_call",), strict=False)
     """Points at which an allowed effect waits until its decision is on disk; denials and holds always do."""
 
@@ -201,16 +213,6 @@ class GuardSettings(Settings):
         if self.bundle and self.policies:
             raise ValueError("set policies or bundle, not both")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_guard_settings(path: Path) -> GuardSettings:

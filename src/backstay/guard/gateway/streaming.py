@@ -19,33 +19,30 @@ from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.outgoing import FILTERED, judge_texts
 from backstay.guard.gateway.settling import Settled, settle_calls, settle_whole
 from backstay.guard.gateway.sse import DONE, Event, event_bytes
+from backstay.guard.gateway.streamed import DENIED, Streamed
 from backstay.guard.output_plan import OutputPlan
 from backstay.guard.stream import TextStream
 
-DENIED = "\n[guard: the answer was denied here]"
 PASSED_ON = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
-class StreamedAnswer:
+class StreamedAnswer(Streamed):
     """One answer while it streams; `take` gives the bytes that may go out, `close` the rest."""
 
     def __init__(self, context: Context, plan: OutputPlan) -> None:
-        self._context, self._plan = context, plan
+        super().__init__(context, plan)
         self._legacy = context.request.api == "completions"
         self._choices: dict[int, Choice] = {}
         self._streams: dict[tuple[int, str], TextStream] = {}
         self._begun: set[int] = set()
         self._over: set[int] = set()
         self._denied: set[int] = set()
-        self._said: dict[tuple[int, str], list[str]] = {}
-        self._size = 0
         self._frame: dict[str, Any] = {
             "id": f"guard-{context.exchange.id}",
             "object": "text_completion" if self._legacy else "chat.completion.chunk",
             "created": 0,
             "model": context.request.model,
         }
-        self.usage: dict[str, Any] | None = None
         self.done = False
 
     @classmethod
@@ -60,39 +57,17 @@ class StreamedAnswer:
         """Whether nothing that the upstream still says can go out."""
         return self.done or len(self._denied) == self._context.request.choices
 
-    @property
-    def estimated_tokens(self) -> int:
-        """Tokens of prompt and answer, at four characters each, where the upstream did not say."""
-        asked = sum(len(slot.text) for slot in self._context.request.slots)
-        said = sum(len(piece) for pieces in self._said.values() for piece in pieces)
-        return (asked + said) // 4 + 1
-
     def abandon(self) -> None:
         """The client is gone: what was said is decided on once more, for the journal."""
         self._put_together()
         for choice in self._choices.values():
             judge_texts(self._context, choice, late=True)
 
-    def take_all(self, batch: list[Event]) -> tuple[bytes, Exception | None]:
-        """As `take` for several; what may go out before the first that fails, and how that failed."""
-        out = []
-        for event in batch:
-            try:
-                out.append(self.take(event))
-            except Exception as error:  # noqa: BLE001  what was decided before it still goes out
-                return b"".join(out), error
-            if self.ended:
-                break
-        return b"".join(out), None
-
     def take(self, event: Event) -> bytes:
         """One event; what may go out now. Raises MalformedAnswer, or ApiFault for an error of the upstream."""
         if event.data == b"[DONE]":
             self.done = True
             return b""
-        self._size += len(event.data)
-        if self._size > self._context.settings.limits.answer_bytes:
-            raise MalformedAnswer(f"the answer is longer than {self._context.settings.limits.answer_bytes} bytes")
         chunk = parse_object(event.data)
         if chunk.get("error"):
             raise upstream_error(self._context, chunk["error"])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -14,35 +14,12 @@ from backstay.guard.gateway.requests import Api, ModelRequest
 from backstay.guard.gateway.responses import read_response, read_responses, written_items, written_response
 from backstay.guard.gateway.responses_stream import StreamedResponse
 from backstay.guard.gateway.settings import LimitSettings
-from backstay.guard.gateway.settling import Settled
-from backstay.guard.gateway.sse import DONE, Event, event_bytes
+from backstay.guard.gateway.sse import DONE, event_bytes
+from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.streaming import StreamedAnswer
 from backstay.guard.output_plan import OutputPlan
 
 ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
-
-
-class Streamed(Protocol):
-    """An answer while it streams."""
-
-    usage: dict[str, Any] | None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing that the upstream still says can go out."""
-
-    @property
-    def estimated_tokens(self) -> int:
-        """Tokens, where the upstream did not say."""
-
-    def take_all(self, batch: list[Event]) -> tuple[bytes, Exception | None]:
-        """What may go out of these events before the first that fails, and how that failed."""
-
-    async def close(self) -> tuple[bytes, Settled]:
-        """Decide on what is left; the last bytes."""
-
-    def abandon(self) -> None:
-        """The answer is cut off; what was said goes to the journal."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from backstay.guard.addresses import is_loopback
 from backstay.guard.gateway.app import MAX_SESSION, SESSION_HEADER, Front, read_body, wait_of
 from backstay.guard.gateway.faults import ApiFault
-from backstay.guard.gateway.settings import is_loopback
 from backstay.guard.mcp.proxy import McpProxy, Visitor
 from backstay.guard.mcp.replies import ClientReply
 

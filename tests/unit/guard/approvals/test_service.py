@@ -65,3 +65,30 @@ def test_broken_approvers_let_nobody_decide(world: World) -> None:
     world.approvals._directory = broken
     with pytest.raises(ResourceError):
         world.vote(held, "alice")
+
+
+def test_recent_are_newest_first_and_as_they_count_now(world: World) -> None:
+    asked = [world.ask(key=f"k{number}") for number in range(4)]
+    for approval_id in asked[:2]:
+        world.vote(approval_id, "alice", "deny")
+    denied = world.approvals.recent((State.DENIED,))
+    assert [approval.id for approval in denied] == asked[1::-1]
+    assert [approval.id for approval in world.approvals.recent((State.PENDING, State.DENIED), limit=3)] == asked[:0:-1]
+    world.now_s += 3600
+    assert {str(approval.state) for approval in world.approvals.recent((State.PENDING,))} == {"expired"}
+
+
+def test_stamp_changes_with_every_change_and_with_nothing_else(world: World) -> None:
+    first = world.ask()
+    stamps = [(world.approvals.stamp(), world.approvals.stamp(first))]
+    world.approvals.get(first)
+    assert (world.approvals.stamp(), world.approvals.stamp(first)) == stamps[0]
+    world.vote(first, "alice")
+    stamps.append((world.approvals.stamp(), world.approvals.stamp(first)))
+    world.vote(first, "bob")
+    stamps.append((world.approvals.stamp(), world.approvals.stamp(first)))
+    assert len({of_list for of_list, _ in stamps}) == len({of_one for _, of_one in stamps}) == 3
+    before = world.approvals.stamp(first)
+    world.ask(key="another")
+    assert world.approvals.stamp() not in {of_list for of_list, _ in stamps}
+    assert world.approvals.stamp(first) == before

@@ -1,6 +1,6 @@
 """Arguments are held against the schema of their tool, and a schema that cannot be read lets nothing through."""
 
-from backstay.guard.mcp.argument_check import SchemaCheck
+from backstay.guard.argument_check import SchemaCheck
 
 
 def test_arguments_fit_or_not() -> None:
