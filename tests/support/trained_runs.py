@@ -25,16 +25,15 @@ def write_trained_runs(root: Path, model: LanguageModel, **shape: Any) -> Projec
     parts = {"model": settings.model_dump(mode="json")}
     ppo = PpoSettings(max_new_tokens=7, temperature=0.9).model_dump(mode="json")
     dpo = DpoSettings(max_new_tokens=8, temperature=0.6).model_dump(mode="json")
-    for name, adapter, inputs, more in (
-        (SFT, sft, {}, {}),
-        (PPO, policy, {"sft": {"run": SFT, "sha256": "0"}}, {"ppo": ppo}),
-        (DPO, policy, {"sft": {"run": SFT, "sha256": "0"}}, {"dpo": dpo}),
-    ):
+    digest = ""
+    for name, adapter, more in ((SFT, sft, {}), (PPO, policy, {"ppo": ppo}), (DPO, policy, {"dpo": dpo})):
+        inputs = {"sft": {"run": SFT, "sha256": digest}} if more else {}
         folder = project.runs / name
         save_adapter(adapter, folder / "model", base=model.name, extra={"base_digest": model.digest})
         stage = name.partition("-")[0]
         predicate = {"stage": stage, "key": "k", "inputs": inputs, "settings": parts | more, "summary": {"updates": 3}}
-        write_manifest(folder, predicate | {"finished": "2026-01-01T00:00:00.000+00:00"})
+        written = write_manifest(folder, predicate | {"finished": "2026-01-01T00:00:00.000+00:00"})
+        digest = written.digest if name == SFT else digest
     return project
 
 

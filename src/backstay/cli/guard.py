@@ -8,6 +8,7 @@ from backstay.cli import guard_policy
 from backstay.cli.guard_audit import audit, explain
 from backstay.cli.guard_harvest import forget, harvest
 from backstay.cli.guard_mcp import mcp
+from backstay.cli.guard_release import sign_release
 from backstay.cli.guard_serve import key, serve
 from backstay.cli.session import Session, shared_options
 
@@ -118,6 +119,7 @@ for command in (
     mcp,
     explain,
     audit,
+    sign_release,
     guard_policy.bundle,
     guard_policy.replay,
     guard_policy.shadow,

@@ -58,7 +58,7 @@ def serve(
             session.emit({"address": address, "policy": parts.live.bundle.hash})
             return
         rules = len(parts.live.bundle.rules)
-        session.say(f"guarding {', '.join(u.base_url for u in settings.upstreams.values())}")
+        session.say(f"guarding {', '.join(u.base_url or f'run {u.run}' for u in settings.upstreams.values())}")
         session.say(f"at {address}/v1 (policy {parts.live.bundle.hash[:12]}, {rules} rules; Ctrl-C ends)")
         if parts.keys is None:
             session.say("no keys are set: everybody on this machine is the principal `local`")

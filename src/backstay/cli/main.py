@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "runs": ("runs:runs", "List the runs of a project."),
         "compare": ("compare:compare", "Show settings, results and metrics of two runs side by side."),
         "chat": ("chat:chat", "Talk to a policy, before and after training."),
+        "serve-policy": ("serve_policy:serve_policy", "Serve a run's policy over HTTP, to OpenAI's clients."),
         "serve-reward": ("serve_reward:serve_reward", "Serve a run's reward over HTTP, for trainers elsewhere."),
         "verify": ("verify:verify", "Check the journals and every run against their hashes."),
         "doctor": ("doctor:doctor", "Check this machine and name a cure for what is wrong."),

@@ -1,6 +1,6 @@
 """Sampling from a policy, with log-probabilities and branch states kept as they are made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from backstay.learn.models.decoder import Adapters, KeyValueCache
 from backstay.learn.models.language_model import LanguageModel
 
 COMPACT_BELOW = 0.75
+OnStep = Callable[[dict[int, int]], Collection[int]]
+"""Told the token of each row that got one in a step; the rows it returns get no more. What it raises ends it all."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ class _Decoding:
         self.length[rows] = step + 1
         self.finished[rows] = torch.isin(token, torch.tensor(stop_ids, device=token.device))
 
+    def tell(self, rows: Tensor, step: int, on_step: OnStep) -> None:
+        """Tell of the tokens of a step, and end the rows that are to end."""
+        told = [row for row in rows.tolist() if int(self.length[row]) == step + 1]
+        ended = on_step({row: int(self.tokens[row, self.width + step]) for row in told})
+        if ended:
+            self.finished[list(ended)] = True
+
     def rollout(self) -> Rollout:
         """What was sampled, cut to the longest response."""
         used = int(self.length.max())
@@ -111,12 +120,15 @@ def sample(
     temperature: float,
     generator: torch.Generator,
     keep_branch: bool = False,
+    top_p: float = 1.0,
     on_token: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Rollout:
     """Sample one response a prompt from softmax(logits / temperature), with no truncation of the distribution.
 
-    One uniform number a row and step is drawn for the whole batch, so that rows that have ended do not shift the
-    others' random numbers. `on_token` is called with the first row's tokens as they come (for chat).
+    That is with `top_p` 1; below it only the nucleus is sampled from (see `sharpened`), for serving and never for
+    training. One uniform number a row and step is drawn for the whole batch, so that rows that have ended do not shift
+    the others' random numbers. `on_token` is called with the first row's tokens as they come (for chat).
     """
     state = _Decoding(model, prompts, max_new_tokens, keep_branch)
     cache = model.decoder.new_cache(state.width + max_new_tokens)
@@ -130,14 +142,35 @@ def sample(
             break
         rows, hidden = _compact(state, cache, rows, hidden)
         uniform = torch.rand(len(prompts), generator=generator, dtype=torch.float64).to(model.device)
-        token, logprob = draw(model.decoder.logits(hidden, adapters) / temperature, uniform[rows])
+        token, logprob = draw(sharpened(model.decoder.logits(hidden, adapters), temperature, top_p), uniform[rows])
         state.record(rows, step, token, logprob, model.stop_ids)
         if on_token is not None:
             on_token(int(state.tokens[0, state.width + step]))
+        if on_step is not None:
+            state.tell(rows, step, on_step)
     else:
         if keep_branch:
             state.advance(model, cache, rows, slice(state.width + step, state.width + step + 1), adapters)
     return state.rollout()
+
+
+def sharpened(logits_B_V: Tensor, temperature: float, top_p: float = 1.0) -> Tensor:
+    """Logits of the distribution to draw from; temperature 0 leaves the likeliest token alone.
+
+    With `top_p` below 1 it is the nucleus (Holtzman et al. 2020, section 3.1): the fewest tokens, from the likeliest
+    on, whose probabilities at this temperature come to `top_p`.
+    """
+    if temperature == 0:
+        best = logits_B_V.argmax(-1, keepdim=True)
+        return torch.full_like(logits_B_V, -torch.inf).scatter(-1, best, 0.0)
+    scaled = logits_B_V / temperature
+    if top_p >= 1:
+        return scaled
+    ordered, order = scaled.sort(-1, descending=True)
+    probability = ordered.softmax(-1)
+    outside = probability.cumsum(-1) - probability >= top_p
+    outside[..., 0] = False
+    return scaled.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), -torch.inf)
 
 
 def draw(logits_B_V: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:

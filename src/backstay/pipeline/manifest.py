@@ -9,6 +9,7 @@ from typing import Any
 from backstay.errors import IntegrityError
 from backstay.records import content_hash, file_sha256
 from backstay.storage.atomic import write_atomic
+from backstay.storage.release import RELEASE
 
 MANIFEST = "manifest.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -46,12 +47,15 @@ def outputs_digest(outputs: dict[str, str]) -> str:
 
 
 def output_hashes(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every output file, by path relative to the folder; hidden files and checkpoints are no output."""
+    """The SHA-256 of every output file, by path relative to the folder.
+
+    Hidden files and checkpoints are no output, nor is a release: it is signed later, and names the manifest.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
-        left_out = relative.name == TIMING or str(relative) == MANIFEST or relative.parts[0] == "checkpoints"
+        left_out = relative.name == TIMING or str(relative) in (MANIFEST, RELEASE) or relative.parts[0] == "checkpoints"
         if path.is_file() and not hidden and not left_out:
             found[relative.as_posix()] = file_sha256(path)
     return found

@@ -22,6 +22,7 @@ from backstay.guard.gateway.holds import ApprovalHolds, rechecked
 from backstay.guard.gateway.kept import KeptAnswers
 from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
+from backstay.guard.gateway.local_worker import local_workers
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.recording import Recorder
 from backstay.guard.gateway.scanning import check_kinds, scan_bundle, stream_kinds, text_scan
@@ -75,7 +76,8 @@ async def assembled(settings: GuardSettings, home: Path, environment: Mapping[st
         metrics = Metrics()
         canaries = (canary_of(bytes.fromhex(ledger.digest(b"backstay: canaries")), str(home)),)
         recorder = Recorder(AuditLog(ledger, settings.audit.contents), metrics)
-        upstreams = await stack.enter_async_context(Upstreams(settings, environment))
+        workers = await stack.enter_async_context(local_workers(settings, home, environment, ledger))
+        upstreams = await stack.enter_async_context(Upstreams(settings, environment, workers))
         enforcer = Enforcer(live, histories, recorder, on_unscanned=settings.on_unscanned)
         scans = RememberedScans(text_scan(scan_bundle(settings.scan, canaries)))
         tools = load_tool_roles([home / path for path in settings.tool_roles])

@@ -12,7 +12,8 @@ class ApiFault(BackstayError):
     """An answer that is an error.
 
     `code` is for programs: `denied`, `held`, `unauthorized`, `rate_limited`, `over_budget`, `too_large`,
-    `bad_request`, `not_found`, `upstream_down`, `upstream_slow`, `upstream_malformed`, `guard_unavailable`.
+    `bad_request`, `not_found`, `upstream_down`, `upstream_slow`, `upstream_malformed`, `guard_unavailable`,
+    `release_refused`.
     """
 
     def __init__(

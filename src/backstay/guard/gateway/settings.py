@@ -29,6 +29,10 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _address_or_none(value: str) -> str:
+    return _web_address(value) if value else ""
+
+
 def _origin(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme != "https" or not parts.hostname or value != f"https://{parts.netloc}" or "@" in value):
@@ -37,10 +41,16 @@ def _origin(value: str) -> str:
 
 
 class UpstreamSettings(Settings):
-    """A server of models behind the gateway."""
+    """A server of models behind the gateway: one at an address, or a run of ours that the gateway serves itself."""
 
-    base_url: Annotated[str, AfterValidator(_web_address)]
-    """Where its API begins, `/v1` included."""
+    base_url: Annotated[str, AfterValidator(_address_or_none)] = ""
+    """Where its API begins, `/v1` included; "" = `run` is served."""
+    run: str = ""
+    """A finished run of sft, ppo or dpo, or `base`: a worker serves it; see docs/guard/local_policy.md. "" = none."""
+    project: str = "."
+    """Folder of the project that `run` is in, from the folder of guard.yaml."""
+    start_s: float = Field(default=120.0, gt=0, le=3600)
+    """Seconds that the worker of `run` has to load it."""
     api_key_variable: str = ""
     """Environment variable that holds its key; "" = none is sent. A client's own key is never passed on."""
     models: tuple[str, ...] = ("*",)
@@ -57,6 +67,16 @@ class UpstreamSettings(Settings):
     """How often a request is sent again that got no answer at all, or 429, 502, 503 or 504; 0 = never."""
     connections: int = Field(default=256, ge=1, le=10_000)
     """Connections that are open at the same time."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "UpstreamSettings":
+        if bool(self.base_url) == bool(self.run):
+            raise ValueError("set base_url or run, and not both")
+        if self.run and (self.models != ("*",) or self.api_key_variable):
+            raise ValueError("a run has models named after it and a key of its own: leave models and key out")
+        if self.run.startswith("-"):
+            raise ValueError(f"{self.run!r} is no run")
+        return self
 
     @field_validator("models")
     @classmethod
@@ -111,6 +131,17 @@ class HoldSettings(Settings):
     """Where people reach the inbox, such as https://approvals.example.com; "" = at the gateway's own address."""
 
 
+class ReleaseSettings(Settings):
+    """Whose releases are served under `signed_only`."""
+
+    trusted_keys: str = ""
+    """Folder of the public keys that may sign releases; it must be set with `signed_only`."""
+    revoked: str = ""
+    """File of revoked releases and keys; "" = none is."""
+    check_s: float = Field(default=60.0, gt=0, le=86_400)
+    """Seconds between two looks at whether files were touched, and what is revoked."""
+
+
 class GuardSettings(Settings):
     """guard.yaml."""
 
@@ -130,6 +161,10 @@ class GuardSettings(Settings):
     """Seconds between two looks at whether the policy has changed; 0 = only on SIGHUP."""
     upstreams: dict[Name, UpstreamSettings] = Field(default_factory=dict)
     """Servers of models by name; the first whose models fit is asked."""
+    signed_only: bool = False
+    """Serve signed releases only: each upstream is a run with a release that holds; see docs/guard/local_policy.md."""
+    releases: ReleaseSettings = ReleaseSettings()
+    """Whose releases those are."""
     mcp: dict[Name, McpServerSettings] = Field(default_factory=dict)
     """MCP servers by name, served at `/mcp/{name}`; see docs/guard/mcp.md."""
     pin_tools: bool = False
@@ -169,6 +204,12 @@ class GuardSettings(Settings):
             raise ValueError(f"host {self.host} is open to others and `keys` is not set: anybody could use it")
         if not self.upstreams and not self.mcp:
             raise ValueError("neither upstreams nor mcp is set: there is nothing to guard")
+        if self.signed_only:
+            unknown = [name for name, upstream in self.upstreams.items() if not upstream.run]
+            if unknown:
+                raise ValueError(f"signed_only: what {', '.join(unknown)} serves is not known; it must be a run")
+            if not self.releases.trusted_keys:
+                raise ValueError("signed_only: releases.trusted_keys is not set, so no signature would count")
         if self.bundle and self.policies:
             raise ValueError("set policies or bundle, not both")
         return self

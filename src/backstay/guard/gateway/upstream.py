@@ -15,6 +15,7 @@ import orjson
 from backstay.errors import UsageError
 from backstay.guard.gateway.answers import MalformedAnswer
 from backstay.guard.gateway.faults import ApiFault
+from backstay.guard.gateway.local_worker import REFUSED, LocalWorker
 from backstay.guard.gateway.settings import GuardSettings, UpstreamSettings
 from backstay.guard.gateway.sse import Event, EventReader, MalformedStream
 from backstay.guard.gateway.tracing import add_trace
@@ -45,6 +46,11 @@ class Upstream:
     name: str
     settings: UpstreamSettings
     key: str = ""
+    worker: LocalWorker | None = None
+
+    def address(self) -> tuple[str, str]:
+        """Where it is now and its key; raises ApiFault 503 while a worker is not there."""
+        return (self.settings.base_url, self.key) if self.worker is None else self.worker.address()
 
 
 class Answer:
@@ -96,9 +102,16 @@ class Answer:
 class Upstreams:
     """All upstreams of a gateway; use as an asynchronous context."""
 
-    def __init__(self, settings: GuardSettings, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: GuardSettings,
+        environment: Mapping[str, str],
+        workers: Mapping[str, LocalWorker] | None = None,
+    ) -> None:
         self._limits = settings.limits
-        self._all = [Upstream(name, one, _key(name, one, environment)) for name, one in settings.upstreams.items()]
+        self._all = [
+            _upstream(name, one, environment, (workers or {}).get(name)) for name, one in settings.upstreams.items()
+        ]
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._random = random.Random()  # noqa: S311  spreads retries in time
 
@@ -154,8 +167,8 @@ class Upstreams:
         for left in range(upstream.settings.retries, -1, -1):
             try:
                 response = await self._once(upstream, method, path, body)
-            except ApiFault:
-                if not left:
+            except ApiFault as fault:
+                if not left or fault.code == REFUSED:
                     raise
                 response = None
             if response is not None:
@@ -171,10 +184,11 @@ class Upstreams:
 
     async def _once(self, upstream: Upstream, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-        if upstream.key:
-            headers["authorization"] = f"Bearer {upstream.key}"
+        base_url, key = upstream.address()
+        if key:
+            headers["authorization"] = f"Bearer {key}"
         add_trace(headers)
-        url = upstream.settings.base_url + path
+        url = base_url + path
         try:
             async with asyncio.timeout(upstream.settings.first_byte_s):
                 return await self._sessions[upstream.name].request(
@@ -186,6 +200,14 @@ class Upstreams:
             raise ApiFault(
                 502, "upstream_down", f"{upstream.name} cannot be reached ({type(error).__name__})"
             ) from error
+
+
+def _upstream(
+    name: str, settings: UpstreamSettings, environment: Mapping[str, str], worker: LocalWorker | None
+) -> Upstream:
+    if worker is None:
+        return Upstream(name, settings, _key(name, settings, environment))
+    return Upstream(name, settings.model_copy(update={"models": worker.models}), worker=worker)
 
 
 def _key(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""HTTP servers over a model: bounded connections, bounded bodies, and a policy that answers."""
