@@ -71,6 +71,8 @@ class Context:
     tool_pins: ChatPins | None = None
     """Tools of requests as they were first offered; None: they may change."""
     rulings: list[Ruling] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    """Tools that were taken out of the request; the model cannot call them."""
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 

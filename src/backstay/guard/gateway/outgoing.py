@@ -8,6 +8,7 @@ import orjson
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
+from backstay.guard.gateway.around import call_ids, is_harmless
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
 from backstay.policy import Request
@@ -102,7 +103,10 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
     if not choice.calls:
         return ALLOWED
     verdicts = []
-    for index, call in sorted(choice.calls.items()):
+    calls = sorted(choice.calls.items())
+    ids = call_ids(context.scans, [(index, call.id) for index, call in calls], f"{context.exchange.id}_{choice.index}")
+    for index, call in calls:
+        call.id = ids[index]
         verdict = judge_call(context, call, ahead)._replace(place=index)
         verdicts.append(verdict)
         if verdict.ruling is not None and verdict.effect == "allow":
@@ -112,14 +116,14 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
         return AnswerVerdict("allow", "", tuple(verdicts), choice.index)
     effect = refused[0].effect
     word = "was denied" if effect == "deny" else "waits for approval"
-    lines = [f"[guard: the call of {_named(v.call)} {word}: {v.why}]" for v in refused]
+    lines = [f"[guard: the call of {_named(context, v.call)} {word}: {v.why}]" for v in refused]
     return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts), choice.index)
 
 
 def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> CallVerdict:
     """Decide on one tool call, with where its arguments came from."""
-    if not is_plain_name(call.name):
-        return CallVerdict(call, "deny", "the tool's name is not plain ASCII", None)
+    if unfit := _unfit(context, call.name):
+        return CallVerdict(call, "deny", unfit, None)
     args = _arguments(call)
     if args is None:
         return CallVerdict(call, "deny", f"its arguments are no JSON object, or one deeper than {MAX_DEPTH}", None)
@@ -143,9 +147,22 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
     if decision.effect == "allow" and not context.within_limits(ruling):
         return CallVerdict(call, "deny", f"a limit that policy sets is used up: {ruling.why}", ruling)
     if decision.effect != "deny":
-        args = _redact_arguments(context, args, wanted_by(decision.obligations))
+        wanted = wanted_by(decision.obligations)
+        args = _redact_arguments(context, args, wanted)
+        if left := _left(context, findings, args, wanted):
+            return CallVerdict(call, "deny", f"it holds {left}, which cannot be taken out of it", ruling)
     call.arguments = _written(call, args)
     return CallVerdict(call, decision.effect, ruling.why, ruling, args)
+
+
+def _unfit(context: Context, name: str) -> str:
+    """Why no tool of this name can be called, whatever policy says, or ""."""
+    if not is_plain_name(name):
+        return "the tool's name is not plain ASCII"
+    if name in context.removed:
+        return "the tool was taken out of the request"
+    offered = name in context.request.tools
+    return "" if offered or is_harmless(context.scans, name) else "there is a finding in the tool's name"
 
 
 def arguments_text(args: Mapping[str, Any]) -> str:
@@ -202,6 +219,14 @@ def _redact_arguments(context: Context, args: dict[str, Any], wanted: frozenset[
     return changed
 
 
+def _left(context: Context, before: Sequence[Finding], args: dict[str, Any], wanted: frozenset[str]) -> str:
+    """A kind that should be out of the arguments and is not: in a number, in a name, or across values; or ""."""
+    if not any(is_wanted(f.kind, f.scanner, wanted) for f in before):
+        return ""
+    after = replaced(arguments_text(args), context.scans.findings(arguments_text(args), "model.tool_call"), wanted, str)
+    return next(iter((*after.kinds, *after.unplaced)), "")
+
+
 def _mapped(context: Context, value: Any, wanted: frozenset[str]) -> Any:
     if isinstance(value, dict):
         return {name: _mapped(context, item, wanted) for name, item in value.items()}
@@ -215,5 +240,7 @@ def _mapped(context: Context, value: Any, wanted: frozenset[str]) -> Any:
     return replaced(value, findings, wanted, lambda kind: MASK.format(kind=kind)).text
 
 
-def _named(call: ToolCall) -> str:
-    return call.name if is_plain_name(call.name) else "a tool without a plain name"
+def _named(context: Context, call: ToolCall) -> str:
+    """The tool of a call for people; a name that the client did not offer is told only where nothing is in it."""
+    plain = call.name in context.request.tools or is_harmless(context.scans, call.name)
+    return call.name if plain else "a tool without a plain name"
