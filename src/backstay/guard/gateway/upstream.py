@@ -111,7 +111,7 @@ class Upstreams:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=upstream.settings.connect_s),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=True,
+                auto_decompress=False,  # A small packed answer can be a huge one; none is asked for.
             )
         return self
 
@@ -141,6 +141,8 @@ class Upstreams:
             try:
                 response = await self._first_answer(upstream, method, path, body)
                 async with response:
+                    if response.headers.get("content-encoding", "identity").lower() != "identity":
+                        raise MalformedAnswer("it is packed, which was not asked for")
                     yield Answer(response, upstream.settings, self._limits.answer_bytes, self._limits.event_bytes)
             except TimeoutError as error:
                 if not total.expired():
@@ -171,6 +173,7 @@ class Upstreams:
 
     async def _once(self, upstream: Upstream, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        headers["accept-encoding"] = "identity"
         if upstream.key:
             headers["authorization"] = f"Bearer {upstream.key}"
         add_trace(headers)
