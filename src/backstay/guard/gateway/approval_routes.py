@@ -96,8 +96,8 @@ class _Routes:
                 refused = fault_of_refusal(refusal)
                 return Response(refused.body(), refused.status, media_type="application/json")
             except BackstayError as error:
-                fault = unavailable(error.message)
-                return Response(fault.body(), fault.status, headers=fault.headers, media_type="application/json")
+                down = unavailable(error.message)
+                return Response(down.body(), down.status, headers=down.headers, media_type="application/json")
 
         return answer
 
