@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from guard_gateway import Live, MemoryLog, live_policy, scan_for_secrets
@@ -12,14 +13,17 @@ from guard_gateway import Live, MemoryLog, live_policy, scan_for_secrets
 from backstay.guard.approvals import Approvals, Directory, Person, new_token
 from backstay.guard.enforcer import Enforcer, Exchange
 from backstay.guard.gateway.answers import Choice, ToolCall
+from backstay.guard.gateway.app import Front, build_app
+from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.chat import read_chat
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.holds import ApprovalHolds
 from backstay.guard.gateway.incoming import DecidedTexts, Held, check_request
 from backstay.guard.gateway.kept import KeptAnswers
-from backstay.guard.gateway.keys import LOCAL
+from backstay.guard.gateway.keys import LOCAL, KeyRing, add_key
 from backstay.guard.gateway.limits import Limits
+from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.settings import LimitSettings, checked
 from backstay.guard.gateway.settling import settle_whole
 from backstay.guard.ledger import Ledger
@@ -68,10 +72,11 @@ class World:
         scans = RememberedScans(scan_for_secrets)
         return Context(exchange, request, SETTINGS, enforcer, scans, kinds, self.holds, Limits(9), LOCAL, "digest")
 
-    async def held(self, *calls: tuple[str, Any]) -> str:
+    async def held(self, *calls: tuple[str, Any], text: str = "") -> str:
         """Hold an answer with these calls and approve it; the approval's id."""
+        texts = {"content": text} if text else {}
         rows = {i: ToolCall(f"c{i}", "function", name, json.dumps(args)) for i, (name, args) in enumerate(calls)}
-        settled = await settle_whole(self.context(), [Choice(0, {}, rows, "tool_calls")])
+        settled = await settle_whole(self.context(), [Choice(0, texts, rows, "tool_calls")])
         assert settled.effect == "hold"
         for name in settled.approvals:
             self.approvals.decide(name, self.lead, "approve", self.approvals.get(name).digest, "it is fine", name)
@@ -105,6 +110,17 @@ def test_calls_that_needed_no_approval_are_under_the_policy_of_the_moment(world:
     assert caught.value.status == 403
 
 
+def test_texts_beside_an_approved_call_are_under_the_policy_of_the_moment(world: World) -> None:
+    async def later() -> None:
+        name = await world.held(("ask", {"to": "somebody"}), text="the plan")
+        rule = "{id: plan, effect: forbid, match: {point: model.output}, when: text.contains('plan'), reason: stay}"
+        await world.holds.resume(world.context(live_policy(f"{POLICY}  - {rule}\n")), name, 0)
+
+    with pytest.raises(ApiFault) as caught:
+        asyncio.run(later())
+    assert caught.value.status == 403
+
+
 def test_two_approved_answers_at_once_do_not_both_fit_into_one_budget(world: World) -> None:
     async def race() -> list[Any]:
         names = [await world.held(("pay", {"amount": 60, "to": "somebody"})) for _ in range(2)]
@@ -123,6 +139,28 @@ def test_one_approval_resumed_many_times_at_once_is_released_once(world: World) 
         return await asyncio.gather(*ways, return_exceptions=True)
 
     assert [getattr(one, "state", "refused") for one in asyncio.run(race())].count("released") == 1
+
+
+def test_a_key_without_the_scope_sees_no_approvals_and_a_broken_ledger_is_told(world: World, tmp_path: Path) -> None:
+    tokens = {name: add_key(tmp_path / "k.yaml", name, endpoints=(name,)) for name in ("chat", "approvals")}
+    front = Front(cast("Any", None), KeyRing(tmp_path / "k.yaml"), Metrics())
+    app = build_app(front, approval_routes(front, world.holds))
+
+    async def status(path: str, token: str, **headers: str) -> int:
+        sent: list[Any] = []
+        given = {"authorization": f"Bearer {token}", **headers}
+        rows = [(name.encode(), value.encode()) for name, value in given.items()]
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": rows, "root_path": ""}
+        await app(scope, AsyncMock(), AsyncMock(side_effect=sent.append))
+        return int(sent[0]["status"])
+
+    assert asyncio.run(status("/v1/approvals/x", tokens["chat"])) == 403
+    assert asyncio.run(status("/v1/approvals/x", tokens["approvals"])) == 404
+    assert asyncio.run(status("/v1/approver/approvals", tokens["chat"], **{"x-backstay-approver": "ann"})) == 401
+    assert asyncio.run(status("/v1/approvals/x", TOKEN)) == 401
+    assert asyncio.run(status("/v1/approver/approvals", TOKEN, **{"x-backstay-approver": "ann"})) == 200
+    world.ledger.close()
+    assert asyncio.run(status("/v1/approver/approvals", TOKEN, **{"x-backstay-approver": "ann"})) in (200, 503)
 
 
 def test_a_request_is_checked_again_after_its_tools_were_taken_out(world: World) -> None:

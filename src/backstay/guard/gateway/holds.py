@@ -106,6 +106,7 @@ class ApprovalHolds:
         choices = _choices(kept) if kept.answer else None
         ahead: list[Request] = []
         claims: list[Claim] = []
+        _check_texts(context, choices or (), kept.places)
         try:
             for place, approval in zip(kept.places, found, strict=True):
                 ruling = _judged_again(context, choices, place, approval, ahead)
@@ -212,6 +213,19 @@ def _count_calls(context: Context, choices: Sequence[Choice], found: Mapping[Pla
                 rulings.append(_still_allowed(context, call, ahead))
     for ruling in rulings:
         context.count(ruling)
+
+
+def _check_texts(context: Context, choices: Sequence[Choice], places: Sequence[Place]) -> None:
+    """Today's policy on the texts that go out with what was approved; raises ApiFault 403 where it is stricter."""
+    judged = {place.choice for place in places if place.call is None}
+    for choice in choices:
+        if choice.texts and choice.index not in judged:
+            before = dict(choice.texts)
+            ruling = judge_texts(context, choice, counts=False)
+            if ruling.decision.effect != "allow" or choice.texts != before:
+                raise ApiFault(
+                    403, "denied", f"the text that goes out with what was approved is not allowed now: {ruling.why}"
+                )
 
 
 def _still_allowed(context: Context, call: ToolCall, ahead: list[Request]) -> Ruling:

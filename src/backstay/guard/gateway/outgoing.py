@@ -51,16 +51,17 @@ class AnswerVerdict(NamedTuple):
 ALLOWED = AnswerVerdict("allow", "")
 
 
-def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruling:
+def judge_texts(context: Context, choice: Choice, *, late: bool = False, counts: bool = True) -> Ruling:
     """Decide on the texts of a choice, and replace in them what the policy wants replaced.
 
     `late`: the texts have been released, redacted on the way; the ruling is for the journal and changes nothing.
+    `counts` is False where they were counted before.
     """
     found = {name: context.output_findings(text) for name, text in choice.texts.items()}
     every = [finding for findings in found.values() for finding in findings]
     text = "\n".join(choice.texts.values())
     ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))
-    if ruling.decision.effect != "deny":
+    if counts and ruling.decision.effect != "deny":
         context.count(ruling)
     if late or ruling.decision.effect == "deny":
         return ruling

@@ -1,6 +1,7 @@
 """Upstreams: whom to ask, and how: retries while nothing has been answered, time limits, answers in bounded pieces."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -15,7 +17,7 @@ import orjson
 from backstay.errors import UsageError
 from backstay.guard.gateway.answers import MalformedAnswer
 from backstay.guard.gateway.faults import ApiFault
-from backstay.guard.gateway.settings import GuardSettings, UpstreamSettings
+from backstay.guard.gateway.settings import GuardSettings, UpstreamSettings, is_loopback
 from backstay.guard.gateway.sse import Event, EventReader, MalformedStream
 from backstay.guard.gateway.tracing import add_trace
 from backstay.policy.points import glob_matches
@@ -26,6 +28,7 @@ OURS_TO_MEND = (400, 404, 413, 422)
 MAX_DETAIL = 16_384
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 8.0
 PIECE = 65_536
+_log = logging.getLogger("backstay.guard")
 
 
 class BrokenOff(Exception):
@@ -194,6 +197,9 @@ class Upstreams:
 def _key(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> str:
     if not settings.api_key_variable:
         return ""
+    host = urlsplit(settings.base_url).hostname or ""
+    if settings.base_url.startswith("http:") and not is_loopback(host):
+        _log.warning("upstream %s: its key goes to %s without encryption; use https", name, host)
     key = environment.get(settings.api_key_variable, "")
     if not key:
         raise UsageError(
