@@ -18,6 +18,7 @@ from backstay.records import Finding
 from backstay.scan.rule_pack import RulePack
 
 OUTPUT_POINTS = ("model.output", "response.final")
+_SUM = re.compile(r"[-+*/%]")
 _STRING = re.compile(r"""r?"(?:[^"\\]|\\.)*"|r?'(?:[^'\\]|\\.)*'""")
 _FINDINGS = re.compile(r"\bfindings\b")
 _TEXT = re.compile(r"(?<![.\w])text\b")
@@ -36,6 +37,8 @@ class PackKinds(NamedTuple):
 
     pack: RulePack
     scanners: Mapping[str, str]
+    partial: frozenset[str] = frozenset()
+    """Scanners that find other kinds as well, for which the whole text is needed."""
 
 
 def plan_output(
@@ -79,6 +82,9 @@ def _undecidable(rule: Rule, kinds: PackKinds) -> str:
     """Why the rule has no answer before the end of a text, "" where it has."""
     if rule.effect == "hold":
         return f"rule {rule.id} may hold the answer for an approval"
+    duties = [kind for kind in sorted(wanted_by(rule.obligations)) if kind != "*" and not _streams(kind, kinds)]
+    if duties or ("*" in wanted_by(rule.obligations) and kinds.partial):
+        return f"rule {rule.id} redacts {(*duties, '*')[0]}, which needs the whole text"
     condition = rule.when or ""
     bare = _STRING.sub('""', condition)
     if _TEXT.search(bare):
@@ -87,14 +93,15 @@ def _undecidable(rule: Rule, kinds: PackKinds) -> str:
         return ""
     alone = len(_FINDINGS.findall(bare)) == len(_ANY_OF.findall(condition))
     joined = len(_ANY_OF.findall(condition)) > 1 and ("&&" in bare or "?" in bare)
-    if not alone or joined or "!" in re.sub(r"!=", "", bare):
+    if not alone or joined or "!" in re.sub(r"!=", "", bare) or _SUM.search(bare):
         return f"rule {rule.id} counts findings"
     foreign = [kind for kind in keys_named([condition], "findings") if not _streams(kind, kinds)]
     return f"rule {rule.id} reads {foreign[0]}, which needs the whole text" if foreign else ""
 
 
 def _streams(name: str, kinds: PackKinds) -> bool:
-    return name in kinds.scanners or name in kinds.scanners.values() or name == "not_scanned"
+    scanner = name in kinds.scanners.values() and name not in kinds.partial
+    return name in kinds.scanners or scanner or name == "not_scanned"
 
 
 def _with_finding(request: Request, kind: str, scanner: str) -> Request:

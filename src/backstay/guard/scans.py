@@ -7,6 +7,8 @@ from collections.abc import Callable
 from backstay.records import Finding
 
 MAX_REMEMBERED = 20_000
+MAX_FINDINGS = 100
+"""Findings of a text that is remembered: one with more is scanned anew, so that memory stays bounded."""
 
 
 class RememberedScans:
@@ -26,7 +28,7 @@ class RememberedScans:
             self._known.move_to_end(key)
             return known
         found = self._scan(text, point)
-        if not any(finding.kind == "not_scanned" for finding in found):
+        if len(found) <= MAX_FINDINGS and not any(finding.kind == "not_scanned" for finding in found):
             self._known[key] = found
             if len(self._known) > self._most:
                 self._known.popitem(last=False)

@@ -6,11 +6,13 @@ from typing import Any, Literal
 import orjson
 
 from backstay.errors import BackstayError
+from backstay.guard.gateway.around import finish_of, is_word
 
 LEGACY_CALL = -1
 """Index of a `function_call`, the older form of a tool call."""
 _TOLD = frozenset({"role", "tool_calls", "function_call", "logprobs"})
 MAX_CALLS = 128
+MAX_FIELDS = 16
 
 
 class MalformedAnswer(BackstayError):
@@ -37,6 +39,14 @@ class Choice:
     finish: str | None = None
     dropped: set[str] = field(default_factory=set)
     """Fields that the guard cannot read and does not pass on."""
+    fields: set[str] = field(default_factory=set)
+    """Fields that hold text."""
+
+    def may_hold(self, name: str) -> bool:
+        """Whether a field of this name may hold text: its name goes out as well, and is a plain word."""
+        if name not in self.fields and is_word(name) and len(self.fields) < MAX_FIELDS:
+            self.fields.add(name)
+        return name in self.fields
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -60,7 +70,7 @@ def choices_of(answer: dict[str, Any], most: int) -> list[dict[str, Any]]:
     for choice in choices:
         index = choice.get("index", 0)
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < most:
-            raise MalformedAnswer(f"a choice has the index {index!r}; {most} were asked for")
+            raise MalformedAnswer(f"a choice has an index that is none of the {most} that were asked for")
     return choices
 
 
@@ -73,10 +83,10 @@ def read_message(choice: Choice, message: Any) -> None:
     for name, value in message.items():
         if name in _TOLD or value is None or value == []:
             continue
-        if isinstance(value, str):
+        if isinstance(value, str) and choice.may_hold(name):
             choice.texts[name] = choice.texts.get(name, "") + value
         else:
-            choice.dropped.add(name)
+            choice.dropped.add(name[:40])
     read_calls(choice, message)
 
 
@@ -90,7 +100,7 @@ def read_calls(choice: Choice, message: dict[str, Any]) -> None:
             raise MalformedAnswer("a tool call is no object")
         index = call.get("index", place)
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < MAX_CALLS:
-            raise MalformedAnswer(f"a tool call has the index {index!r}")
+            raise MalformedAnswer("a tool call has an index that is none")
         _add_piece(choice.calls.setdefault(index, ToolCall()), call)
     old = message.get("function_call")
     if isinstance(old, dict):
@@ -100,7 +110,7 @@ def read_calls(choice: Choice, message: dict[str, Any]) -> None:
 def _add_piece(call: ToolCall, piece: dict[str, Any]) -> None:
     kind = piece.get("type") or ("custom" if "custom" in piece else call.kind)
     if kind not in ("function", "custom"):
-        raise MalformedAnswer(f"a tool call has the type {str(kind)[:40]!r}")
+        raise MalformedAnswer("a tool call is neither of a function nor of a custom tool")
     call.kind = kind
     inner = piece.get(kind) or {}
     if not isinstance(inner, dict):
@@ -135,7 +145,7 @@ def read_whole(answer: dict[str, Any], most: int, *, legacy: bool) -> list[Choic
             raise MalformedAnswer(f"two choices have the index {choice.index}")
         found[choice.index] = choice
         read_message(choice, {"text": raw.get("text")} if legacy else raw.get("message"))
-        choice.finish = raw.get("finish_reason") if isinstance(raw.get("finish_reason"), str) else "stop"
+        choice.finish = finish_of(raw.get("finish_reason"))
         if raw.get("logprobs") is not None:
             choice.dropped.add("logprobs")
     if not found:

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from backstay.errors import BackstayError
+from backstay.guard.addresses import is_loopback
 from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import LOCAL, KeyRing, Principal
 from backstay.guard.gateway.metrics import Metrics
@@ -35,14 +37,31 @@ class Front:
         self.observe: Callable[[], None] = lambda: None
         """Brings figures up to date that are looked at and not counted."""
 
-    def principal(self, headers: Headers) -> Principal:
-        """Who asks; raises ApiFault 401."""
-        return LOCAL if self.keys is None else self.keys.principal(headers.get("authorization"))
+    def principal(self, headers: Headers, origins: tuple[str, ...] = ()) -> Principal:
+        """Who asks; raises ApiFault 401, or 403 for a page of another site where no keys are needed."""
+        if self.keys is not None:
+            return self.keys.principal(headers.get("authorization"))
+        refuse_other_sites(headers, origins)
+        return LOCAL
 
     def open(self) -> None:
         """Raises ApiFault 503 once the gateway is being stopped."""
         if self.draining:
             raise unavailable("the gateway is being stopped")
+
+
+def refuse_other_sites(headers: Headers, origins: tuple[str, ...]) -> None:
+    """Browsers on this machine carry out what pages of other sites say; raises ApiFault 403 for their requests."""
+    origin = headers.get("origin", "//localhost")
+    for name, value in (("host", f"//{headers.get('host', '')}"), ("origin", origin)):
+        try:
+            host = urlsplit(value).hostname or ""
+        except ValueError:
+            host = ""
+        if not is_loopback(host) and not (name == "origin" and origin in origins):
+            raise ApiFault(
+                403, "denied", f"without keys only this machine is served, and the header {name} names another"
+            )
 
 
 class ModelEndpoint:
@@ -65,7 +84,9 @@ class ModelEndpoint:
     async def _served(self, request: Request, receive: Receive, reply: "_Reply") -> None:
         self._front.open()
         principal = self._front.principal(request.headers)
-        raw = await read_body(request, self._front.gateway.settings.limits.body_bytes)
+        limits = self._front.gateway.settings.limits
+        with self._front.gateway.limits.read(principal):
+            raw = await read_body(request, limits.body_bytes, limits.body_s)
         asked = Asked(
             request.headers.get(SESSION_HEADER, "")[:MAX_SESSION],
             request.headers.get(APPROVAL_HEADER, "").partition(",")[0].strip()[:MAX_SESSION],
@@ -117,7 +138,7 @@ def wait_of(headers: Headers, most_s: float) -> float:
     """Seconds that a client waits for an approval (RFC 7240, `Prefer: wait=N`), at most what the operator allows."""
     for preference in headers.get("prefer", "").split(","):
         name, _, value = preference.strip().partition("=")
-        if name.lower() == "wait" and value.isdigit():
+        if name.lower() == "wait" and value.isascii() and value.isdigit():
             return min(float(value[:6]), most_s)
     return 0.0
 
@@ -127,10 +148,20 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """The whole body; raises ApiFault 413 for a longer one before it is read whole."""
+async def read_body(request: Request, most: int, within_s: float) -> bytes:
+    """The whole body; raises ApiFault 413 for a longer one before it is read whole, 408 for one that does not come."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await _body(request, most)
+    except TimeoutError as error:
+        raise ApiFault(408, "bad_request", f"the body did not come within {within_s:g} s") from error
+    except ClientDisconnect as error:
+        raise ApiFault(400, "bad_request", "the client left before its body was there") from error
+
+
+async def _body(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
+    if declared.isascii() and declared.isdigit() and int(declared) > most:
         raise ApiFault(413, "too_large", f"the body has {declared} bytes; at most {most} are taken")
     pieces, size = [], 0
     async for piece in request.stream():

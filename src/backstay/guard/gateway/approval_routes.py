@@ -9,15 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from backstay.errors import BackstayError
 from backstay.guard.approvals import Approval, AsyncApprovals, Identity, Refusal, State, rendered
 from backstay.guard.approvals.approval import utc
 from backstay.guard.gateway.app import Front, guarded, json_response, read_body, wait_of
-from backstay.guard.gateway.faults import ApiFault, bad_request
+from backstay.guard.gateway.faults import ApiFault, bad_request, unavailable
 from backstay.guard.gateway.holds import ApprovalHolds, fault_of_refusal
 from backstay.guard.gateway.keys import Principal
 
 APPROVER_HEADER = "x-backstay-approver"
 MAX_BODY = 300_000
+BODY_S = 30.0
 Handler = Callable[[Request, Identity], Awaitable[Response]]
 
 
@@ -93,6 +95,9 @@ class _Routes:
             except Refusal as refusal:
                 refused = fault_of_refusal(refusal)
                 return Response(refused.body(), refused.status, media_type="application/json")
+            except BackstayError as error:
+                down = unavailable(error.message)
+                return Response(down.body(), down.status, headers=down.headers, media_type="application/json")
 
         return answer
 
@@ -104,6 +109,8 @@ class _Routes:
         return directory.authenticate(request.headers.get(APPROVER_HEADER, ""), token.strip())
 
     async def _own(self, request: Request, principal: Principal) -> Approval:
+        if not principal.may_use("approvals"):
+            raise ApiFault(403, "denied", f"the key {principal.id} is not for approvals")
         found: Approval = await self._do(self._approvals.latest, request.path_params["id"])
         if found.principal != principal.id:
             raise ApiFault(404, "not_found", f"no approval {request.path_params['id'][:40]!r} of {principal.id}")
@@ -137,7 +144,7 @@ def summary(approval: Approval) -> dict[str, Any]:
 
 async def _body(request: Request, texts: tuple[str, ...]) -> dict[str, Any]:
     try:
-        body = orjson.loads(await read_body(request, MAX_BODY))
+        body = orjson.loads(await read_body(request, MAX_BODY, BODY_S))
     except orjson.JSONDecodeError as error:
         raise bad_request("the body is not JSON") from error
     if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in texts):

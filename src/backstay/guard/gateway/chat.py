@@ -3,15 +3,17 @@
 from typing import Any
 
 from backstay.guard.gateway.faults import bad_request
+from backstay.guard.gateway.other_fields import READ, READ_OF_MESSAGE, other_slots
 from backstay.guard.gateway.requests import (
     NO_CALL,
-    ROLES,
     Call,
     ModelRequest,
     Slot,
     basics,
     listed,
+    note_call,
     offered,
+    role_of,
     text_parts,
     tool_name,
 )
@@ -27,7 +29,7 @@ def read_chat(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     messages = listed(body, "messages", limits.messages)
     if not messages:
         raise bad_request("messages are missing")
-    calls: dict[Any, Call] = {}
+    calls: dict[str, Call] = {}
     for message in messages:
         _read_message(request, message, calls)
     for tool in listed(body, "tools", limits.messages):
@@ -37,6 +39,7 @@ def read_chat(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     options = body.get("stream_options")
     request.include_usage = isinstance(options, dict) and options.get("include_usage") is True
     _read_prediction(request)
+    request.slots.extend(other_slots(body, READ))
     return request
 
 
@@ -63,13 +66,12 @@ def read_completion(body: dict[str, Any], limits: LimitSettings) -> ModelRequest
         raise bad_request(f"best_of can be at most {limits.choices}")
     options = body.get("stream_options")
     request.include_usage = isinstance(options, dict) and options.get("include_usage") is True
+    request.slots.extend(other_slots(body, READ))
     return request
 
 
-def _read_message(request: ModelRequest, message: dict[str, Any], calls: dict[Any, Call]) -> None:
-    role = ROLES.get(message.get("role"))
-    if role is None:
-        raise bad_request(f"a message has the role {str(message.get('role'))[:40]!r}; known: {', '.join(ROLES)}")
+def _read_message(request: ModelRequest, message: dict[str, Any], calls: dict[str, Call]) -> None:
+    role = role_of(message)
     answered = _answered(message, calls) if role == "tool" else NO_CALL
     request.slots.extend(text_parts(message, "content", role, answered, request.media, TEXT_PARTS))
     for key in ("refusal", "reasoning_content", "reasoning"):
@@ -77,13 +79,16 @@ def _read_message(request: ModelRequest, message: dict[str, Any], calls: dict[An
             request.slots.append(Slot(message, key, role, *answered))
     if message.get("audio"):
         request.media.append("audio")
+    request.slots.extend(other_slots(message, READ_OF_MESSAGE))
+    own: dict[str, Call] = {}
     for call in listed(message, "tool_calls", 1000):
         function = call.get("function") or call.get("custom") or {}
         if not isinstance(function, dict):
             raise bad_request("a tool call has no function")
         _read_arguments(request, function)
         text = function.get("arguments") or function.get("input") or ""
-        calls[call.get("id")] = (tool_name(function.get("name")), text)
+        note_call(own, call.get("id"), (tool_name(function.get("name")), text))
+    calls |= own
     old = message.get("function_call")
     if isinstance(old, dict):
         tool_name(old.get("name"))
@@ -98,7 +103,7 @@ def _read_arguments(request: ModelRequest, function: dict[str, Any]) -> None:
             raise bad_request("arguments of a tool call are text that holds JSON")
 
 
-def _answered(message: dict[str, Any], calls: dict[Any, Call]) -> Call:
+def _answered(message: dict[str, Any], calls: dict[str, Call]) -> Call:
     """The call whose output a message is: by the call that it answers, never by what it says of itself."""
     if message.get("role") == "function":
         return tool_name(message.get("name")), ""
@@ -120,5 +125,6 @@ def _read_prediction(request: ModelRequest) -> None:
     prediction = request.body.get("prediction")
     if isinstance(prediction, dict):
         request.slots.extend(text_parts(prediction, "content", "assistant", NO_CALL, request.media, TEXT_PARTS))
-    if request.body.get("audio") or "audio" in (request.body.get("modalities") or ()):
+    modalities = request.body.get("modalities")
+    if request.body.get("audio") or (isinstance(modalities, list) and "audio" in modalities):
         request.media.append("audio")

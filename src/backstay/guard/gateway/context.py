@@ -71,11 +71,11 @@ class Context:
     tool_pins: ChatPins | None = None
     """Tools of requests as they were first offered; None: they may change."""
     rulings: list[Ruling] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    """Tools that were taken out of the request; the model cannot call them."""
     notes: dict[str, str] = field(default_factory=dict)
     """Headers that tell the client what was changed."""
 
-    removed_tools: set[str] = field(default_factory=set)
-    """Tools that the client offered and policy took out."""
     resumed: list[Any] = field(default_factory=list)
     """Held answers that go out with this one; see `Holds.sent`."""
     writes: "list[Future[int]]" = field(default_factory=list)

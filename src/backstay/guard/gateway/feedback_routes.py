@@ -21,6 +21,8 @@ from backstay.guard.harvest.redacting import WITHHELD, Unredactable
 from backstay.policy import Limit
 
 MAX_BODY = 20_000
+BODY_S = 30.0
+"""Seconds within which a body must come."""
 MAX_COMMENT = 4000
 ACTION = "thumb"
 FIELDS = frozenset({"exchange", "score", "comment"})
@@ -42,7 +44,7 @@ class _Feedback:
         """POST /v1/feedback: {exchange, score: 1 or -1, comment}; the id of the record."""
         self._front.open()
         self._admit(principal)
-        exchange, score, comment = parsed(await read_body(request, MAX_BODY))
+        exchange, score, comment = parsed(await read_body(request, MAX_BODY, BODY_S))
         await self._own(exchange, principal)
         await self._decide(exchange, score, comment, principal)
         keeper = self._harvest.keeper

@@ -1,7 +1,7 @@
 """Holding an answer until people have approved it, and letting it go: once, and under the policy of that moment."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -107,16 +107,19 @@ class ApprovalHolds:
         choices = _choices(kept) if kept.answer else None
         ahead: list[Request] = []
         claims: list[Claim] = []
+        _check_texts(context, choices or (), kept.places)
         try:
             for place, approval in zip(kept.places, found, strict=True):
                 ruling = _judged_again(context, choices, place, approval, ahead)
+                if choices is None:
+                    context.count(ruling)
                 current = Current(ruling.decision.effect, action_of(context, held_call(choices, place, ruling), 0))
                 claims.append(
                     await self._aio.do(
                         self.approvals.claim, approval.id, approval.digest, current, self._worker, LEASE_S
                     )
                 )
-                context.count(ruling)
+            _count_calls(context, choices or (), dict(zip(kept.places, found, strict=True)))
             await context.on_disk()
         except BaseException:
             for claim in claims:
@@ -188,6 +191,49 @@ def _judged_again(
         raise ApiFault(403, "denied", f"the call of {call.name} is denied now: {verdict.why}")
     if verdict.effect == "deny" and verdict.ruling.decision.effect != "deny":
         raise ApiFault(429, "rate_limited", f"the call of {call.name} is denied now: {verdict.why}")
+    ahead.append(verdict.ruling.request)
+    return verdict.ruling
+
+
+def _count_calls(context: Context, choices: Sequence[Choice], found: Mapping[Place, Approval]) -> None:
+    """Judge all calls that go out once more and count them, without a pause: others may have used up what was left.
+
+    What needed no approval is judged here too: the answer was kept for a while, and it was never counted.
+    """
+    ahead: list[Request] = []
+    held = {(place.choice, place.call): (place, approval) for place, approval in found.items()}
+    rulings = []
+    for choice in choices:
+        for index, call in sorted(choice.calls.items()):
+            if (choice.index, index) in held:
+                ruling = _judged_again(context, choices, *held[choice.index, index], ahead)
+                if ruling.decision.effect == "deny":
+                    raise ApiFault(403, "denied", f"what was approved is denied now: {ruling.why}")
+                rulings.append(ruling)
+            else:
+                rulings.append(_still_allowed(context, call, ahead))
+    for ruling in rulings:
+        context.count(ruling)
+
+
+def _check_texts(context: Context, choices: Sequence[Choice], places: Sequence[Place]) -> None:
+    """Today's policy on the texts that go out with what was approved; raises ApiFault 403 where it is stricter."""
+    judged = {place.choice for place in places if place.call is None}
+    for choice in choices:
+        if choice.texts and choice.index not in judged:
+            before = dict(choice.texts)
+            ruling = judge_texts(context, choice, counts=False)
+            if ruling.decision.effect != "allow" or choice.texts != before:
+                raise ApiFault(
+                    403, "denied", f"the text that goes out with what was approved is not allowed now: {ruling.why}"
+                )
+
+
+def _still_allowed(context: Context, call: ToolCall, ahead: list[Request]) -> Ruling:
+    verdict = judge_call(context, call, ahead)
+    if verdict.ruling is None or verdict.effect != "allow":
+        why = "needs an approval now" if verdict.effect == "hold" else f"is denied now: {verdict.why}"
+        raise ApiFault(403, "denied", f"the call of {call.name}, which goes out with what was approved, {why}")
     ahead.append(verdict.ruling.request)
     return verdict.ruling
 

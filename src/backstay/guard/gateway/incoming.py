@@ -16,6 +16,8 @@ from backstay.scan import Canary, with_canary
 WITHHELD = "[withheld by the guard: {why}]"
 MASK = "[REDACTED:{kind}]"
 MAX_REMEMBERED = 50_000
+MAX_TEXT = 4000
+"""Characters of a changed text that is remembered; a longer one is decided on anew."""
 
 
 class Held(Exception):
@@ -49,6 +51,8 @@ class DecidedTexts:
 
     def put(self, key: tuple[str, ...], decided: Remembered) -> None:
         """Remember a decision; the oldest is forgotten."""
+        if decided.put is not None and len(decided.put) > MAX_TEXT:
+            return
         self._known[key] = decided
         if len(self._known) > self._most:
             self._known.popitem(last=False)
@@ -153,9 +157,10 @@ def _check_tools(context: Context, decided: DecidedTexts) -> None:
             refused.append(name)
     if refused:
         _take_out(context.request.body, frozenset(refused))
-        for name in refused:
-            del context.request.tools[name]
-        context.removed_tools |= set(refused)
+        request = context.request
+        context.removed |= set(refused)
+        request.tools = {name: about for name, about in request.tools.items() if name not in context.removed}
+        request.tool_texts = [pair for pair in request.tool_texts if pair[0] not in context.removed]
         context.notes["x-backstay-tools-removed"] = ",".join(sorted(refused))
 
 
@@ -200,5 +205,7 @@ def name_of(tool: dict[str, Any]) -> str:
 
 def _key(context: Context, what: str, tool: str, text: str) -> tuple[str, ...]:
     exchange = context.exchange
-    who = content_hash([exchange.principal, list(exchange.roles), exchange.resource])
+    who = content_hash(
+        [exchange.principal, list(exchange.roles), exchange.resource, exchange.owner, dict(exchange.attributes)]
+    )
     return (what, context.bundle.hash, who, exchange.session, tool, content_hash(text))

@@ -42,6 +42,7 @@ class Limits:
     ) -> None:
         self._most, self._monotonic, self._clock = in_flight, monotonic, clock
         self._running: Counter[str] = Counter()
+        self._reading: Counter[str] = Counter()
         self._rates: dict[str, tuple[int, Rate]] = {}
         self._budgets: dict[str, tuple[Budget, WindowedCounter]] = {}
         self._ruled: dict[tuple[str, str, float], WindowedCounter] = {}
@@ -62,6 +63,25 @@ class Limits:
             self._running[principal.id] -= 1
             if not self._running[principal.id]:
                 del self._running[principal.id]
+
+    @property
+    def reading(self) -> int:
+        """Requests whose bodies are still coming."""
+        return self._reading.total()
+
+    @contextmanager
+    def read(self, principal: Principal) -> Iterator[None]:
+        """Count a request while its body comes; raises ApiFault 429 where it is one too many."""
+        most = self._most if principal.key is None else principal.key.concurrent or self._most
+        if self.reading >= self._most or self._reading[principal.id] >= most:
+            raise _too_many(f"the bodies of {self.reading} requests are still coming", 1.0)
+        self._reading[principal.id] += 1
+        try:
+            yield
+        finally:
+            self._reading[principal.id] -= 1
+            if not self._reading[principal.id]:
+                del self._reading[principal.id]
 
     def spend(self, principal: Principal, tokens: int, at: float | None = None) -> None:
         """Count tokens against the key's budget, where it has one."""

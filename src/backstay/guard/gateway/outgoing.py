@@ -9,6 +9,7 @@ from backstay.guard.argument_check import SchemaCheck
 from backstay.guard.enforcer import Ruling
 from backstay.guard.findings import is_wanted, replaced, wanted_by
 from backstay.guard.gateway.answers import Choice, ToolCall
+from backstay.guard.gateway.around import call_ids, is_harmless
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.incoming import MASK
 from backstay.guard.json_texts import texts_in
@@ -55,16 +56,17 @@ class AnswerVerdict(NamedTuple):
 ALLOWED = AnswerVerdict("allow", "")
 
 
-def judge_texts(context: Context, choice: Choice, *, late: bool = False) -> Ruling:
+def judge_texts(context: Context, choice: Choice, *, late: bool = False, counts: bool = True) -> Ruling:
     """Decide on the texts of a choice, and replace in them what the policy wants replaced.
 
     `late`: the texts have been released, redacted on the way; the ruling is for the journal and changes nothing.
+    `counts` is False where they were counted before.
     """
     found = {name: context.output_findings(text) for name, text in choice.texts.items()}
     every = [finding for findings in found.values() for finding in findings]
     text = "\n".join(choice.texts.values())
     ruling = context.ruled(context.enforcer.rule(context.exchange, "model.output", text=text, findings=every))
-    if ruling.decision.effect != "deny":
+    if counts and ruling.decision.effect != "deny":
         context.count(ruling)
     if late or ruling.decision.effect == "deny":
         return ruling
@@ -107,7 +109,10 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
     if not choice.calls:
         return ALLOWED
     verdicts = []
-    for index, call in sorted(choice.calls.items()):
+    calls = sorted(choice.calls.items())
+    ids = call_ids(context.scans, [(index, call.id) for index, call in calls], f"{context.exchange.id}_{choice.index}")
+    for index, call in calls:
+        call.id = ids[index]
         verdict = judge_call(context, call, ahead)._replace(place=index)
         verdicts.append(verdict)
         if verdict.ruling is not None and verdict.effect == "allow":
@@ -117,7 +122,7 @@ def judge_calls(context: Context, choice: Choice, ahead: list[Request]) -> Answe
         return AnswerVerdict("allow", "", tuple(verdicts), choice.index)
     effect = refused[0].effect
     word = "was denied" if effect == "deny" else "waits for approval"
-    lines = [f"[guard: the call of {_named(v.call)} {word}: {v.why}]" for v in refused]
+    lines = [f"[guard: the call of {_named(context, v.call)} {word}: {v.why}]" for v in refused]
     return AnswerVerdict(effect, "\n".join(lines), tuple(verdicts), choice.index)
 
 
@@ -149,7 +154,10 @@ def judge_call(context: Context, call: ToolCall, ahead: Sequence[Request]) -> Ca
     if decision.effect == "allow" and not context.within_limits(ruling):
         return CallVerdict(call, "deny", f"a limit that policy sets is used up: {ruling.why}", ruling)
     if decision.effect != "deny":
-        args = _redact_arguments(context, args, wanted_by(decision.obligations))
+        wanted = wanted_by(decision.obligations)
+        args = _redact_arguments(context, args, wanted)
+        if left := _left(context, findings, args, wanted):
+            return CallVerdict(call, "deny", f"it holds {left}, which cannot be taken out of it", ruling)
     call.arguments = _written(call, args)
     return CallVerdict(call, decision.effect, ruling.why, ruling, args)
 
@@ -158,7 +166,10 @@ def _unfit(context: Context, call: ToolCall) -> str:
     """Why a call is denied whatever the policy says, "" where it is not."""
     if not is_plain_name(call.name):
         return "the tool's name is not plain ASCII"
-    return "policy took the tool out of the request" if call.name in context.removed_tools else ""
+    if call.name in context.removed:
+        return "the tool was taken out of the request"
+    offered = call.name in context.request.tools
+    return "" if offered or is_harmless(context.scans, call.name) else "there is a finding in the tool's name"
 
 
 def _misfits(context: Context, call: ToolCall, args: Mapping[str, Any]) -> Iterator[Finding]:
@@ -209,6 +220,15 @@ def _redact_arguments(context: Context, args: dict[str, Any], wanted: frozenset[
     return changed
 
 
+def _left(context: Context, before: Sequence[Finding], args: dict[str, Any], wanted: frozenset[str]) -> str:
+    """A kind that should be out of the arguments and is not: in a number, in a name, or across values; or ""."""
+    if not any(is_wanted(f.kind, f.scanner, wanted) for f in before):
+        return ""
+    text = texts_in(args)
+    after = replaced(text, context.scans.findings(text, "model.tool_call"), wanted, str)
+    return next(iter((*after.kinds, *after.unplaced)), "")
+
+
 def _mapped(context: Context, value: Any, wanted: frozenset[str]) -> Any:
     if isinstance(value, dict):
         return {name: _mapped(context, item, wanted) for name, item in value.items()}
@@ -222,5 +242,7 @@ def _mapped(context: Context, value: Any, wanted: frozenset[str]) -> Any:
     return replaced(value, findings, wanted, lambda kind: MASK.format(kind=kind)).text
 
 
-def _named(call: ToolCall) -> str:
-    return call.name if is_plain_name(call.name) else "a tool without a plain name"
+def _named(context: Context, call: ToolCall) -> str:
+    """The tool of a call for people; a name that the client did not offer is told only where nothing is in it."""
+    plain = call.name in context.request.tools or is_harmless(context.scans, call.name)
+    return call.name if plain else "a tool without a plain name"

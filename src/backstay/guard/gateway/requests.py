@@ -29,6 +29,8 @@ ROLES: Mapping[Any, Role] = {
 Call = tuple[str, str]
 """Name and arguments of a tool call."""
 NO_CALL: Call = ("", "")
+ELSEWHERE = ("web_search_options", "plugins", "models", "chat_template")
+"""Fields by which some upstreams search, run tools, ask other models, or write the conversation anew."""
 
 
 class Slot(NamedTuple):
@@ -96,6 +98,9 @@ def basics(body: dict[str, Any], api: Api, most_choices: int) -> tuple[str, bool
     n = 1 if n is None else n
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most_choices:
         raise bad_request(f"n is {_shown(n)}; it can be 1 to {most_choices}")
+    for name in ELSEWHERE:
+        if body.get(name):
+            raise bad_request(f"{name} is not offered here: the upstream would do what the guard does not see")
     if api != "responses" and body.get("background"):
         raise bad_request("background is not offered here")
     return str(model), bool(stream), n
@@ -132,6 +137,24 @@ def text_parts(
             yield Slot(part, named, role, *call)
         else:
             media.append(str(kind)[:40])
+
+
+def role_of(message: Mapping[str, Any]) -> Role:
+    """Whose message it is; raises ApiFault 400."""
+    value = message.get("role")
+    role = ROLES.get(value) if isinstance(value, str) else None
+    if role is None:
+        raise bad_request(f"a message has the role {_shown(value)}; known: {', '.join(ROLES)}")
+    return role
+
+
+def note_call(calls: dict[str, Call], name: Any, call: Call) -> None:
+    """Note a call by its id; raises ApiFault 400 where another one has it, since one's output would be the other's."""
+    if not isinstance(name, str):
+        return
+    if name in calls:
+        raise bad_request(f"two calls have the id {_shown(name)}")
+    calls[name] = call
 
 
 def tool_name(value: Any) -> str:

@@ -9,16 +9,18 @@ from typing import Any
 
 from backstay.guard.gateway.answers import Choice, MalformedAnswer, ToolCall
 from backstay.guard.gateway.faults import bad_request
+from backstay.guard.gateway.other_fields import READ, READ_OF_MESSAGE, other_slots
 from backstay.guard.gateway.outgoing import FILTERED
 from backstay.guard.gateway.requests import (
     NO_CALL,
-    ROLES,
     Call,
     ModelRequest,
     Slot,
     basics,
     listed,
+    note_call,
     offered,
+    role_of,
     text_parts,
     tool_name,
 )
@@ -48,7 +50,7 @@ def read_responses(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
     if isinstance(body.get("input"), str):
         request.slots.append(Slot(body, "input", "user"))
     else:
-        calls: dict[Any, Call] = {}
+        calls: dict[str, Call] = {}
         items = listed(body, "input", limits.messages)
         if not items:
             raise bad_request("input is missing")
@@ -58,32 +60,36 @@ def read_responses(body: dict[str, Any], limits: LimitSettings) -> ModelRequest:
         if tool.get("type") not in ("function", "custom"):
             raise bad_request(f"a tool of type {str(tool.get('type'))[:40]!r} runs where no policy sees it")
         offered(request, tool_name(tool.get("name")), tool, tool.get("parameters"))
+    read = READ | {"instructions"} if isinstance(body.get("instructions"), str) else READ
+    request.slots.extend(other_slots(body, read))
     body["store"] = False
     return request
 
 
-def _read_item(request: ModelRequest, item: dict[str, Any], calls: dict[Any, Call]) -> None:
-    kind = item.get("type", "message")
+def _read_item(request: ModelRequest, item: dict[str, Any], calls: dict[str, Call]) -> None:
+    kind = str(item.get("type", "message"))
     if kind == "message":
-        role = ROLES.get(item.get("role"))
-        if role is None or role == "tool":
-            raise bad_request(f"a message has the role {str(item.get('role'))[:40]!r}")
+        role = role_of(item)
+        if role == "tool":
+            raise bad_request("a message has the role of a tool; outputs of tools are items of their own")
         request.slots.extend(text_parts(item, "content", role, NO_CALL, request.media, TEXT_PARTS))
     elif kind in CALLS:
         key = CALLS[kind][1]
         if not isinstance(item.get(key), str):
             raise bad_request(f"{key} of a {kind} is text")
-        calls[item.get("call_id")] = (tool_name(item.get("name")), item[key])
+        note_call(calls, item.get("call_id"), (tool_name(item.get("name")), item[key]))
         request.slots.append(Slot(item, key, "assistant"))
     elif kind in ANSWERS:
-        answered = calls.get(item.get("call_id"), NO_CALL) if isinstance(item.get("call_id"), str) else NO_CALL
+        answered = calls.pop(item["call_id"], NO_CALL) if isinstance(item.get("call_id"), str) else NO_CALL
         request.slots.extend(text_parts(item, "output", "tool", answered, request.media, TEXT_PARTS))
     elif kind == "reasoning":
         for key in ("summary", "content"):
             request.slots.extend(text_parts(item, key, "assistant", NO_CALL, request.media, TEXT_PARTS))
         item.pop("encrypted_content", None)
     else:
-        request.media.append(str(kind)[:40])
+        request.media.append(kind[:40])
+        return
+    request.slots.extend(other_slots(item, READ_OF_MESSAGE | {"input"} if kind in CALLS else READ_OF_MESSAGE))
 
 
 def text_key(output: int, part: int, kind: str) -> str:
@@ -183,21 +189,21 @@ def call_item(exchange: str, call: ToolCall, place: int) -> dict[str, Any]:
 def written_response(
     exchange: str, request: ModelRequest, choice: Choice, frame: Mapping[str, Any], items: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A whole response; `frame` is what the upstream said around it."""
+    """A whole response; `frame` is what the upstream said around it; see `around`."""
     filtered = choice.finish == FILTERED
     status = "incomplete" if filtered or choice.finish not in ("stop", None) else "completed"
     body = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}
     body |= {name: request.body[name] for name in ECHOED if name in request.body}
     return body | {
-        "id": str(frame.get("id") or f"resp_{exchange}")[:200],
+        "id": frame.get("id") or f"resp_{exchange}",
         "object": "response",
-        "created_at": frame.get("created_at") if isinstance(frame.get("created_at"), int | float) else 0,
-        "model": str(frame.get("model") or request.model)[:200],
+        "created_at": frame.get("created_at") or 0,
+        "model": frame.get("model") or request.model,
         "status": status,
         "incomplete_details": {"reason": FILTERED} if filtered else None,
         "error": None,
         "output": list(items),
-        "usage": frame.get("usage") if isinstance(frame.get("usage"), dict) else None,
+        "usage": frame.get("usage"),
     }
 
 

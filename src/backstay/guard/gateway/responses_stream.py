@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object
+from backstay.guard.gateway.around import frame_of, usage_of
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.outgoing import FILTERED, judge_texts
 from backstay.guard.gateway.responses import (
@@ -39,7 +40,10 @@ NAMES = {
     "summary_text": "response.reasoning_summary_text",
     "reasoning_text": "response.reasoning_text",
 }
+AROUND = ("id", "created_at", "model")
 MAX_PLACE = 1000
+MAX_PARTS = 1000
+"""Parts of an answer that hold text."""
 
 
 class StreamedResponse(Streamed):
@@ -53,6 +57,7 @@ class StreamedResponse(Streamed):
         self._items: set[int] = set()
         self._frame: dict[str, Any] = {}
         self._last: Mapping[str, Any] | None = None
+        self._framed: set[str] = set()
         self._number = 0
         self._begun = self._denied = False
 
@@ -102,18 +107,25 @@ class StreamedResponse(Streamed):
         if event.data == b"[DONE]":
             return b""
         told = parse_object(event.data)
-        kind = told.get("type")
+        kind = str(told.get("type"))
         if kind == "error" or told.get("error"):
             raise upstream_error(self._context, told.get("error") or told)
         if isinstance(told.get("response"), dict):
-            self._frame |= {name: told["response"].get(name) for name in ("id", "created_at", "model")}
+            self._take_frame(told["response"])
         if kind in ENDS:
             return self._ends(told)
         if kind == "response.output_item.done" and not self._plan.whole:
             self._keep_call(told)
         if kind in DELTAS and not self._plan.whole:
-            return self._flow(told, *DELTAS[str(kind)])
+            return self._flow(told, *DELTAS[kind])
         return b""
+
+    def _take_frame(self, response: Mapping[str, Any]) -> None:
+        """What stands around the items, as it was first said."""
+        new = {name: response[name] for name in AROUND if name in response and name not in self._framed}
+        if new:
+            self._frame |= frame_of(self._context.scans, new)
+            self._framed |= {name for name, value in new.items() if value is not None}
 
     def _ends(self, told: Mapping[str, Any]) -> bytes:
         last = told.get("response")
@@ -122,7 +134,7 @@ class StreamedResponse(Streamed):
         if told["type"] == "response.failed":
             raise upstream_error(self._context, last.get("error"))
         self._last = last
-        self.usage = last["usage"] if isinstance(last.get("usage"), dict) else None
+        self.usage = usage_of(last.get("usage"))
         self._frame["usage"] = self.usage
         self._choice.finish = "stop" if told["type"] == "response.completed" else "length"
         return b""
@@ -147,6 +159,8 @@ class StreamedResponse(Streamed):
             return delta
         stream = self._streams.get(key)
         if stream is None:
+            if len(self._streams) >= MAX_PARTS:
+                raise MalformedAnswer(f"the answer has more than {MAX_PARTS} parts")
             stream = self._streams[key] = TextStream(self._plan.redaction)
         text = stream.feed(delta)
         return self._cut(stream, text)
@@ -266,7 +280,7 @@ class StreamedResponse(Streamed):
 def _place(told: Mapping[str, Any], name: str) -> int:
     value = told.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_PLACE:
-        raise MalformedAnswer(f"{name} is {value!r}")
+        raise MalformedAnswer(f"{name} is no place within an answer")
     return value
 
 

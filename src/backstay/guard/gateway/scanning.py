@@ -56,7 +56,8 @@ def stream_kinds(settings: ScanSettings, canaries: tuple[Canary, ...] = ()) -> P
     ]
     rules += canary_rules(canaries)
     named = scanners | dict(latched) | {rule.kind: "canary" for rule in canary_rules(canaries)}
-    return PackKinds(RulePack(rules), {rule.kind: named[rule.kind] for rule in rules})
+    whole = frozenset(settings.scanners) - {"secrets", "identifiers"}
+    return PackKinds(RulePack(rules), {rule.kind: named[rule.kind] for rule in rules}, whole)
 
 
 def check_kinds(bundle: PolicyBundle, settings: ScanSettings) -> None:

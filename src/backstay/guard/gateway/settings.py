@@ -92,6 +92,8 @@ class LimitSettings(Settings):
 
     body_bytes: int = Field(default=8_000_000, ge=1000)
     """Bytes of a request."""
+    body_s: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds until the whole body of a request must be there."""
     answer_bytes: int = Field(default=32_000_000, ge=1000)
     """Bytes that an upstream may send for one answer."""
     event_bytes: int = Field(default=4_000_000, ge=1000)

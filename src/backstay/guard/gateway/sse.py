@@ -24,7 +24,7 @@ class EventReader:
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max = max_event_bytes
-        self._rest = b""
+        self._rest = bytearray()
         self._name = ""
         self._data: list[bytes] = []
         self._size = 0
@@ -38,10 +38,12 @@ class EventReader:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
         self._after_cr = piece.endswith(b"\r")
-        text = (self._rest + piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, self._rest = text.split(b"\n")
+        text = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *lines = text.split(b"\n")
+        self._rest += first  # Pieces of one long line are put together once, however small they are.
         for line in lines:
-            event = self._line(line)
+            whole, self._rest = bytes(self._rest), bytearray(line)
+            event = self._line(whole)
             if event is not None:
                 yield event
         if len(self._rest) + self._size > self._max:
@@ -59,7 +61,7 @@ class EventReader:
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
-            self._size += len(value)
+            self._size += len(line)
             if self._size > self._max:
                 raise MalformedStream(f"an event is longer than {self._max} bytes")
         elif field == b"event":

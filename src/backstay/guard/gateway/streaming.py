@@ -14,6 +14,7 @@ from backstay.guard.gateway.answers import (
     read_message,
     written_calls,
 )
+from backstay.guard.gateway.around import NAMES, TIMES, finish_of, frame_of, usage_of
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.outgoing import FILTERED, judge_texts
@@ -23,7 +24,8 @@ from backstay.guard.gateway.streamed import DENIED, Streamed
 from backstay.guard.output_plan import OutputPlan
 from backstay.guard.stream import TextStream
 
-PASSED_ON = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+AROUND = frozenset({*NAMES, *TIMES})
+NO_TEXT = frozenset({"role", "tool_calls", "function_call", "logprobs"})
 
 
 class StreamedAnswer(Streamed):
@@ -43,6 +45,7 @@ class StreamedAnswer(Streamed):
             "created": 0,
             "model": context.request.model,
         }
+        self._framed: set[str] = set()
         self.done = False
 
     @classmethod
@@ -71,9 +74,9 @@ class StreamedAnswer(Streamed):
         chunk = parse_object(event.data)
         if chunk.get("error"):
             raise upstream_error(self._context, chunk["error"])
-        self._frame |= {name: chunk[name] for name in PASSED_ON if chunk.get(name) is not None}
+        self._take_frame(chunk)
         if isinstance(chunk.get("usage"), dict):
-            self.usage = chunk["usage"]
+            self.usage = usage_of(chunk["usage"])
         most = self._context.request.choices
         return b"".join(self._piece(raw) for raw in choices_of(chunk, most))
 
@@ -95,6 +98,13 @@ class StreamedAnswer(Streamed):
         if self._context.request.include_usage and self.usage is not None:
             out.append(self._chunk([], {"usage": self.usage}))
         return b"".join((*out, DONE)), settled
+
+    def _take_frame(self, chunk: dict[str, Any]) -> None:
+        """What stands around the choices, as it was first said."""
+        new = {name: chunk[name] for name in AROUND if name in chunk and name not in self._framed}
+        if new:
+            self._frame |= frame_of(self._context.scans, new)
+            self._framed |= {name for name, value in new.items() if value is not None}
 
     def _put_together(self) -> None:
         for (index, name), pieces in self._said.items():
@@ -123,7 +133,7 @@ class StreamedAnswer(Streamed):
         finish = raw.get("finish_reason")
         if isinstance(finish, str):
             self._over.add(choice.index)
-            choice.finish = finish
+            choice.finish = finish_of(finish)
         if self._plan.whole or not isinstance(delta, dict):
             self._collect(choice, delta)
             return b""
@@ -131,21 +141,23 @@ class StreamedAnswer(Streamed):
 
     def _collect(self, choice: Choice, delta: Any) -> None:
         """Keep texts and calls until the end."""
-        texts = (
-            {name: value for name, value in delta.items() if isinstance(value, str)} if isinstance(delta, dict) else {}
-        )
-        for name in texts.keys() - {"role"}:
-            self._said.setdefault((choice.index, name), []).append(texts[name])
-        read_message(choice, {k: v for k, v in delta.items() if k not in texts} if isinstance(delta, dict) else delta)
+        if not isinstance(delta, dict):
+            read_message(choice, delta)
+            return
+        texts = {name: value for name, value in delta.items() if isinstance(value, str) and name not in NO_TEXT}
+        for name, value in texts.items():
+            if choice.may_hold(name):
+                self._said.setdefault((choice.index, name), []).append(value)
+        read_message(choice, {name: value for name, value in delta.items() if name not in texts})
 
     def _flow(self, choice: Choice, delta: dict[str, Any]) -> bytes:
         """Text through its stream; calls are kept."""
         released: dict[str, Any] = {}
         for name, value in delta.items():
-            if name in ("role", "tool_calls", "function_call") or not value:
+            if name in NO_TEXT or not value:
                 continue
-            if not isinstance(value, str):
-                choice.dropped.add(name)
+            if not isinstance(value, str) or not choice.may_hold(name):
+                choice.dropped.add(name[:40])
                 continue
             self._said.setdefault((choice.index, name), []).append(value)
             text = self._feed(choice, name, value)

@@ -1,6 +1,7 @@
 """Upstreams: whom to ask, and how: retries while nothing has been answered, time limits, answers in bounded pieces."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,11 +9,13 @@ from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from backstay.errors import UsageError
+from backstay.guard.addresses import is_loopback
 from backstay.guard.gateway.answers import MalformedAnswer
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.local_worker import REFUSED, LocalWorker
@@ -27,6 +30,7 @@ OURS_TO_MEND = (400, 404, 413, 422)
 MAX_DETAIL = 16_384
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 8.0
 PIECE = 65_536
+_log = logging.getLogger("backstay.guard")
 
 
 class BrokenOff(Exception):
@@ -124,7 +128,7 @@ class Upstreams:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=upstream.settings.connect_s),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=True,
+                auto_decompress=False,  # A small packed answer can be a huge one; none is asked for.
             )
         return self
 
@@ -154,6 +158,8 @@ class Upstreams:
             try:
                 response = await self._first_answer(upstream, method, path, body)
                 async with response:
+                    if response.headers.get("content-encoding", "identity").lower() != "identity":
+                        raise MalformedAnswer("it is packed, which was not asked for")
                     yield Answer(response, upstream.settings, self._limits.answer_bytes, self._limits.event_bytes)
             except TimeoutError as error:
                 if not total.expired():
@@ -184,6 +190,7 @@ class Upstreams:
 
     async def _once(self, upstream: Upstream, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        headers["accept-encoding"] = "identity"
         base_url, key = upstream.address()
         if key:
             headers["authorization"] = f"Bearer {key}"
@@ -213,6 +220,9 @@ def _upstream(
 def _key(name: str, settings: UpstreamSettings, environment: Mapping[str, str]) -> str:
     if not settings.api_key_variable:
         return ""
+    host = urlsplit(settings.base_url).hostname or ""
+    if settings.base_url.startswith("http:") and not is_loopback(host):
+        _log.warning("upstream %s: its key goes to %s without encryption; use https", name, host)
     key = environment.get(settings.api_key_variable, "")
     if not key:
         raise UsageError(

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from backstay.guard.gateway.answers import Choice, read_whole, written_choice
+from backstay.guard.gateway.around import frame_of, usage_of
 from backstay.guard.gateway.chat import read_chat, read_completion
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.requests import Api, ModelRequest
@@ -18,8 +19,6 @@ from backstay.guard.gateway.sse import DONE, event_bytes
 from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.streaming import StreamedAnswer
 from backstay.guard.output_plan import OutputPlan
-
-ANSWER_FIELDS = ("id", "object", "created", "model", "usage", "system_fingerprint", "service_tier")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Wire:
 
 def _write_choices(context: Context, choices: Sequence[Choice], said: Mapping[str, Any]) -> dict[str, Any]:
     legacy = context.request.api == "completions"
-    told = _frame(context) | {name: said[name] for name in ANSWER_FIELDS if name in said}
+    told = _frame(context) | frame_of(context.scans, said)
+    usage = usage_of(said.get("usage"))
+    told |= {} if usage is None else {"usage": usage}
     told["choices"] = [written_choice(choice, legacy=legacy) for choice in choices]
     return told
 
@@ -58,7 +59,8 @@ def _made_chunks(context: Context, choices: list[Choice], facts: Mapping[str, An
 
 def _write_response(context: Context, choices: Sequence[Choice], said: Mapping[str, Any]) -> dict[str, Any]:
     exchange = context.exchange.id
-    return written_response(exchange, context.request, choices[0], said, written_items(exchange, choices[0]))
+    frame = frame_of(context.scans, said) | {"usage": usage_of(said.get("usage"))}
+    return written_response(exchange, context.request, choices[0], frame, written_items(exchange, choices[0]))
 
 
 WIRES: Mapping[Api, Wire] = {

@@ -13,6 +13,8 @@ MAX_FORM = 2_000_000
 """Bytes: the longest arguments, every one of them escaped."""
 
 MAX_FIELDS = 20
+FORM_S = 30.0
+"""Seconds within which a form must come."""
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -20,7 +22,7 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, line ends as LF; raises UsageError, or ApiFault 413 for one that is too long."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise UsageError("the request is no form", cure=f"send {FORM_TYPE}")
-    raw = await read_body(request, MAX_FORM)
+    raw = await read_body(request, MAX_FORM, FORM_S)
     try:
         rows = parse_qsl(
             raw.decode("ascii"),

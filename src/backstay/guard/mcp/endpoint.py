@@ -41,7 +41,7 @@ class McpEndpoint:
         if request.method not in METHODS:
             raise ApiFault(405, "bad_request", f"only {', '.join(METHODS)}", headers={"allow": ", ".join(METHODS)})
         check_origin(request.headers, self._front.gateway.settings.host, self._proxy.limits.origins)
-        principal = self._front.principal(request.headers)
+        principal = self._front.principal(request.headers, self._proxy.limits.origins)
         wait_s = wait_of(request.headers, self._front.gateway.settings.holds.wait_s)
         visitor = Visitor(principal, request.headers.get(SESSION_HEADER, "")[:MAX_SESSION], wait_s)
         name, headers = request.path_params["server"], _once(request)
@@ -61,7 +61,8 @@ class McpEndpoint:
         accepted = request.headers.get("accept", "*/*")
         if not any(one in accepted for one in ("application/json", "application/*", "*/*")):
             raise ApiFault(406, "bad_request", "Accept names neither application/json nor anything else that is given")
-        return await read_body(request, self._proxy.limits.message_bytes)
+        limits = self._front.gateway.settings.limits
+        return await read_body(request, self._proxy.limits.message_bytes, limits.body_s)
 
 
 class _Sender:

@@ -1,6 +1,7 @@
 """Server-sent events are read the same however they are cut, and in bounded memory."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -75,3 +76,17 @@ def test_a_stream_that_ends_within_an_event_is_torn() -> None:
 def test_written_events_are_read_again() -> None:
     text = event_bytes(b'{"a": 1}', "kind") + event_bytes(b"2")
     assert list(EventReader(100).feed(text)) == [Event("kind", b'{"a": 1}'), Event("", b"2")]
+
+
+def test_lines_without_data_are_bounded_too() -> None:
+    reader = EventReader(1000)
+    with pytest.raises(MalformedStream):
+        list(reader.feed(b"data:\n" * 300))
+
+
+def test_a_long_line_in_small_pieces_is_put_together_once() -> None:
+    reader, began = EventReader(4_000_000), time.process_time()
+    for _ in range(300_000):
+        list(reader.feed(b"data: 0123"))
+    assert [len(event.data) for event in reader.feed(b"\n\n")] == [3_000_000 - 6]
+    assert time.process_time() - began < 10  # Copied anew for each piece it would be 450 GB.
