@@ -6,7 +6,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from backstay.cli.guard_mcp import mcp
+from backstay.cli.main import cli
 from backstay.guard.mcp.pins import Pins, digest_of
 
 TOOL: dict[str, Any] = {"name": "look", "description": "Looks.", "inputSchema": {"type": "object"}}
@@ -14,7 +14,7 @@ NOW = TOOL | {"description": "Looks.\x1b[2J \u202eand more"}
 
 
 def run(folder: Path, *args: str, code: int = 0) -> str:
-    result = CliRunner().invoke(mcp, [*args, "--pins", str(folder)])
+    result = CliRunner().invoke(cli, ["guard", "mcp", *args, "--pins", str(folder)])
     assert result.exit_code == code, result.output
     return result.output
 

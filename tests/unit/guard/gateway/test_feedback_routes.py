@@ -81,7 +81,13 @@ class World:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": method, "path": "/v1/feedback", "headers": [], "query_string": b""}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/v1/feedback",
+            "headers": [(b"host", b"127.0.0.1")],
+            "query_string": b"",
+        }
         asyncio.run(self.app(scope, receive, send))
         answer = b"".join(message.get("body", b"") for message in sent)
         return sent[0]["status"], json.loads(answer) if answer.startswith(b"{") else answer
