@@ -122,7 +122,9 @@ class Said:
                 frame["usage"] = {"total_tokens": 5, "told": odd(self.rng), "more": {"x": odd(self.rng)}}
             row = queue.pop(0)
             if self.rng.random() < 0.05 and "delta" in row:
-                row["delta"][self.rng.choice((*SECRETS, "audio", "annotations"))] = odd(self.rng)
+                value = odd(self.rng)
+                name = self.rng.choice((*SECRETS, "audio", "annotations"))
+                row["delta"][name] = f" {value} " if isinstance(value, str) else value
             out.append(frame | {"choices": [row]})
         return out
 
