@@ -144,8 +144,8 @@ def broken(rng: random.Random, chunks: list[Any]) -> list[bytes]:
         {"choices": [{"index": 0, "delta": {"tool_calls": secret, "function_call": secret}}]},
         secret,
     ]
-    rows[place] = rng.choice((rows[place][: len(rows[place]) // 2], json.dumps(rng.choice(bad)).encode()))
-    return rows
+    spoilt = rng.choice((rows[place][: len(rows[place]) // 2], json.dumps(rng.choice(bad)).encode()))
+    return [*rows[:place], spoilt]  # Without a piece in its midst a text would be another one.
 
 
 def sent_by(rng: random.Random, streamed: Any, rows: list[bytes], *, done: bool) -> tuple[bytes, bool]:
