@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from aiohttp import web
 from guard_gateway import Running, chat_answer, post, running
 from made_secrets import token_with_check
+from uvicorn.server import ServerState
 
+from backstay.guard.gateway.connections import BoundedProtocol
 from backstay.guard.gateway.keys import KeyRing, add_key
 
 pytestmark = pytest.mark.hostile
@@ -127,3 +130,39 @@ def test_bodies_that_do_not_come_count_as_requests(tmp_path: Path) -> None:
 def test_a_body_that_does_not_come_is_given_up() -> None:
     with running(plain, limits={"body_s": 0.05}) as up:
         assert b" 408 " in asyncio.run(raw_answer(up.url, head_of(up, b"x" * 500), b"{")).splitlines()[0]
+
+
+def test_more_texts_than_can_be_scanned_are_refused() -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "x"}] * 20_001}]
+    with running(plain) as up:
+        assert asyncio.run(post(f"{up.url}/chat/completions", ASK | {"messages": messages}))[0] == 413
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)})
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("pieces", "closed"), [(3, False), (40, True)])
+def test_a_head_without_end_closes_the_connection(pieces: int, closed: bool) -> None:
+    async def sent() -> bool:
+        config = uvicorn.Config(lambda: None, http=BoundedProtocol, log_level="critical")
+        config.load()
+        transport = Transport()
+        protocol = BoundedProtocol(config=config, server_state=ServerState(), app_state={})
+        protocol.connection_made(transport)
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: x\r\nx-long: ")
+        for _ in range(pieces):
+            protocol.data_received(b"a" * 2000)
+        late = protocol._late
+        assert late is not None and not late.cancelled()
+        was_closed = transport.closed
+        protocol.connection_lost(None)
+        assert late.cancelled()
+        return was_closed
+
+    assert asyncio.run(sent()) is closed

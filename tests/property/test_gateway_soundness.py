@@ -122,7 +122,9 @@ class Said:
                 frame["usage"] = {"total_tokens": 5, "told": odd(self.rng), "more": {"x": odd(self.rng)}}
             row = queue.pop(0)
             if self.rng.random() < 0.05 and "delta" in row:
-                row["delta"][self.rng.choice((*SECRETS, "audio", "annotations"))] = odd(self.rng)
+                value = odd(self.rng)
+                name = self.rng.choice((*SECRETS, "audio", "annotations"))
+                row["delta"][name] = f" {value} " if isinstance(value, str) else value
             out.append(frame | {"choices": [row]})
         return out
 
@@ -142,8 +144,8 @@ def broken(rng: random.Random, chunks: list[Any]) -> list[bytes]:
         {"choices": [{"index": 0, "delta": {"tool_calls": secret, "function_call": secret}}]},
         secret,
     ]
-    rows[place] = rng.choice((rows[place][: len(rows[place]) // 2], json.dumps(rng.choice(bad)).encode()))
-    return rows
+    spoilt = rng.choice((rows[place][: len(rows[place]) // 2], json.dumps(rng.choice(bad)).encode()))
+    return [*rows[:place], spoilt]  # Without a piece in its midst a text would be another one.
 
 
 def sent_by(rng: random.Random, streamed: Any, rows: list[bytes], *, done: bool) -> tuple[bytes, bool]:

@@ -15,6 +15,8 @@ from backstay.scan import Canary, with_canary
 
 WITHHELD = "[withheld by the guard: {why}]"
 MASK = "[REDACTED:{kind}]"
+MAX_TEXTS = 20_000
+"""Texts of a request: each costs a scan, however short it is."""
 MAX_REMEMBERED = 50_000
 MAX_TEXT = 4000
 """Characters of a changed text that is remembered; a longer one is decided on anew."""
@@ -61,6 +63,8 @@ class DecidedTexts:
 def check_request(context: Context, decided: DecidedTexts, *, approved: bool = False) -> None:
     """Decide on a request and change it as the policy asks; raises ApiFault 403, or Held (unless `approved`)."""
     request = context.request
+    if len(request.slots) > MAX_TEXTS:
+        raise ApiFault(413, "too_large", f"the request has {len(request.slots)} texts; at most {MAX_TEXTS} are scanned")
     if request.media and context.settings.media == "deny":
         kinds = ", ".join(sorted(set(request.media)))
         raise ApiFault(403, "denied", f"the request holds parts that no scanner reads: {kinds}; set media: allow")

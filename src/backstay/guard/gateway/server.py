@@ -16,6 +16,7 @@ from backstay.guard.approvals import WebhookWorker
 from backstay.guard.gateway.app import build_app
 from backstay.guard.gateway.approval_routes import approval_routes
 from backstay.guard.gateway.assembly import Parts, assembled
+from backstay.guard.gateway.connections import BoundedProtocol
 from backstay.guard.gateway.feedback_routes import feedback_routes
 from backstay.guard.gateway.scanning import check_kinds
 from backstay.guard.gateway.settings import GuardSettings
@@ -142,7 +143,7 @@ def _uvicorn(parts: Parts, drain_s: float) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         lifespan="off",
-        http="httptools",
+        http=BoundedProtocol,
         loop="none",
         server_header=False,
         timeout_graceful_shutdown=int(drain_s) or None,
