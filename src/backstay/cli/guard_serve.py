@@ -60,6 +60,8 @@ def serve(
         rules = len(parts.live.bundle.rules)
         session.say(f"guarding {', '.join(u.base_url or f'run {u.run}' for u in settings.upstreams.values())}")
         session.say(f"at {address}/v1 (policy {parts.live.bundle.hash[:12]}, {rules} rules; Ctrl-C ends)")
+        if parts.nobody_approves and any(rule.rule.effect == "hold" for rule in parts.live.bundle.rules):
+            session.say("nobody can approve what is held; make .backstay/approvers.yaml: backstay approve token NAME")
         if parts.keys is None:
             session.say("no keys are set: everybody on this machine is the principal `local`")
 

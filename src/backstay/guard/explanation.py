@@ -26,11 +26,16 @@ class AuditRow(NamedTuple):
     payload: dict[str, Any]
 
 
+MAX_DIGITS = 19
+
+
 def rows_about(connection: Connection, wanted: str) -> list[AuditRow]:
     """Every row with this id, of this exchange, or about the decision with this id; oldest first.
 
-    Reads the whole ledger, which no index covers. Raises UsageError when there is no such row.
+    A number is that of an entry, and stands for the exchange of its row. Reads the whole ledger, which no index covers.
+    Raises UsageError when there is no such row.
     """
+    wanted = _exchange_at(connection, wanted) if wanted.isdigit() and len(wanted) < MAX_DIGITS else wanted
     query = (
         select(journal.c.seq, journal.c.kind, journal.c.hash, journal.c.payload)
         .where(journal.c.payload.contains(canonical_text(wanted), autoescape=True), journal.c.kind.in_(KINDS))
@@ -44,6 +49,13 @@ def rows_about(connection: Connection, wanted: str) -> list[AuditRow]:
             cure="see the newest with: backstay guard audit",
         )
     return found
+
+
+def _exchange_at(connection: Connection, seq: str) -> str:
+    columns = (journal.c.seq, journal.c.kind, journal.c.hash, journal.c.payload)
+    found = connection.execute(select(*columns).where(journal.c.seq == int(seq), journal.c.kind.in_(KINDS))).first()
+    named = _row(*found).payload if found is not None else {}
+    return str(named.get("exchange") or named.get("id") or seq)
 
 
 def newest_rows(

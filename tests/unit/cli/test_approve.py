@@ -133,3 +133,9 @@ def test_an_id_that_is_none_is_named(call: Call, text: str, message: str) -> Non
 def test_without_a_ledger_the_cure_is_named(call: Call, folder: Path) -> None:
     with pytest.raises(UsageError, match=r"no ledger at .*none\.db"):
         call("ls", "--ledger", "none.db")
+
+
+def test_without_approvers_what_waits_is_listed_and_that_nobody_can_approve(call: Call, folder: Path) -> None:
+    (folder / ".backstay" / "approvers.yaml").unlink()
+    assert "nobody can approve" in call("ls").output
+    assert json.loads(call("ls", "--json").output)

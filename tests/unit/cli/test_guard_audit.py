@@ -88,6 +88,10 @@ def test_an_unknown_id_says_so(folder: Path, unknown: str) -> None:
         call(folder, "explain", unknown)
 
 
+def test_an_entry_stands_for_its_exchange(folder: Path) -> None:
+    assert seqs(call(folder, "explain", "2", "--json")) == seqs(call(folder, "explain", "ex-1", "--json")) == [1, 2, 4]
+
+
 def test_each_row_can_be_proven_without_the_database(folder: Path) -> None:
     rows = json.loads(call(folder, "explain", "ex-1", "--json", "--proof", proof=True))["rows"]
     keys = public_keys(folder / "keys")

@@ -58,6 +58,11 @@ class Parts:
     mcp: McpProxy
     harvest: Harvester | None = None
 
+    @property
+    def nobody_approves(self) -> bool:
+        """Whether no approver is set."""
+        return not self.holds.approvals.directory().people
+
 
 @asynccontextmanager
 async def assembled(settings: GuardSettings, home: Path, environment: Mapping[str, str]) -> AsyncIterator[Parts]:
