@@ -139,3 +139,24 @@ def test_an_answer_that_is_packed_is_refused_and_not_unpacked() -> None:
     with running(bomb) as up:
         status, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK))
         assert status == 502 and b"gzip" not in raw
+
+
+def test_an_answer_that_takes_too_long_as_a_whole_ends_with_an_error() -> None:
+    async def drip(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for row in deltas(*"abcdefgh" * 100):
+            await response.write(b"data: " + json.dumps(row).encode() + b"\n\n")
+            await asyncio.sleep(0.01)
+        return response
+
+    with running(drip, upstream={"total_s": 0.2}) as up:
+        _, raw, _ = asyncio.run(post(f"{up.url}/chat/completions", ASK | {"stream": True}))
+        assert b'"delta"' in raw and b"[DONE]" not in raw
+        assert json.loads(raw.rstrip().rpartition(b"data: ")[2])["error"]["code"] == "upstream_slow"
+
+
+def test_calls_of_all_choices_together_are_bounded() -> None:
+    message = call_message(*[("look", {})] * 65)
+    told = chat_answer() | {"choices": [CHOICE | {"index": i, "message": message} for i in range(2)]}
+    assert b"more than 128 tool calls" in asked(told, "chat/completions", ASK | {"n": 2})

@@ -19,6 +19,7 @@ from backstay.guard.gateway.keys import LOCAL, KeyRing, Principal
 from backstay.guard.gateway.metrics import Metrics
 from backstay.guard.gateway.requests import Api
 from backstay.guard.gateway.service import Asked, Gateway
+from backstay.guard.gateway.sse import event_bytes
 from backstay.guard.gateway.upstream import UpstreamRefused
 
 SESSION_HEADER = "x-backstay-session"
@@ -112,6 +113,8 @@ class ModelEndpoint:
         if not reply.begun:
             headers = {"content-type": "application/json"} | fault.headers
             await reply(fault.status, headers, fault.body(), False)
+        elif not reply.ended:
+            await reply(200, {}, event_bytes(fault.body()), False)
 
 
 class _Reply:
@@ -122,6 +125,7 @@ class _Reply:
         self.begun = self.ended = False
 
     async def __call__(self, status: int, headers: Headers, body: bytes, more: bool) -> None:
+        self.ended = not more
         if not self.begun:
             raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
             if not more:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from backstay.guard.gateway.answers import Choice, kept_choice
+from backstay.guard.gateway.answers import MAX_CALLS, Choice, MalformedAnswer, kept_choice
 from backstay.guard.gateway.context import Context, HeldCall
 from backstay.guard.gateway.outgoing import FILTERED, AnswerVerdict, CallVerdict, judge_calls, judge_texts
 from backstay.policy import Request
@@ -49,6 +49,8 @@ async def settle_calls(context: Context, choices: Sequence[Choice]) -> Settled:
 
 
 async def _settle(context: Context, choices: Sequence[Choice], held: list[HeldCall], *, denied: bool) -> Settled:
+    if sum(len(choice.calls) for choice in choices) > MAX_CALLS:
+        raise MalformedAnswer(f"the answer has more than {MAX_CALLS} tool calls")
     ahead: list[Request] = []
     verdicts = {choice.index: judge_calls(context, choice, ahead) for choice in choices}
     for choice in choices:

@@ -154,17 +154,16 @@ class Upstreams:
     @asynccontextmanager
     async def send(self, upstream: Upstream, method: str, path: str, body: bytes | None) -> AsyncIterator[Answer]:
         """Send a request; retried while nothing of an answer is there. Raises ApiFault 502 or 504."""
-        async with asyncio.timeout(upstream.settings.total_s) as total:
-            try:
-                response = await self._first_answer(upstream, method, path, body)
-                async with response:
-                    if response.headers.get("content-encoding", "identity").lower() != "identity":
-                        raise MalformedAnswer("it is packed, which was not asked for")
-                    yield Answer(response, upstream.settings, self._limits.answer_bytes, self._limits.event_bytes)
-            except TimeoutError as error:
-                if not total.expired():
-                    raise
-                raise ApiFault(504, "upstream_slow", f"no whole answer in {upstream.settings.total_s:g} s") from error
+        total = asyncio.timeout(upstream.settings.total_s)
+        try:
+            async with total, await self._first_answer(upstream, method, path, body) as response:
+                if response.headers.get("content-encoding", "identity").lower() != "identity":
+                    raise MalformedAnswer("it is packed, which was not asked for")
+                yield Answer(response, upstream.settings, self._limits.answer_bytes, self._limits.event_bytes)
+        except TimeoutError as error:
+            if not total.expired():
+                raise
+            raise ApiFault(504, "upstream_slow", f"no whole answer in {upstream.settings.total_s:g} s") from error
 
     async def _first_answer(
         self, upstream: Upstream, method: str, path: str, body: bytes | None
