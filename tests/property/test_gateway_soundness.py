@@ -19,10 +19,10 @@ from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.keys import LOCAL
 from backstay.guard.gateway.limits import Limits
+from backstay.guard.gateway.replies import fault_of
 from backstay.guard.gateway.requests import parse_body
 from backstay.guard.gateway.responses import read_responses
 from backstay.guard.gateway.responses_stream import StreamedResponse
-from backstay.guard.gateway.service import fault_of
 from backstay.guard.gateway.settings import LimitSettings, checked
 from backstay.guard.gateway.sse import EventReader, event_bytes
 from backstay.guard.gateway.streaming import StreamedAnswer

@@ -19,7 +19,8 @@ from backstay.guard.gateway.app import Front, build_app
 from backstay.guard.gateway.keys import KeyRing
 from backstay.guard.gateway.limits import Limits
 from backstay.guard.gateway.metrics import Metrics
-from backstay.guard.gateway.service import Gateway, Outcome
+from backstay.guard.gateway.outcome import Outcome
+from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.settings import GuardSettings, checked
 from backstay.guard.gateway.upstream import Upstreams
 from backstay.guard.output_plan import PackKinds

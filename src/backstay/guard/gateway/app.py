@@ -17,8 +17,9 @@ from backstay.guard.addresses import is_loopback
 from backstay.guard.gateway.faults import ApiFault, unavailable
 from backstay.guard.gateway.keys import LOCAL, KeyRing, Principal
 from backstay.guard.gateway.metrics import Metrics
+from backstay.guard.gateway.outcome import Asked
 from backstay.guard.gateway.requests import Api
-from backstay.guard.gateway.service import Asked, Gateway
+from backstay.guard.gateway.service import Gateway
 from backstay.guard.gateway.sse import event_bytes
 from backstay.guard.gateway.upstream import UpstreamRefused
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from backstay.guard.enforcer import Ruling
 from backstay.guard.gateway.context import Context
 from backstay.guard.gateway.metrics import Metrics
-from backstay.guard.gateway.service import Outcome
+from backstay.guard.gateway.outcome import Outcome
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.harvest import (
     HarvestSettings,

@@ -11,7 +11,7 @@ from backstay.errors import BackstayError
 from backstay.guard.audit import AuditLog
 from backstay.guard.enforcer import Exchange
 from backstay.guard.gateway.metrics import Metrics
-from backstay.guard.gateway.service import Outcome
+from backstay.guard.gateway.outcome import Outcome
 from backstay.guard.gateway.tracing import note_decision
 from backstay.policy import Decision, Request
 

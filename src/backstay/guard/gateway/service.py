@@ -1,30 +1,29 @@
 """What happens to one request to a model, from its first byte to its last."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from backstay.errors import BackstayError
 from backstay.guard.enforcer import Enforcer, Exchange
 from backstay.guard.findings import TextScans
 from backstay.guard.gateway.answers import Choice, MalformedAnswer, parse_object
 from backstay.guard.gateway.context import Context, HeldCall, Holds, digest_text
-from backstay.guard.gateway.faults import ApiFault, unavailable
+from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.incoming import DecidedTexts, Held, check_request
 from backstay.guard.gateway.keys import Principal
 from backstay.guard.gateway.limits import Limits
+from backstay.guard.gateway.outcome import Asked, Harvest, Outcome, OutcomeLog, tokens_of
+from backstay.guard.gateway.replies import Send, fault_of, headers_of, send_made, with_keepalive
 from backstay.guard.gateway.requests import Api, ModelRequest, parse_body, refuse_logprobs
 from backstay.guard.gateway.settings import GuardSettings
 from backstay.guard.gateway.settling import Settled, filter_choice, settle_whole
-from backstay.guard.gateway.sse import Event, MalformedStream, event_bytes
+from backstay.guard.gateway.sse import event_bytes
 from backstay.guard.gateway.streamed import Streamed
 from backstay.guard.gateway.tracing import exchange_span
-from backstay.guard.gateway.upstream import Answer, BrokenOff, Upstreams
+from backstay.guard.gateway.upstream import Answer, Upstreams
 from backstay.guard.gateway.wires import WIRES
 from backstay.guard.mcp.chat_pins import ChatPins
 from backstay.guard.output_plan import OUTPUT_POINTS, OutputPlan, PackKinds, plan_output
@@ -35,47 +34,6 @@ from backstay.scan import Canary
 
 KEEPALIVE_S = 10.0
 KEEPALIVE = b": the guard holds the answer until it is decided\n\n"
-_log = logging.getLogger("backstay.guard")
-Send = Callable[[int, Mapping[str, str], bytes, bool], Awaitable[None]]
-
-
-@dataclass
-class Outcome:
-    """How an exchange ended, for the journal and the metrics."""
-
-    api: str
-    model: str = ""
-    status: str = "ok"
-    effect: str = "allow"
-    tokens: int = 0
-    began: float = field(default_factory=monotonic)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a client asks for beside its body."""
-
-    session: str = ""
-    approval: str = ""
-    """An approval that what it asks for was held for."""
-    wait_s: float = 0.0
-    """How long it waits for a decision on what is held."""
-    trace: Mapping[str, str] = field(default_factory=dict)
-    """Headers that may hold the client's trace."""
-
-
-class OutcomeLog(Protocol):
-    """Where ends of exchanges are written."""
-
-    def outcome(self, exchange: Exchange, outcome: Outcome) -> None:
-        """Write one; never raises, since the exchange is over."""
-
-
-class Harvest(Protocol):
-    """What is kept of exchanges for rating and red-teaming; see `harvesting.Harvester`."""
-
-    def ended(self, context: Context, outcome: Outcome) -> None:
-        """An exchange has ended; never raises and never waits."""
 
 
 @dataclass
@@ -211,12 +169,12 @@ class Gateway:
         told = wire.write_answer(context, choices, body)
         if settled.effect != "allow" or self.harvest is not None:
             told["backstay"] = settled.facts(context.exchange.id)
-        await send(200, _headers(context, settled), orjson.dumps(told), False)
+        await send(200, headers_of(context, settled), orjson.dumps(told), False)
 
     async def _stream(self, context: Context, plan: OutputPlan, answer: Answer, outcome: Outcome, send: Send) -> None:
         if not answer.streams:
             raise MalformedAnswer("it does not say that it is an event stream")
-        headers = _headers(context, None) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
+        headers = headers_of(context, None) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
         await send(200, headers, b"", True)
         streamed = WIRES[context.request.api].stream(context, plan)
         try:
@@ -279,59 +237,6 @@ class Gateway:
         await send_made(context, [choice], settled, send)
 
 
-async def send_made(context: Context, choices: list[Choice], settled: Settled, send: Send) -> None:
-    """Send an answer that no model is giving now: a notice, or one that was kept until it was approved."""
-    wire = WIRES[context.request.api]
-    facts = {"backstay": settled.facts(context.exchange.id)}
-    if not context.request.stream:
-        told = wire.write_answer(context, choices, {}) | facts
-        await send(200, _headers(context, settled), orjson.dumps(told), False)
-        return
-    headers = _headers(context, settled) | {"content-type": "text/event-stream", "cache-control": "no-cache"}
-    await send(200, headers, b"", True)
-    await send(200, {}, wire.made_stream(context, choices, facts), False)
-
-
-async def with_keepalive(events: AsyncIterator[list[Event]], every_s: float | None) -> AsyncIterator[list[Event]]:
-    """The batches; an empty one where nothing came for so long (None: never)."""
-    if every_s is None:
-        async for batch in events:
-            yield batch
-        return
-    upcoming = asyncio.ensure_future(_next(events))
-    try:
-        while True:
-            done, _ = await asyncio.wait([upcoming], timeout=every_s)
-            if not done:
-                yield []
-                continue
-            found = upcoming.result()
-            if found is None:
-                return
-            yield found
-            upcoming = asyncio.ensure_future(_next(events))
-    finally:
-        upcoming.cancel()
-
-
-async def _next(events: AsyncIterator[list[Event]]) -> list[Event] | None:
-    async for batch in events:
-        return batch
-    return None
-
-
-def fault_of(error: Exception) -> ApiFault:
-    """What a client is told of an error; one that nobody foresaw is in the log, and lets nothing through either."""
-    if isinstance(error, ApiFault):
-        return error
-    if isinstance(error, MalformedAnswer | MalformedStream | BrokenOff):
-        return ApiFault(502, "upstream_malformed", f"the upstream's answer is not what it should be: {error}")
-    if isinstance(error, BackstayError):
-        return unavailable(f"the guard cannot decide: {error.message}")
-    _log.error("an exchange crashed", exc_info=error)
-    return unavailable(f"the guard cannot decide: an error of its own ({type(error).__name__}), which is in its log")
-
-
 def _bound(body: Mapping[str, Any]) -> dict[str, Any]:
     """What of a request an approval is bound to: all but how the answer is sent."""
     return {name: value for name, value in body.items() if name not in ("stream", "stream_options", "backstay")}
@@ -347,16 +252,3 @@ def _upstream_body(request: ModelRequest) -> bytes:
         return orjson.dumps(body)
     except orjson.JSONEncodeError as error:
         raise ApiFault(400, "bad_request", f"the body cannot be passed on: {error}") from error
-
-
-def _headers(context: Context, settled: Settled | None) -> dict[str, str]:
-    headers = {"content-type": "application/json", "x-backstay-exchange": context.exchange.id} | context.notes
-    if settled is not None and settled.approvals:
-        headers["x-backstay-approval"] = ",".join(settled.approvals)
-    return headers
-
-
-def tokens_of(usage: Any) -> int:
-    """What an upstream says was used, 0 where it says nothing that can be read."""
-    total = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else 0

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from backstay.guard.gateway.answers import MalformedAnswer
-from backstay.guard.gateway.service import with_keepalive
+from backstay.guard.gateway.replies import with_keepalive
 from backstay.guard.gateway.sse import Event
 from backstay.guard.mcp.exchange import McpContext
 from backstay.guard.mcp.messages import (

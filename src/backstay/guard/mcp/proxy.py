@@ -11,8 +11,10 @@ from backstay.guard.argument_check import SchemaCheck
 from backstay.guard.enforcer import Exchange
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.gateway.keys import Principal
+from backstay.guard.gateway.outcome import Outcome
+from backstay.guard.gateway.replies import with_keepalive
 from backstay.guard.gateway.requests import ModelRequest
-from backstay.guard.gateway.service import Gateway, Outcome, with_keepalive
+from backstay.guard.gateway.service import Gateway
 from backstay.guard.mcp.asking import KEEPALIVE_S, Asked, ServerError, ask, parsed, pass_on, tell
 from backstay.guard.mcp.carrying import carry_out, decided
 from backstay.guard.mcp.catalog import ToolJudge
