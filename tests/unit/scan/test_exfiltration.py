@@ -2,6 +2,7 @@ import base64
 import time
 
 import pytest
+from cpu_time import least_cpu_s
 
 from backstay.scan import NOT_SCANNED, Budget, ExfiltrationScanner, Scanner, View
 from backstay.scan.exfiltration import KINDS, MAX_URLS, carries_data, squeezed
@@ -90,6 +91,6 @@ def test_parts_that_carry_something() -> None:
 def test_hostile_text_costs_at_most_milliseconds_a_kilobyte(piece: str) -> None:
     SCANNER.scan(View.of(piece * 10))
     text = piece * (50_000 // len(piece))
-    begin = time.thread_time()
-    SCANNER.scan(View.of(text))
-    assert time.thread_time() - begin < 1.0  # ten times the target, so that a busy machine does not fail it
+    assert (
+        least_cpu_s(lambda: SCANNER.scan(View.of(text))) < 1.0
+    )  # ten times the target, so that a busy machine does not fail it

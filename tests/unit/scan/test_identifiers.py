@@ -1,8 +1,8 @@
 import json
 import random
-import time
 
 import pytest
+from cpu_time import least_cpu_s
 from hostile_texts import PROSE, prose
 from made_secrets import made
 
@@ -144,9 +144,9 @@ FLOODS = ("1 ", "1", "@", "a@", "a@b.", "+1", "(12)", "4111 1111 1111 1112 ", "1
 def test_floods_cost_at_most_milliseconds_a_kilobyte(piece: str) -> None:
     scan_identifiers(piece * 200)
     text = piece * (30_000 // len(piece))
-    begin = time.thread_time()
-    list(identifier_pack().matches(text.encode()))
-    assert time.thread_time() - begin < 0.6  # ten times the target, so that a busy machine does not fail it
+    assert (
+        least_cpu_s(lambda: list(identifier_pack().matches(text.encode()))) < 0.6
+    )  # ten times the target, so that a busy machine does not fail it
 
 
 def test_prose_keeps_its_speed() -> None:

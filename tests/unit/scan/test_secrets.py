@@ -7,6 +7,7 @@ import time
 import zlib
 
 import pytest
+from cpu_time import least_cpu_s
 from hostile_texts import PROSE
 from made_secrets import made, token_with_check
 
@@ -149,6 +150,6 @@ def test_a_missing_package_names_its_cure(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_hostile_text_costs_at_most_milliseconds_a_kilobyte(piece: str) -> None:
     text = piece * (100_000 // len(piece))
-    begin = time.thread_time()
-    scan_secrets(text)
-    assert time.thread_time() - begin < 1.0  # ten times the target, so that a busy machine does not fail it
+    assert (
+        least_cpu_s(lambda: scan_secrets(text)) < 1.0
+    )  # ten times the target, so that a busy machine does not fail it
