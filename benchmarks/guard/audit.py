@@ -118,7 +118,7 @@ def verify_rate(folder: Path) -> dict[str, Any]:
     """Rows a second of `backstay verify`'s walk over journal, seals, roots and pages."""
     engine = open_database(folder / "guard.db")
     wall, cpu = time.perf_counter(), time.process_time()
-    report = verify_journal(engine, Sealer(folder / "keys", folder / "journal.seals.jsonl").read())
+    report = verify_journal(engine, Sealer(folder / "keys", folder / "guard.seals.jsonl").read())
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     engine.dispose()
     if not report.ok or report.unsealed_entries:
