@@ -6,17 +6,14 @@ docs/scan/danger.md describes kinds and limits.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
-from backstay.records import Finding
-from backstay.scan.danger import Danger, Nested, found_in, in_order
+from backstay.scan.danger import Danger, DangerScanner, Nested
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
-from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
 from backstay.scan.shell_danger import shell_dangers
 from backstay.scan.snippets import Snippet
 from backstay.scan.sql_danger import sql_dangers
-from backstay.scan.view import View
 
 SCANNER = "code_danger"
 _SIGNAL = (
@@ -45,22 +42,14 @@ def _signal() -> Any:
 
 
 @dataclass(frozen=True)
-class CodeDanger:
+class CodeDanger(DangerScanner):
     """Finds danger in Python; `assume` where the text is known to be Python, as the argument of an interpreter tool."""
 
-    assume: bool = False
-    deadline_ms: float = 100.0
-
     name: str = SCANNER
-    cost_class: CostClass = "milli"
-    points: frozenset[Point] = frozenset({"model.output", "model.tool_call", "response.final"})
-    max_match_length: int | None = None
+    language: ClassVar[str] = "python"
 
-    def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
-        """Findings in order of place."""
-        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="python"))
-
-    def _look(self, piece: Snippet) -> Iterator[Danger]:
+    def look(self, piece: Snippet) -> Iterator[Danger]:
+        """What is dangerous in one piece."""
         stated = self.assume or piece.language is not None
         if stated or _signal().search(piece.text.encode("ascii", "replace")) is not None:
             plain = _without_prompts(piece.text)

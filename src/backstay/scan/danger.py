@@ -1,12 +1,14 @@
 """What the scanners of SQL, shell and code have in common: what they found, and how it becomes a finding."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 from backstay.records import Finding
 from backstay.scan.rule import Severity
-from backstay.scan.scanner import NOT_SCANNED, Budget
+from backstay.scan.scanner import NO_LIMIT, NOT_SCANNED, Budget, CostClass, Point
 from backstay.scan.snippets import Snippet
 from backstay.scan.view import View
 
@@ -58,6 +60,29 @@ class Nested:
 
 
 Look = Callable[[Snippet], Iterable[Danger]]
+
+
+@dataclass(frozen=True)
+class DangerScanner(ABC):
+    """A scanner of one language; `assume` where the text is known to be in it, as the argument of a tool."""
+
+    assume: bool = False
+    deadline_ms: float = 100.0
+
+    name: str = ""
+    cost_class: CostClass = "milli"
+    points: frozenset[Point] = frozenset({"model.output", "model.tool_call", "response.final"})
+    max_match_length: int | None = None
+    language: ClassVar[str] = ""
+
+    def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
+        """Findings in order of place, one for each kind and piece."""
+        found = found_in(view, self.look, budget, scanner=self.name, assume=self.assume, language=self.language)
+        return in_order(found)
+
+    @abstractmethod
+    def look(self, piece: Snippet) -> Iterator[Danger]:
+        """What is dangerous in one piece."""
 
 
 def found_in(view: View, look: Look, budget: Budget, *, scanner: str, assume: bool, language: str) -> Iterator[Finding]:

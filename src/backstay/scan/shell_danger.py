@@ -6,13 +6,11 @@ docs/scan/danger.md describes kinds and limits.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
-from backstay.records import Finding
-from backstay.scan.danger import Clock, Danger, Nested, found_in, in_order, names
+from backstay.scan.danger import Clock, Danger, DangerScanner, Nested, names
 from backstay.scan.engine import compile_re2
 from backstay.scan.python_code import read_python
-from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
 from backstay.scan.shell_commands import MAX_CHARACTERS, read_script
 from backstay.scan.shell_flows import (
     DOWNLOADERS,
@@ -33,7 +31,6 @@ from backstay.scan.shell_script import Command
 from backstay.scan.shell_targets import is_secret
 from backstay.scan.snippets import Snippet
 from backstay.scan.sql_danger import sql_dangers
-from backstay.scan.view import View
 
 SCANNER = "shell_danger"
 MAX_BLOCKS = 10
@@ -218,22 +215,14 @@ def _leads(head: str) -> bool:
 
 
 @dataclass(frozen=True)
-class ShellDanger:
+class ShellDanger(DangerScanner):
     """Finds danger in shell commands; `assume` where the text is known to be one, as of a terminal tool."""
 
-    assume: bool = False
-    deadline_ms: float = 100.0
-
     name: str = SCANNER
-    cost_class: CostClass = "milli"
-    points: frozenset[Point] = frozenset({"model.output", "model.tool_call", "response.final"})
-    max_match_length: int | None = None
+    language: ClassVar[str] = "shell"
 
-    def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
-        """Findings in order of place, one for each kind and command."""
-        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="shell"))
-
-    def _look(self, piece: Snippet) -> Iterator[Danger]:
+    def look(self, piece: Snippet) -> Iterator[Danger]:
+        """What is dangerous in one piece."""
         stated = self.assume or piece.language is not None
         for start, text in [(0, piece.text)] if stated else _blocks(piece):
             for danger in shell_dangers(_without_prompts(text)):

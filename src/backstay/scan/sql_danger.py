@@ -8,17 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from backstay.errors import ResourceError, UsageError
-from backstay.records import Finding
-from backstay.scan.danger import Clock, Danger, found_in, in_order
+from backstay.scan.danger import Clock, Danger, DangerScanner
 from backstay.scan.engine import CURE, compile_re2
-from backstay.scan.scanner import NO_LIMIT, Budget, CostClass, Point
 from backstay.scan.snippets import Snippet
 from backstay.scan.sql_truth import always_true
 from backstay.scan.sql_words import BARE, FUNCTIONS, LOST_PAIRS, PAIRS, READS, VERBS
-from backstay.scan.view import View
 
 SCANNER = "sql_danger"
 State = Literal["parsed", "failed", "too much"]
@@ -271,23 +268,16 @@ def _gate(piece: Snippet) -> Iterator[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class SqlDanger:
+class SqlDanger(DangerScanner):
     """Finds danger in SQL; `assume` where the text is known to be SQL, as the argument of a database tool."""
 
     dialect: str | None = None
-    assume: bool = False
     deadline_ms: float = 200.0
-
     name: str = SCANNER
-    cost_class: CostClass = "milli"
-    points: frozenset[Point] = frozenset({"model.output", "model.tool_call", "response.final"})
-    max_match_length: int | None = None
+    language: ClassVar[str] = "sql"
 
-    def scan(self, view: View, budget: Budget = NO_LIMIT) -> tuple[Finding, ...]:
-        """Findings in order of place, one for each kind and statement."""
-        return in_order(found_in(view, self._look, budget, scanner=self.name, assume=self.assume, language="sql"))
-
-    def _look(self, piece: Snippet) -> Iterator[Danger]:
+    def look(self, piece: Snippet) -> Iterator[Danger]:
+        """What is dangerous in one piece."""
         if not piece.text.strip():
             return
         stated = self.assume or piece.language is not None
