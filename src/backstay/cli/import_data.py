@@ -33,7 +33,7 @@ SUFFIX_CURE = "name the file .csv, .jsonl or .parquet (.gz may follow), as its c
 @click.option("--a-shown-first", is_flag=True, help="Tables: raters saw response_a first in every row.")
 @click.option(
     "--dimension",
-    type=click.Choice(("helpful", "harmless", "overall")),
+    type=click.Choice(("helpful", "harmless", "honest", "overall")),
     default="overall",
     show_default=True,
     help="What was judged.",

@@ -1,13 +1,13 @@
 """Who judged what, and how: tasks, raters and their judgments."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from backstay.records.base import Record
 from backstay.records.ids import content_id
 
-Dimension = Literal["helpful", "harmless", "overall"]
+Dimension = Literal["helpful", "harmless", "honest", "overall"]
 Ranking = tuple[tuple[int, ...], ...]
 
 
@@ -72,8 +72,31 @@ class Choice(Record):
         return cls(ranking=((0, 1),))
 
 
+class Span(Record):
+    """A part of a response that a rater marked: characters `start` to `end` of its text, as Python counts them.
+
+    `response` is the index in `Task.response_ids`.
+    """
+
+    response: Annotated[int, Field(ge=0)]
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(gt=0)]
+    label: Literal["good", "bad"] = "bad"
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a span from {self.start} to {self.end} is empty")
+        return self
+
+
 class Judgment(Record):
-    """One rater's answer to one task. The journal fills `prev_hash` and `hash` when it appends."""
+    """One rater's answer to one task. The journal fills `prev_hash` and `hash` when it appends.
+
+    `purpose` says why it was asked for: only a `vote` counts in aggregation; `consistency` asks a rater the same again.
+    A field added after the first release is left out of the record where it says nothing, so that old ones keep their
+    text.
+    """
 
     id: str
     task_id: str
@@ -86,8 +109,25 @@ class Judgment(Record):
     duration_ms: int | None = None
     client: str = ""
     created_at: str
+    spans: tuple[Span, ...] = ()
+    purpose: Literal["vote", "consistency"] = "vote"
     prev_hash: str = ""
     hash: str = ""
+
+    def payload(self) -> dict[str, Any]:
+        """The record as plain JSON data."""
+        added = {"spans": [], "purpose": "vote"}
+        return {key: value for key, value in super().payload().items() if key not in added or value != added[key]}
+
+
+class Retraction(Record):
+    """A rater takes a judgment back: it no longer counts, and both records stay."""
+
+    id: str
+    judgment_id: str
+    rater_id: str
+    reason: str = ""
+    created_at: str
 
 
 class Audit(Record):

@@ -132,7 +132,7 @@ def test_messages_in_the_prompt_column(tmp_path: Path) -> None:
         ({"duration_ms": [1]}, "duration_ms is '[1]'"),
         ({"duration_ms": 10**40}, "duration_ms is '1000"),
         ({"created_at": "yesterday"}, "created_at is no ISO 8601 time: 'yesterday'"),
-        ({"dimension": "nice"}, "dimension is 'nice'; accepted: helpful, harmless, overall"),
+        ({"dimension": "nice"}, "dimension is 'nice'; accepted: helpful, harmless, honest, overall"),
         ({"simulated": "maybe"}, "simulated is 'maybe', not true or false"),
     ],
 )
