@@ -13,7 +13,7 @@ from backstay.storage.journal import Entry, Head, append_entries
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
-_RESERVED = frozenset({"judgment", "records", "review"})
+_RESERVED = frozenset({"judgment", "records", "retraction", "review"})
 
 
 class Writer:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from backstay.storage.tables import SCHEMA_HEAD, metadata
 
-APPEND_ONLY = ("journal", "judgments")
+APPEND_ONLY = ("journal", "judgments", "retractions")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
 _TERMINAL = ("denied", "expired", "cancelled", "superseded", "stale", "executed", "failed", "unknown")
 
