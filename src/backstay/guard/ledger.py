@@ -23,7 +23,8 @@ from backstay.guard.durable import DurableJournal
 from backstay.guard.ledger_group import Job, Writer, journal_item
 from backstay.storage.engine import open_database
 from backstay.storage.keys import digest_key
-from backstay.storage.seal import Sealer, seals_of
+from backstay.storage.location import seals_of
+from backstay.storage.seal import Sealer
 
 __all__ = ["Ledger", "Writer"]
 

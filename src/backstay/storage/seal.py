@@ -21,8 +21,6 @@ from backstay.storage.keys import fingerprint, public_keys, signing_key
 from backstay.storage.merkle import RootBuilder
 
 _TAIL_BYTES = 8192
-MAIN, SEALS = "backstay.db", "journal.seals.jsonl"
-"""The project's own database, and its seals."""
 
 
 class Seal(Record):
@@ -113,12 +111,6 @@ class Sealer:
         signature = base64.b64encode(key.sign(canonical_json(seal.payload()))).decode()
         _append_line(self.seal_path, canonical_json({"statement": seal.payload(), "signature": signature}))
         return seal
-
-
-def seals_of(database: str | Path, folder: Path) -> Path:
-    """Where a journal's seals are kept: each database has its own file, named after it."""
-    name = Path(str(database)).name if "://" not in str(database) else ""
-    return folder / (SEALS if name in ("", MAIN) else f"{Path(name).stem}.seals.jsonl")
 
 
 def seal(engine: Engine, keys_dir: Path, seal_path: Path) -> Seal | None:

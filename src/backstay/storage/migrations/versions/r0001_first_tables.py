@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KEY = sa.String(200)
+KEY = sa.String(200).with_variant(sa.String(200, collation="C"), "postgresql")
 HASH = sa.String(64)
 APPEND_ONLY = ("journal", "judgments")
 
