@@ -61,6 +61,8 @@ def translate(error: BaseException) -> BackstayError | None:
     original = getattr(error, "orig", error)
     if isinstance(original, sqlite3.Error):
         return _translate_sqlite(original)
+    if type(original).__module__.partition(".")[0] == "psycopg":
+        return BackstayError(f"the database refused: {_first_line(original)}", cure="backstay db check")
     return None
 
 

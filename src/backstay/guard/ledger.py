@@ -100,7 +100,8 @@ class Ledger:
     def submit(self, work: Callable[[Writer], T]) -> Future[T]:
         """Run `work` in the group's transaction, in a savepoint: when it raises, only what it did is undone.
 
-        The future resolves with what `work` returned once that is durable, or raises what `work` raised.
+        The future resolves with what `work` returned once that is durable, or raises what `work` raised. `work` is run
+        again when the database gave way to another transaction, so it should do nothing but write with its Writer.
         """
         future: Future[T] = Future()
         self._hand_over(Job(future, None, work, time.monotonic()), 0)

@@ -97,7 +97,7 @@ class Batch:
                 "record": text,
                 "prev_hash": entry.prev_hash,
                 "hash": entry.hash,
-                **searchable("judgments", body),
+                **_names("judgments", body),
             }
             for body, text, entry in zip(bodies, texts, entries, strict=True)
         ]
@@ -117,7 +117,7 @@ class Batch:
         items = [("retraction", retraction_payload(dataset, text)) for text in texts]
         entries = append_entries(self._connection, items)
         rows = [
-            {"dataset": dataset, "seq": entry.seq, "record": text, **searchable("retractions", record.payload())}
+            {"dataset": dataset, "seq": entry.seq, "record": text, **_names("retractions", record.payload())}
             for record, text, entry in zip(records, texts, entries, strict=True)
         ]
         if rows:
@@ -246,11 +246,23 @@ def _rows(name: str, dataset: str, records: Iterable[Record]) -> dict[str, dict[
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
         payload = record.payload()
-        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **searchable(name, payload)}
+        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **_names(name, payload)}
         first = rows.setdefault(row["id"], row)
         if first["record"] != row["record"]:
             raise IntegrityError(_conflict(name, row["id"], first["record"], row["record"]))
     return rows
+
+
+def _names(table: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The columns that repeat what a record says; raises UsageError for a name that not every database holds."""
+    found = searchable(table, payload)
+    for column, value in found.items():
+        if len(value) > _MAX_NAME or "\0" in value:
+            raise UsageError(
+                f"{table}: {column} {value[:40]!r} ({len(value)} characters) is no name for a record",
+                cure="give 1 to 200 characters without NUL",
+            )
+    return found
 
 
 def _conflict(name: str, row_id: str, stored: str, given: str) -> str:
