@@ -14,7 +14,7 @@ from backstay.storage.journal import Head, append_entries, head
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
-_RESERVED = frozenset({"judgment", "records", "review"})
+_RESERVED = frozenset({"judgment", "records", "retraction", "review"})
 
 
 class Writer:

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 from backstay.storage import console_tables
 from backstay.storage.tables import SCHEMA_HEAD
 
-APPEND_ONLY = ("journal", "judgments")
+APPEND_ONLY = ("journal", "judgments", "retractions")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
 _TERMINAL = ("denied", "expired", "cancelled", "superseded", "stale", "executed", "failed", "unknown")
 
