@@ -114,7 +114,16 @@ class Server:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
 
     def _answers(self) -> bool:
-        asked = [self._programs / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port), "-d", "postgres"]
+        asked = [
+            str(self._programs / "pg_isready"),
+            "-q",
+            "-h",
+            str(self.folder),
+            "-p",
+            str(self.port),
+            "-d",
+            "postgres",
+        ]
         return subprocess.run(asked, check=False).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
