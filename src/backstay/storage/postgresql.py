@@ -1,6 +1,7 @@
 """PostgreSQL: how it is opened, and its errors in words that a user can act on. The only file that knows its codes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
@@ -10,6 +11,8 @@ from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageE
 from backstay.storage.conflict import TransactionConflict
 from backstay.storage.location import shown
 
+# Where a server acknowledges before it has written, a crash would take judgments that a rater was thanked for.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _CONNECT_TIMEOUT_S = 10
 _MIGRATION_LOCK = 0x6261636B73746179
 _CONFLICTS = ("40001", "40P01")
@@ -60,6 +63,11 @@ def postgresql_engine(url: URL, lock_timeout_s: float) -> Engine:
         )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise UsageError(f"no driver for {url.drivername}: {error}", cure="pip install 'backstay[postgres]'") from error
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.execute(_DURABLE)
+        connection.commit()
 
     @event.listens_for(engine, "handle_error")
     def _handle(context: ExceptionContext) -> None:
