@@ -2,7 +2,11 @@
 
 from sqlalchemy import Connection, text
 
+from backstay.storage import account_tables
 from backstay.storage.tables import SCHEMA_HEAD, metadata
+
+TABLE_MODULES = (account_tables,)
+"""Imported so that `metadata` holds their tables too."""
 
 APPEND_ONLY = ("journal", "judgments")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
