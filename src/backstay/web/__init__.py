@@ -1,0 +1,1 @@
+"""The console: rating, review, projects, raters, and who may do what."""
