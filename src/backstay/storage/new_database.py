@@ -2,13 +2,13 @@
 
 from sqlalchemy import Connection, text
 
-from backstay.storage import account_tables
+from backstay.storage import account_tables, console_tables
 from backstay.storage.tables import SCHEMA_HEAD, metadata
 
-TABLE_MODULES = (account_tables,)
-"""Imported so that `metadata` holds their tables too."""
+TABLE_MODULES = (account_tables, console_tables)
+"""Imported here because each adds its tables to the one `metadata`."""
 
-APPEND_ONLY = ("journal", "judgments")
+APPEND_ONLY = ("journal", "judgments", "retractions")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
 _TERMINAL = ("denied", "expired", "cancelled", "superseded", "stale", "executed", "failed", "unknown")
 

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from backstay.storage.account_tables import accounts, api_tokens
+from backstay.storage.unit import Unit
 from backstay.web.accounts.directory import Account, account_of, note
 from backstay.web.accounts.one_time import new_id, new_secret, secret_sha256
-from backstay.web.accounts.ports import Unit
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.refusal import Refused, not_here
 from backstay.web.accounts.settings import AccountSettings

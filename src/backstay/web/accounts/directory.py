@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from backstay.storage.account_tables import account_sessions, accounts, api_tokens
+from backstay.storage.unit import Unit
 from backstay.web.accounts.one_time import new_id
-from backstay.web.accounts.ports import Unit
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.refusal import Refused, not_here
 from backstay.web.permissions import PERMISSIONS, Permission, Role

@@ -6,10 +6,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from backstay.storage.account_tables import account_invitations, accounts
+from backstay.storage.unit import Unit
 from backstay.web.accounts import directory, sessions
 from backstay.web.accounts.directory import Account, note, projects_of, projects_text
 from backstay.web.accounts.one_time import new_id, new_secret, secret_sha256
-from backstay.web.accounts.ports import Unit
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.refusal import Refused, not_here
 from backstay.web.accounts.settings import AccountSettings

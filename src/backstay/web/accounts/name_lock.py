@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, delete, insert, select, update
 
 from backstay.storage.account_tables import sign_in_failures
-from backstay.web.accounts.ports import Unit
+from backstay.storage.unit import Unit
 from backstay.web.accounts.settings import AccountSettings
 
 WINDOW_MS = 3_600_000

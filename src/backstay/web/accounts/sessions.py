@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from backstay.storage.account_tables import account_sessions
+from backstay.storage.unit import Unit
 from backstay.web.accounts.one_time import new_id, new_secret, secret_sha256
-from backstay.web.accounts.ports import Unit
 from backstay.web.accounts.refusal import not_here
 from backstay.web.accounts.settings import SessionSettings
 
