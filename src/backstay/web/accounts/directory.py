@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from backstay.storage.account_tables import account_sessions, accounts, api_tokens
+from backstay.storage.account_tables import account_invitations, account_sessions, accounts, api_tokens
 from backstay.storage.unit import Unit
 from backstay.web.accounts.one_time import new_id
 from backstay.web.accounts.principal import Principal
@@ -85,8 +85,9 @@ def add(
     kept = check_name(name)
     if unit.connection.execute(select(accounts.c.id).where(accounts.c.name == kept)).first():
         raise Refused(409, "name_taken", f"the name {kept!r} is taken", cure="choose another one")
+    account_id = new_id()
     row = {
-        "id": new_id(),
+        "id": account_id,
         "name": kept,
         "display_name": display_name.strip()[:200] or kept,
         "role": role.value,
@@ -97,7 +98,7 @@ def add(
         "created_ms": unit.now_ms,
     }
     unit.connection.execute(insert(accounts).values(row))
-    return get(unit.connection, row["id"])
+    return get(unit.connection, account_id)
 
 
 def get(connection: Connection, account_id: str) -> Account:
@@ -138,7 +139,7 @@ def change(
     """Change role, state or projects. Nobody changes their own, and the last admin stays one.
 
     Whoever is disabled is signed out at once and their tokens are revoked; with another role or other projects their
-    sessions get new cookies, and no longer honour the old ones.
+    sessions get new cookies, and no longer honour the old ones. Invitations of whoever is no admin any more end.
     """
     before = get(unit.connection, account_id)
     if account_id == by.account_id:
@@ -155,6 +156,9 @@ def change(
     if changes:
         unit.connection.execute(update(accounts).where(accounts.c.id == account_id).values(changes))
         _let_go(unit, account_id, state)
+        if state == DISABLED or (before.role is Role.ADMIN and role not in (None, Role.ADMIN)):
+            open_ones = account_invitations.c.made_by == account_id, account_invitations.c.used_ms.is_(None)
+            unit.connection.execute(delete(account_invitations).where(*open_ones))
         note(unit, by, "change", account_id, {"role_before": before.role.value, **changes})
     return get(unit.connection, account_id)
 

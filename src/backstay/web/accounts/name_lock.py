@@ -24,8 +24,8 @@ def name_key(digest: Digest, name: str) -> str:
 
 def is_locked(connection: Connection, key: str, now_ms: int) -> bool:
     """Whether no password opens this name now."""
-    found = connection.execute(select(_table.c.locked_until_ms).where(_table.c.key == key)).scalar()
-    return found is not None and found > now_ms
+    query = select(_table.c.key).where(_table.c.key == key, _table.c.locked_until_ms > now_ms)
+    return connection.execute(query).first() is not None
 
 
 def failed(unit: Unit, settings: AccountSettings, key: str) -> bool:

@@ -7,7 +7,7 @@ requests under way: an answer that is lost on the way signs nobody out.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
 
 from backstay.storage.account_tables import account_sessions
 from backstay.storage.unit import Unit
@@ -119,9 +119,12 @@ def rotate(unit: Unit, session_id: str) -> str:
 
 def listed(connection: Connection, settings: SessionSettings, account_id: str, now_ms: int) -> list[Session]:
     """The sessions of an account that are not over, the newest use first."""
-    query = select(_table).where(_table.c.account_id == account_id).order_by(_table.c.seen_ms.desc(), _table.c.id)
-    rows = connection.execute(query)
-    return [_session(row, settings, now_ms, by_old=False) for row in rows if not _is_over(row, settings, now_ms)]
+    return _live(connection, settings, _table.c.account_id == account_id, now_ms)
+
+
+def of_link(connection: Connection, settings: SessionSettings, link_id: str, now_ms: int) -> list[Session]:
+    """The sessions of a rater link that are not over."""
+    return _live(connection, settings, _table.c.link_id == link_id, now_ms)
 
 
 def end(unit: Unit, account_id: str, session_id: str) -> None:
@@ -142,6 +145,11 @@ def end_by_cookie(unit: Unit, cookie: str) -> None:
     if cookie:
         key = secret_sha256(cookie)
         unit.connection.execute(delete(_table).where(or_(_table.c.sha256 == key, _table.c.previous_sha256 == key)))
+
+
+def _live(connection: Connection, settings: SessionSettings, whose: ColumnElement[bool], now_ms: int) -> list[Session]:
+    rows = connection.execute(select(_table).where(whose).order_by(_table.c.seen_ms.desc(), _table.c.id))
+    return [_session(row, settings, now_ms, by_old=False) for row in rows if not _is_over(row, settings, now_ms)]
 
 
 def _rotation(unit: Unit, session: Session, fresh: str, cookie: str) -> dict[str, Any]:
