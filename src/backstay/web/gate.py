@@ -69,7 +69,7 @@ class Public:
 
 
 def allowed(permission: Permission) -> Any:
-    """The dependency of a route for whoever has this permission: `principal: Principal = allowed(Permission.RATE)`."""
+    """The dependency of a route for whoever has a permission, as `who: Principal = allowed(Permission.RATE)`."""
     return Depends(Allowed(permission))
 
 

@@ -15,6 +15,7 @@ from backstay.web.accounts.directory import Account, note
 from backstay.web.accounts.oidc import OidcSignIn
 from backstay.web.accounts.password_rules import check_new, normal_password
 from backstay.web.accounts.passwords import Passwords
+from backstay.web.accounts.one_time import secret_sha256
 from backstay.web.accounts.ports import Console
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.rate_limits import Buckets
@@ -92,7 +93,7 @@ class Accounts:
         own = await self.console.read(lambda c: invitations.name_of(c, found.account_id))
         wanted = own or directory.check_name(name)
         hashed = await self.passwords.hashed(check_new(password, wanted, *wanted.split("@"), display_name))
-        sha256 = invitations.secret_sha256(secret)
+        sha256 = secret_sha256(secret)
 
         def unit(unit: Unit) -> str:
             account = invitations.accept(unit, sha256, wanted, display_name, hashed)
