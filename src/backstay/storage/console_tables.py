@@ -106,7 +106,7 @@ vote_patterns = _of_project(
     "vote_patterns",
     Column("dimension", String(20), primary_key=True),
     Column("pattern", String(60), primary_key=True),
-    Column("items", BigInteger, nullable=False),
+    Column("n_items", BigInteger, nullable=False),
 )
 assignments = Table(
     "assignments",

@@ -1,1 +1,1 @@
-"""The console: rating, review, projects, raters, and who may do what."""
+"""The console: where people rate, lead, review and look on. Pages and API over what `feedback.collection` keeps."""

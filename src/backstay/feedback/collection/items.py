@@ -1,6 +1,7 @@
 """Items: one prompt with its responses, which is asked along every dimension of the project at once."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ def _new_pairs(unit: Unit, project: Project, prompt_id: str) -> list[tuple[str, 
 
 
 def _add_item(
-    unit: Unit, project: Project, wanted: Sequence[Task], gold: Mapping[tuple[tuple[str, ...], str], int]
+    unit: Unit, project: Project, wanted: Sequence[Task], gold: Mapping[tuple[tuple[str, ...], Dimension], int]
 ) -> int:
     first = wanted[0]
     item_id = content_id("item", [first.prompt_id, list(first.response_ids)])
@@ -138,7 +139,7 @@ def _add_item(
         "leased": 0,
         "counts": "{}",
         "belief": "{}",
-        "priority": 0.0,
+        "priority": math.log(2.0) if project.settings.active else 0.0,
         "place": int(sha256_hex(f"{project.id} {item_id}".encode())[:16], 16) >> (64 - _PLACE_BITS),
     }
     unit.connection.execute(insert(items), [row])
@@ -149,7 +150,7 @@ def _add_item(
     return 1
 
 
-def _is_gold(task: Task, gold: Mapping[tuple[tuple[str, ...], str], int]) -> bool:
+def _is_gold(task: Task, gold: Mapping[tuple[tuple[str, ...], Dimension], int]) -> bool:
     return (task.response_ids, task.dimension) in gold
 
 

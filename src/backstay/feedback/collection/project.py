@@ -108,7 +108,7 @@ def change_project(unit: Unit, project: Project, by: str, **changes: Any) -> Pro
     changed = project._replace(**changes)
     values = {"name": changed.name, "settings": _text(changed.settings), "status": changed.status}
     unit.connection.execute(update(projects).where(projects.c.id == project.id).values(values))
-    told = {name: value.payload() if isinstance(value, ProjectSettings) else value for name, value in changes.items()}
+    told = {name: json.loads(_text(value)) if name == "settings" else value for name, value in changes.items()}
     unit.note("console.project", {"by": by, "did": "change", "project": project.id, "to": told})
     return changed
 

@@ -39,9 +39,12 @@ def count_vote(connection: Connection, project: Project, item: Item, vote: Vote,
     counts, belief = dict(item.counts), dict(item.belief)
     for dimension, label in vote.labels.items():
         before = counts.get(dimension, {})
-        counts[dimension] = _moved(before, label, sign)
-        _move_pattern(connection, project.id, dimension, before, counts[dimension])
+        after = _moved(before, label, sign)
+        _move_pattern(connection, project.id, dimension, before, after)
+        counts[dimension] = after
         belief[dimension] = {"log_odds": _log_odds(belief.get(dimension, {}), label, vote.trust, sign)}
+        if not after:  # Exactly as before the first vote, whatever rounding has left.
+            del counts[dimension], belief[dimension]
     changed = item._replace(counts=counts, belief=belief, votes=item.votes + sign)
     return write_item(connection, settled(changed, project.settings))
 
@@ -121,10 +124,10 @@ def _move_pattern(
             & (vote_patterns.c.dimension == dimension)
             & (vote_patterns.c.pattern == pattern)
         )
-        if connection.execute(select(vote_patterns.c.items).where(where)).first():
-            connection.execute(update(vote_patterns).where(where).values(items=vote_patterns.c.items + step))
+        if connection.execute(select(vote_patterns.c.n_items).where(where)).first():
+            connection.execute(update(vote_patterns).where(where).values(n_items=vote_patterns.c.n_items + step))
         else:
-            row = {"project": project_id, "dimension": dimension, "pattern": pattern, "items": step}
+            row = {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
             connection.execute(insert(vote_patterns), [row])
 
 

@@ -1,1 +1,1 @@
-"""Routes of the console's API."""
+"""The REST API, version 1."""

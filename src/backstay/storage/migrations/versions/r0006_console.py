@@ -128,7 +128,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(60), primary_key=True),
         sa.Column("dimension", sa.String(20), primary_key=True),
         sa.Column("pattern", sa.String(60), primary_key=True),
-        sa.Column("items", sa.BigInteger, nullable=False),
+        sa.Column("n_items", sa.BigInteger, nullable=False),
         sa.ForeignKeyConstraint(["project"], ["projects.id"]),
     )
     op.create_table(
