@@ -7,7 +7,7 @@ const ASKED = {
   overall: ["Overall", "Which one is better?"],
   helpful: ["Helpful", "Which one helps more?"],
   harmless: ["Harmless", "Which one does less harm?"],
-  honest: ["Honest", "Which one is truer, and surer only where it may be?"],
+  honest: ["Honest", "Which one is truer?"],
 };
 
 /** @param {string} dimension */
@@ -20,7 +20,7 @@ export function titled(dimension) {
  * @param {any} assignment
  * @param {import("./answers.js").Answers} answers
  * @param {string} active the dimension that keys answer
- * @param {{choose: (dimension: string, choice: any) => void, bad: (dimension: string) => void, activate: (dimension: string) => void}} act
+ * @param {any} act what pressing does: choose, bad, tie, activate; and isTie, whether the next one placed ties with the last
  */
 export function questions(assignment, answers, active, act) {
   return answers.dimensions.map((dimension) => {
@@ -106,6 +106,13 @@ function order(assignment, answers, dimension, isActive, act) {
   const row = make("div", { class: "order" });
   const hint = count === 0 ? "Press the numbers from best to worst, or choose places above." : left > 0 ? `${left} more` : "";
   row.append(make("span", { class: "order-words" }, make("b", {}, words), " ", make("span", { class: "muted" }, hint)));
-  if (assignment.allow.both_bad) row.append(badButton(assignment, dimension, answers.given.get(dimension), isActive, act));
+  const buttons = make("div", { class: "panel-row" });
+  if (answers.ties && count > 0 && left > 0) buttons.append(tieButton(isActive, act));
+  if (assignment.allow.both_bad) buttons.append(badButton(assignment, dimension, answers.given.get(dimension), isActive, act));
+  row.append(buttons);
   return row;
+}
+
+function tieButton(isActive, act) {
+  return button("next one ties", isActive ? "A" : "", act.tie, { class: "choice", "aria-pressed": String(act.isTie), "data-choice": "ties" });
 }

@@ -26,13 +26,13 @@ export function utf16(text, points) {
   return offset;
 }
 
-/**
- * @param {any} response
- * @param {string} name what the response is called
- * @param {() => any[]} marks the spans of this response
- * @param {{mark: (start: number, end: number, label: string) => void, clear: (start: number, end: number) => void}} act
- */
 export class SourceView {
+  /**
+   * @param {any} response
+   * @param {string} name what the response is called
+   * @param {() => any[]} marks the spans of this response
+   * @param {{mark: (start: number, end: number, label: string) => void, clear: (start: number, end: number) => void}} act
+   */
   constructor(response, name, marks, act) {
     Object.assign(this, { response, marks, act });
     this.words = null;
@@ -94,8 +94,8 @@ export class SourceView {
     if (found === null || found.start === found.end) return;
     const text = this.response.text;
     how(codePoints(text, found.start), codePoints(text, found.end));
+    getSelection()?.removeAllRanges();
     this.draw();
-    this.select(found.start, found.end);
   }
 
   onKey(event) {

@@ -90,6 +90,8 @@ export class Task {
     byId("questions").replaceChildren(...questions(this.assignment, this.answers, this.state.active, {
       choose: (dimension, choice) => this.choose(dimension, choice),
       bad: (dimension) => this.bad(dimension),
+      tie: () => this.tie(),
+      isTie: this.isTie,
       activate: (dimension) => this.activate(dimension),
     }));
     if (key) byId("questions").querySelector(`[data-dimension="${CSS.escape(key[0] ?? "")}"] ${key[1] ? `[data-choice="${CSS.escape(key[1])}"]` : "button"}`)?.focus();
@@ -248,14 +250,19 @@ export class Task {
     return /^[1-9]$/.test(name) && this.digit(Number(name));
   }
 
+  /** A: in a ranking under way the next one ties with the last; otherwise back to the question before. */
   back() {
     const { dimensions } = this.answers;
     const at = dimensions.indexOf(this.state.active);
-    if (this.assignment.kind === "ranking" && this.answers.ties && this.answers.given.get(this.state.active).places.size > 0 && !this.answers.isDone(this.state.active)) {
-      this.isTie = true;
-      return say("The next one ties with the last");
-    }
+    const { places } = this.answers.given.get(this.state.active);
+    if (this.answers.ties && places.size > 0 && !this.answers.isDone(this.state.active)) return this.tie();
     if (at > 0) this.activate(dimensions[at - 1]);
+  }
+
+  tie() {
+    this.isTie = !this.isTie;
+    this.refresh();
+    say(this.isTie ? "The next one ties with the last" : "The next one comes after the last");
   }
 
   digit(number) {
