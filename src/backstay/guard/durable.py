@@ -47,14 +47,15 @@ class DurableJournal:
             if self.seal_overdue():
                 self.seal()
             with _clear_errors("write"), write_transaction(self.engine) as connection:
-                entries = write_group(connection, group, self._intact_end(connection))
+                before = self._intact_end(connection)
+                after = write_group(connection, group, before)
             self._place.check()
         except BackstayError as error:
             return error
-        if entries:
-            self._own_tail = Head(entries[-1].seq, entries[-1].hash)
+        if after.count > before.count:
+            self._own_tail = after
             self._due_s = self._due_s if self._unsealed else time.monotonic() + self._seal_s
-            self._unsealed += len(entries)
+            self._unsealed += after.count - before.count
         return None
 
     def seal_in_s(self) -> float | None:

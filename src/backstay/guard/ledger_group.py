@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
-from backstay.storage.journal import Entry, Head, append_entries
+from backstay.storage import Batch
+from backstay.storage.journal import Head, append_entries, head
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
-_RESERVED = frozenset({"judgment", "records", "review"})
+_RESERVED = frozenset({"judgment", "records", "retraction", "review"})
 
 
 class Writer:
@@ -22,6 +23,12 @@ class Writer:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._items: list[Item] | None = []
+        self.wrote_records = False
+
+    def batch(self) -> Batch:
+        """Writes records; its journal rows are appended at once, before those of `append`."""
+        self.wrote_records = True
+        return Batch(self.connection)
 
     def append(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Append a journal row of the same transaction; it stands only if the unit succeeds."""
@@ -67,29 +74,33 @@ def journal_item(kind: str, payload: Mapping[str, Any]) -> Item:
         raise UsageError(f"the payload of {kind} is not JSON: {error}") from error
 
 
-def write_group(connection: Connection, group: Sequence[Job], end: Head) -> list[Entry]:
-    """Run the units and append all rows behind the journal's end, in order; the transaction is the caller's."""
+def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head:
+    """Run the units and append all rows behind the journal's end, in order; the end that it has then.
+
+    The transaction is the caller's.
+    """
     items: list[Item] = []
     rows: list[tuple[Job, int]] = []
+    has_moved = False
     for job in group:
         if job.item is not None:
             rows.append((job, len(items)))
             items.append(job.item)
-        else:
-            items.extend(_run_unit(connection, job))
-    entries = append_entries(connection, items, end)
+        elif job.work is not None:
+            writer = Writer(connection)
+            items.extend(_run_unit(connection, job, job.work, writer))
+            has_moved |= writer.wrote_records
+    start = head(connection) if has_moved else end
+    entries = append_entries(connection, items, start)
     for job, index in rows:
         job.result = entries[index].seq
-    return entries
+    return Head(entries[-1].seq, entries[-1].hash) if entries else start
 
 
-def _run_unit(connection: Connection, job: Job) -> list[Item]:
-    if job.work is None:
-        return []
-    writer = Writer(connection)
+def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], writer: Writer) -> list[Item]:
     savepoint = connection.begin_nested()
     try:
-        job.result = job.work(writer)
+        job.result = work(writer)
     except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
         writer.end()
         savepoint.rollback()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Column, Connection, Table, insert, select
 
 from backstay.errors import IntegrityError, UsageError
 from backstay.records import (
@@ -14,13 +14,24 @@ from backstay.records import (
     Rater,
     Record,
     Response,
+    Retraction,
     Task,
     canonical_json,
     content_hash,
     sha256_hex,
 )
-from backstay.storage.journal import append_entries, judgment_payload, utc_now
-from backstay.storage.tables import RECORD_TABLES, judgments, metadata, prompts, raters, responses, searchable, tasks
+from backstay.storage.journal import append_entries, judgment_payload, retraction_payload, utc_now
+from backstay.storage.tables import (
+    RECORD_TABLES,
+    judgments,
+    metadata,
+    prompts,
+    raters,
+    responses,
+    retractions,
+    searchable,
+    tasks,
+)
 
 ReviewAction = Literal["release", "quarantine"]
 _IDS_A_QUERY = 500
@@ -95,6 +106,24 @@ class Batch:
         chained = zip(records, entries, strict=True)
         return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
 
+    def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
+        """Append retractions to the journal and the table; returns how many.
+
+        Raises UsageError for a judgment that is unknown, another rater's or retracted already, or an id that is taken.
+        """
+        _check_dataset(dataset)
+        self._check_retractions(dataset, records)
+        texts = [record.to_json() for record in records]
+        items = [("retraction", retraction_payload(dataset, text)) for text in texts]
+        entries = append_entries(self._connection, items)
+        rows = [
+            {"dataset": dataset, "seq": entry.seq, "record": text, **searchable("retractions", record.payload())}
+            for record, text, entry in zip(records, texts, entries, strict=True)
+        ]
+        if rows:
+            self._connection.execute(insert(retractions), rows)
+        return len(rows)
+
     def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
         """Journal a person's decision to release or quarantine an item."""
         if not reviewer.strip() or not reason.strip():
@@ -154,6 +183,31 @@ class Batch:
                 raise UsageError(f"judgment {row.id!r} is already in data set {dataset!r}; judgments are append-only")
             _check_fit(row, sizes[row.task_id])
             taken.add(row.id)
+
+    def _check_retractions(self, dataset: str, records: Sequence[Retraction]) -> None:
+        taken = set(self._stored(retractions, dataset, (row.id for row in records)))
+        rater_of = dict(self._judged(dataset, records, judgments.c.id, judgments.c.rater_id))
+        gone = {row[0] for row in self._judged(dataset, records, retractions.c.judgment_id)}
+        for row in records:
+            if row.judgment_id not in rater_of:
+                raise UsageError(f"retraction of unknown judgment {row.judgment_id!r} in data set {dataset!r}")
+            if rater_of[row.judgment_id] != row.rater_id:
+                raise UsageError(f"judgment {row.judgment_id!r} was not given by rater {row.rater_id!r}")
+            if row.judgment_id in gone:
+                raise UsageError(f"judgment {row.judgment_id!r} is retracted already")
+            if row.id in taken:
+                raise UsageError(f"retraction {row.id!r} is already in data set {dataset!r}; it is never changed")
+            gone.add(row.judgment_id)
+            taken.add(row.id)
+
+    def _judged(
+        self, dataset: str, records: Sequence[Retraction], key: Column[str], *more: Column[str]
+    ) -> Iterator[Any]:
+        """Columns of the rows whose `key` is a judgment that is retracted here."""
+        for chunk in _chunks(row.judgment_id for row in records):
+            yield from self._connection.execute(
+                select(key, *more).where(key.table.c.dataset == dataset, key.in_(chunk))
+            )
 
 
 def batch_digest(record_by_id: dict[str, str]) -> str:

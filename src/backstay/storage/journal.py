@@ -1,4 +1,4 @@
-"""The hash-chained journal: every judgment and review, and a digest of every batch of other records.
+"""The hash-chained journal: every judgment, retraction and review, and a digest of every batch of other records.
 
 hash = sha256 of the canonical JSON of {seq, kind, payload, prev_hash}; the first entry has seq 1 and prev_hash "".
 """
@@ -122,6 +122,11 @@ def _paged(connection: Connection, query: Select[Any], after: int | None = None)
 def judgment_payload(dataset: str, record: str) -> str:
     """Canonical payload of a judgment's entry around the record's canonical JSON."""
     return f'{{"dataset":{canonical_json(dataset).decode()},"judgment":{record}}}'
+
+
+def retraction_payload(dataset: str, record: str) -> str:
+    """Canonical payload of a retraction's entry around the record's canonical JSON."""
+    return f'{{"dataset":{canonical_json(dataset).decode()},"retraction":{record}}}'
 
 
 def _chain(start: Head, items: Sequence[tuple[str, str]]) -> Iterator[Entry]:

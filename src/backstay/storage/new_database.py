@@ -2,16 +2,17 @@
 
 from sqlalchemy import Connection, text
 
-from backstay.storage.tables import SCHEMA_HEAD, metadata
+from backstay.storage import console_tables
+from backstay.storage.tables import SCHEMA_HEAD
 
-APPEND_ONLY = ("journal", "judgments")
+APPEND_ONLY = ("journal", "judgments", "retractions")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
 _TERMINAL = ("denied", "expired", "cancelled", "superseded", "stale", "executed", "failed", "unknown")
 
 
 def create_tables(connection: Connection) -> None:
     """Create every table, index and trigger in an empty SQLite database, and note the revision that they are of."""
-    metadata.create_all(connection, checkfirst=False)
+    console_tables.projects.metadata.create_all(connection, checkfirst=False)
     for trigger in triggers():
         connection.execute(text(trigger))
     revision = "version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"

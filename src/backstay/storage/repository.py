@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, sha256_hex
+from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Retraction, Task, sha256_hex
 from backstay.storage.batch import Batch, Review, ReviewAction
 from backstay.storage.engine import write_transaction
 from backstay.storage.journal import read_entries
 from backstay.storage.seal import Sealer
-from backstay.storage.tables import RECORD_TABLES, judgments
+from backstay.storage.tables import RECORD_TABLES, judgments, retractions
 
 R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
 class DatasetCounts:
-    """How many records of each kind a data set holds."""
+    """How many records of each kind a data set holds; `judgments` counts those that were retracted too."""
 
     name: str
     prompts: int
@@ -29,6 +29,7 @@ class DatasetCounts:
     raters: int
     demonstrations: int
     judgments: int
+    retractions: int
 
 
 class Repository:
@@ -81,6 +82,11 @@ class Repository:
         with self.batch() as batch:
             return batch.append_judgments(dataset, records)
 
+    def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
+        """Append retractions; see Batch.append_retractions for what is refused."""
+        with self.batch() as batch:
+            return batch.append_retractions(dataset, records)
+
     def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
         """Journal a person's decision to release or quarantine an item."""
         with self.batch() as batch:
@@ -107,17 +113,23 @@ class Repository:
         return self._read("demonstrations", Demonstration, dataset)
 
     def judgments(self, dataset: str) -> list[Judgment]:
-        """Judgments in the order in which they were appended, with the journal's hashes."""
-        query = (
-            select(judgments.c.record, judgments.c.prev_hash, judgments.c.hash)
-            .where(judgments.c.dataset == dataset)
-            .order_by(judgments.c.seq)
-        )
+        """Standing votes in the order in which they were appended, with the journal's hashes.
+
+        What its rater retracted, and what was asked only to see whether a rater is consistent, is left out.
+        """
+        retracted = select(retractions.c.judgment_id).where(retractions.c.dataset == dataset)
+        standing = _judgments(dataset).where(judgments.c.id.not_in(retracted))
+        return [judgment for judgment in self._read_judgments(standing) if judgment.purpose == "vote"]
+
+    def all_judgments(self, dataset: str) -> list[Judgment]:
+        """Every judgment in the order in which they were appended, retracted or not, whatever it was asked for."""
+        return self._read_judgments(_judgments(dataset))
+
+    def retractions(self, dataset: str) -> list[Retraction]:
+        """Retractions in the order in which they were appended."""
+        query = select(retractions.c.record).where(retractions.c.dataset == dataset).order_by(retractions.c.seq)
         with self.engine.connect() as connection:
-            return [
-                Judgment.from_json(record).model_copy(update={"prev_hash": prev_hash, "hash": found})
-                for record, prev_hash, found in connection.execute(query)
-            ]
+            return [Retraction.from_json(record) for record in connection.execute(query).scalars()]
 
     def reviews(self) -> list[Review]:
         """Every review, oldest first; the last one of an item counts."""
@@ -129,11 +141,12 @@ class Repository:
         with self.engine.connect() as connection:
             counts = {name: _count(connection, table) for name, (table, _) in RECORD_TABLES.items()}
             counts["judgments"] = _count(connection, judgments)
+            counts["retractions"] = _count(connection, retractions)
         names = sorted({dataset for table in counts.values() for dataset in table})
         return [DatasetCounts(name=name, **{kind: counts[kind].get(name, 0) for kind in counts}) for name in names]
 
     def dataset_digest(self, dataset: str) -> str:
-        """SHA-256 over the content of a data set: equal digests mean equal records and equal order of judgments.
+        """SHA-256 over the content of a data set: equal digests mean equal records, in equal order where it counts.
 
         It does not depend on other data sets, on when things were added, or on the journal's hashes.
         """
@@ -141,14 +154,27 @@ class Repository:
         with self.engine.connect() as connection:
             for name, (table, _) in sorted(RECORD_TABLES.items()):
                 _feed(digest, name, connection.execute(_records(table, dataset)).scalars())
-            query = select(judgments.c.record).where(judgments.c.dataset == dataset).order_by(judgments.c.seq)
-            _feed(digest, "judgments", connection.execute(query).scalars())
+            for name, table in (("judgments", judgments), ("retractions", retractions)):
+                query = select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.seq)
+                _feed(digest, name, connection.execute(query).scalars())
         return digest.hexdigest()
+
+    def _read_judgments(self, query: Select[Any]) -> list[Judgment]:
+        with self.engine.connect() as connection:
+            return [
+                Judgment.from_json(record).model_copy(update={"prev_hash": prev_hash, "hash": found})
+                for record, prev_hash, found in connection.execute(query)
+            ]
 
     def _read(self, name: str, kind: type[R], dataset: str) -> list[R]:
         with self.engine.connect() as connection:
             records = connection.execute(_records(RECORD_TABLES[name][0], dataset)).scalars()
             return [kind.from_json(record) for record in records]
+
+
+def _judgments(dataset: str) -> Select[Any]:
+    columns = (judgments.c.record, judgments.c.prev_hash, judgments.c.hash)
+    return select(*columns).where(judgments.c.dataset == dataset).order_by(judgments.c.seq)
 
 
 def _records(table: Table, dataset: str) -> Select[Any]:

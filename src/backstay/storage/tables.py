@@ -17,13 +17,16 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Task, content_id
+from backstay.records import Demonstration, Prompt, Rater, Record, Response, Task, content_id
 
-SCHEMA_HEAD = "0004"
+SCHEMA_HEAD = "0007"
 """Revision of the newest migration; a test holds it against the migrations folder."""
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
 metadata = MetaData(naming_convention=NAMING)
+CHAINED = ("judgments", "retractions")
+"""Tables whose rows have a journal entry each, and so a unique `seq`."""
+
 Sequence64 = BigInteger().with_variant(Integer(), "sqlite")
 
 journal = Table(
@@ -45,7 +48,7 @@ def _record_table(name: str, *extra: Column[Any] | ForeignKeyConstraint | Unique
         metadata,
         Column("dataset", String(200), primary_key=True),
         Column("id", String(200), primary_key=True),
-        Column("seq", Sequence64, ForeignKey("journal.seq"), nullable=False, index=name != "judgments"),
+        Column("seq", Sequence64, ForeignKey("journal.seq"), nullable=False, index=name not in CHAINED),
         Column("record", Text, nullable=False),
         *extra,
     )
@@ -81,6 +84,14 @@ judgments = _record_table(
     UniqueConstraint("seq"),
     Index(None, "dataset", "task_id"),
     Index(None, "dataset", "rater_id"),
+)
+retractions = _record_table(
+    "retractions",
+    Column("judgment_id", String(200), nullable=False),
+    Column("rater_id", String(200), nullable=False),
+    _belongs_to("judgments", "judgment_id"),
+    UniqueConstraint("seq"),
+    UniqueConstraint("dataset", "judgment_id"),
 )
 
 approvals = Table(
@@ -188,9 +199,7 @@ RECORD_TABLES: dict[str, tuple[Table, type[Record]]] = {
     "raters": (raters, Rater),
     "demonstrations": (demonstrations, Demonstration),
 }
-"""Tables whose rows are vouched for in batches; judgments have a journal entry each."""
-
-JUDGMENT_TABLE: tuple[Table, type[Judgment]] = (judgments, Judgment)
+"""Tables whose rows are vouched for in batches; judgments and retractions have a journal entry each."""
 
 
 def searchable(table: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -203,5 +212,6 @@ def searchable(table: str, payload: dict[str, Any]) -> dict[str, Any]:
         "tasks": ("id", "prompt_id"),
         "raters": ("id",),
         "judgments": ("id", "task_id", "rater_id"),
+        "retractions": ("id", "judgment_id", "rater_id"),
     }[table]
     return {name: payload[name] for name in names}

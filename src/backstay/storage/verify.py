@@ -2,18 +2,20 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select
 
 from backstay.storage.batch import batch_digest
+from backstay.storage.chained_rows import columns_match, judgment_rows, retraction_rows
 from backstay.storage.engine import check_pages
-from backstay.storage.journal import PAGE, Entry, entry_hash, judgment_payload, read_entries
+from backstay.storage.journal import Entry, entry_hash, read_entries
 from backstay.storage.merkle import RootBuilder
 from backstay.storage.seal import Seal, SealLog
-from backstay.storage.tables import RECORD_TABLES, journal, judgments, searchable
+from backstay.storage.tables import RECORD_TABLES, journal, judgments
+
+CHAINED_KINDS = ("judgment", "retraction")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _Walk:
         self._seals = seals
         self._hash_at_seal = {seal.count: seal.head_hash for seal in seals.seals}
         self._roots = _Roots(seals.seals)
-        self._judgment_rows = _JudgmentRows(connection)
+        self._chained = {"judgment": judgment_rows(connection), "retraction": retraction_rows(connection)}
         self._vouched = dict.fromkeys(RECORD_TABLES, 0)
 
     def first_broken(self) -> str | None:
@@ -77,7 +79,10 @@ class _Walk:
 
     def _end_fault(self) -> str | None:
         sealed = self._cut_tail() or self._seal_fault() or self._roots.settle(self.entries)
-        return sealed or self._judgment_rows.left_over() or self._orphans()
+        return sealed or self._left_over() or self._orphans()
+
+    def _left_over(self) -> str | None:
+        return next((fault for rows in self._chained.values() if (fault := rows.left_over())), None)
 
     def _entry_fault(self, entry: Entry, previous: str) -> str | None:
         if entry.seq <= self.entries or entry.prev_hash != previous:
@@ -90,8 +95,8 @@ class _Walk:
         if self._hash_at_seal.get(entry.seq, entry.hash) != entry.hash:
             first = self._last_seal_before(entry.seq) + 1
             return f"hash is not the sealed one: something in entries {first} to {entry.seq} was rewritten"
-        if entry.kind == "judgment":
-            return self._judgment_rows.fault(entry)
+        if entry.kind in self._chained:
+            return self._chained[entry.kind].fault(entry)
         return self._records_fault(entry) if entry.kind == "records" else None
 
     def _records_fault(self, entry: Entry) -> str | None:
@@ -103,7 +108,7 @@ class _Walk:
             return "is not the entry of a batch of records"
         rows = self._connection.execute(select(table).where(table.c.seq == entry.seq)).mappings().all()
         for row in rows:
-            if row["dataset"] != dataset or not _columns_match(name, dict(row)):
+            if row["dataset"] != dataset or not columns_match(name, dict(row)):
                 return f"{name} row {row['id']!r} was changed"
         if len(rows) != count:
             return f"{name} holds {len(rows)} of the {count} rows added here"
@@ -174,62 +179,15 @@ class _Roots:
         return self._fault
 
 
-class _JudgmentRows:
-    """The judgments table, read in step with the journal."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._rows = _judgment_rows(connection)
-        self._next = next(self._rows, None)
-
-    def fault(self, entry: Entry) -> str | None:
-        """Compare the table's row for this entry with the entry."""
-        row = self._next
-        if row is None or row["seq"] > entry.seq:
-            return "its row in the judgments table is missing"
-        if row["seq"] < entry.seq:
-            return f"the judgments table has a row {row['id']!r} that no journal entry vouches for"
-        self._next = next(self._rows, None)
-        hashes = (row["prev_hash"], row["hash"]) == (entry.prev_hash, entry.hash)
-        same = isinstance(row["dataset"], str) and judgment_payload(row["dataset"], row["record"]) == entry.payload
-        if not same or not hashes or not _columns_match("judgments", row):
-            return f"its row in the judgments table (now {row['id']!r}) was changed"
-        return None
-
-    def left_over(self) -> str | None:
-        """A row behind the last entry."""
-        return None if self._next is None else f"judgments row {self._next['id']!r} has no journal entry"
-
-
 def describe(entry: Entry) -> str:
     """Name an entry by number, kind and what it is about."""
     try:
         payload = json.loads(entry.payload)
-        about = payload["judgment"]["id"] if entry.kind == "judgment" else payload.get("item_id", payload.get("table"))
+        own = entry.kind in CHAINED_KINDS
+        about = payload[entry.kind]["id"] if own else payload.get("item_id", payload.get("table"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         about = None
     return f"entry {entry.seq} ({entry.kind}{f' {about}' if about else ''})"
-
-
-def _judgment_rows(connection: Connection) -> Iterator[dict[str, Any]]:
-    after: int | None = None
-    while True:
-        query = select(judgments).order_by(judgments.c.seq).limit(PAGE)
-        query = query if after is None else query.where(judgments.c.seq > after)
-        page = connection.execute(query).mappings().all()
-        yield from (dict(row) for row in page)
-        if len(page) < PAGE:
-            return
-        after = page[-1]["seq"]
-
-
-def _columns_match(name: str, row: dict[str, Any]) -> bool:
-    if not isinstance(row["record"], str):
-        return False
-    try:
-        expected = searchable(name, json.loads(row["record"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return all(row[column] == value for column, value in expected.items())
 
 
 def _page_fault(connection: Connection) -> str | None:

@@ -1,1 +1,1 @@
-"""The console: where raters judge, leads look after projects, and security sees who did what."""
+"""The console: where people rate, lead, review and look on. Pages and API over what `feedback.collection` keeps."""

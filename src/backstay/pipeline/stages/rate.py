@@ -73,7 +73,7 @@ def _simulate(context: StageContext, settings: RateSettings, repository: Reposit
         writing.add_responses(dataset, responses)
         writing.add_tasks(dataset, batch.tasks)
         writing.add_raters(dataset, raters)
-    known = {judgment.id for judgment in repository.judgments(dataset)}
+    known = {judgment.id for judgment in repository.all_judgments(dataset)}
     repository.append_judgments(dataset, [judgment for judgment in judgments if judgment.id not in known])
     counts = {
         "identical_skipped": batch.identical_skipped,

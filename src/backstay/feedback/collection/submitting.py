@@ -1,0 +1,280 @@
+"""Taking an answer: its judgments, what it changes, and the next assignment, in one transaction.
+
+The same submission sent twice is stored once and answered twice the same: a browser that lost the answer may ask again.
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+
+from backstay.feedback.collection.items import Item, as_json, find_item
+from backstay.feedback.collection.leasing import (
+    Assignment,
+    Issued,
+    find_assignment,
+    issue,
+    release,
+    seen_before,
+    settle,
+)
+from backstay.feedback.collection.project import Project, project_of
+from backstay.feedback.collection.raters import RaterStats, count_day, stats_of, with_pace, write_stats
+from backstay.feedback.collection.rejection import Rejected
+from backstay.feedback.collection.submission import Given, Submission, judgments_of
+from backstay.feedback.collection.tally import Vote, count_vote, label_of, write_item
+from backstay.records import Dimension, Judgment, Response, content_hash, uuid7
+from backstay.storage.console_tables import assignments, drafts, gold_items
+from backstay.storage.tables import responses
+from backstay.storage.unit import Unit
+
+CLIENT = "backstay.console"
+
+
+class Taken(NamedTuple):
+    """What came of a submission; `is_new` is false where it had been taken before."""
+
+    assignment: Assignment
+    following: Issued
+    is_new: bool
+
+
+class _Before(NamedTuple):
+    """What a submission meets."""
+
+    project: Project
+    assignment: Assignment
+    item: Item
+    stats: RaterStats
+
+
+def submit(
+    unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, rng: random.Random
+) -> Taken:
+    """Take a rater's answer. Raises Rejected with nothing stored: not_found, key_reused, lease_over, does_not_fit."""
+    before = _before(unit.connection, assignment_id, rater_id)
+    digest = content_hash(submission.model_dump(mode="json"))
+    if before.assignment.key == key:
+        return _taken_before(unit, before, digest, rng)
+    _check_open(unit, before)
+    given = _given(unit, before)
+    judgments = judgments_of(submission, given, before.project.settings)
+    unit.batch.append_judgments(before.project.dataset, judgments)
+    taken = _count(unit, before, submission, judgments, key, digest)
+    return Taken(taken, issue(unit, before.project, rater_id, rng), True)
+
+
+def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, rng: random.Random) -> Taken:
+    """Give an assignment back; its rater is not asked again, and the journal says why."""
+    before = _before(unit.connection, assignment_id, rater_id)
+    digest = content_hash([reason, note])
+    if before.assignment.key == key:
+        return _taken_before(unit, before, digest, rng)
+    _check_open(unit, before)
+    if before.assignment.state == "open":
+        release(unit.connection, before.assignment, "skipped", unit.now_ms)
+    answer = as_json({"reason": reason, "note": note})
+    given = {"key": key, "key_digest": digest, "answer": answer, "state": "skipped", "settled_at_ms": unit.now_ms}
+    taken = settle(unit.connection, before.assignment, **given)
+    write_stats(unit.connection, before.stats._replace(skipped=before.stats.skipped + 1, last_at_ms=unit.now_ms))
+    about = {"project": before.project.id, "item": before.item.id, "rater": rater_id, "reason": reason, "note": note}
+    unit.note("console.skip", about)
+    return Taken(taken, issue(unit, before.project, rater_id, rng), True)
+
+
+def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
+    """Keep an assignment for another lease, while nobody else has taken its place."""
+    before = _before(unit.connection, assignment_id, rater_id)
+    _check_open(unit, before)
+    expires = {"expires_at_ms": unit.now_ms + 1000 * before.project.settings.lease_s}
+    if before.assignment.state == "expired":
+        if before.assignment.purpose == "vote":
+            write_item(unit.connection, before.item._replace(leased=before.item.leased + 1))
+        return settle(unit.connection, before.assignment, state="open", settled_at_ms=None, **expires)
+    return settle(unit.connection, before.assignment, **expires)
+
+
+def taken_answer(assignment: Assignment) -> dict[str, Any]:
+    """What an assignment's answer column holds: `given`, `labels`, `trust`, and what was counted with it."""
+    found: dict[str, Any] = json.loads(assignment.answer or "{}")
+    return found
+
+
+def gold_of(connection: Connection, item: Item) -> dict[Dimension, int]:
+    """Index of the best response by dimension, where a trusted person has settled it."""
+    where = _is_gold(item)
+    query = select(gold_items.c.dimension, gold_items.c.best).where(where, gold_items.c.state != "withdrawn")
+    return {row.dimension: row.best for row in connection.execute(query)}
+
+
+def count_gold(connection: Connection, item: Item, right: Mapping[Dimension, bool], sign: int) -> None:
+    """Count that a rater saw the gold of an item, and along which dimensions the answer was right."""
+    for dimension, is_right in right.items():
+        changes = {"exposures": gold_items.c.exposures + sign, "right": gold_items.c.right + sign * is_right}
+        where = _is_gold(item) & (gold_items.c.dimension == dimension)
+        connection.execute(update(gold_items).where(where).values(changes))
+
+
+def _is_gold(item: Item) -> ColumnElement[bool]:
+    return (gold_items.c.project == item.project) & (gold_items.c.item_id == item.id)
+
+
+def _before(connection: Connection, assignment_id: str, rater_id: str) -> _Before:
+    found = find_assignment(connection, assignment_id)
+    if found is None or found.rater_id != rater_id:  # Somebody else's looks like none at all.
+        raise Rejected("not_found", "there is no such assignment", cure="ask for the next one")
+    project = project_of(connection, found.project)
+    item, stats = find_item(connection, found.project, found.item_id), stats_of(connection, found.project, rater_id)
+    if item is None or stats is None:
+        raise Rejected("not_found", "the item of this assignment is gone", cure="ask for the next one")
+    return _Before(project, found, item, stats)
+
+
+def _taken_before(unit: Unit, before: _Before, digest: str, rng: random.Random) -> Taken:
+    if before.assignment.key_digest != digest:
+        raise Rejected("key_reused", "another answer was sent under this key", cure="use a new Idempotency-Key")
+    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, rng), False)
+
+
+def _check_open(unit: Unit, before: _Before) -> None:
+    """An answer is taken within its lease, and after it where the place is still free."""
+    found, item = before.assignment, before.item
+    if found.state in ("judged", "skipped", "retracted"):
+        raise Rejected("already_judged", "this assignment has its answer already", cure="ask for the next one")
+    if before.project.status == "closed" or before.stats.status == "paused":
+        raise Rejected("closed" if before.project.status == "closed" else "paused", "nothing more is taken here")
+    is_free = found.purpose != "vote" or (item.state == "open" and item.leased < item.wants)
+    again = seen_before(unit.connection, found, before.project.settings.prompts_again)
+    if found.state == "expired" and (again or not is_free):
+        raise Rejected("lease_over", "the time for this task ran out and it went to others", cure="take the next one")
+
+
+def _given(unit: Unit, before: _Before) -> Given:
+    order = before.assignment.order_shown
+    names = {
+        name: before.item.task_ids[name] for name in before.project.settings.dimensions if name in before.item.task_ids
+    }
+    lengths = _lengths(unit.connection, before.project.dataset, before.item.response_ids)
+    elapsed_ms = unit.now_ms - before.assignment.issued_at_ms
+    found = before.assignment
+    return Given(names, order, lengths, found.rater_id, found.purpose, elapsed_ms, unit.now_ms, CLIENT)
+
+
+def _lengths(connection: Connection, dataset: str, response_ids: Sequence[str]) -> list[int]:
+    where = (responses.c.dataset == dataset) & responses.c.id.in_(response_ids)
+    rows = connection.execute(select(responses.c.record).where(where)).scalars()
+    found = {response.id: len(response.text) for response in map(Response.from_json, rows)}
+    return [found[response_id] for response_id in response_ids]
+
+
+def _count(
+    unit: Unit, before: _Before, submission: Submission, judgments: Sequence[Judgment], key: str, digest: str
+) -> Assignment:
+    names = [name for name in before.project.settings.dimensions if name in before.item.task_ids]
+    labels = dict(zip(names, (label_of(judgment.choice) for judgment in judgments), strict=True))
+    first = dict(zip(names, judgments, strict=True))
+    gold = {} if before.assignment.purpose == "consistency" else gold_of(unit.connection, before.item)
+    right = {name: _best(first[name]) == best for name, best in gold.items() if name in first}
+    answer = {
+        "given": submission.model_dump(mode="json"),
+        "labels": labels,
+        "trust": before.stats.trust,
+        "gold": right,
+        "same": _same_as_before(unit.connection, before, labels),
+        "duration_ms": judgments[0].duration_ms or 0,
+        "first": _chose_first(judgments[0]),
+        "agreed": _agreement(before.item, labels),
+    }
+    if before.assignment.purpose != "consistency":
+        open_lease = before.assignment.purpose == "vote" and before.assignment.state == "open"
+        item = before.item._replace(leased=before.item.leased - 1) if open_lease else before.item
+        count_vote(unit.connection, before.project, item, Vote(labels, before.stats.trust), 1)
+        count_gold(unit.connection, before.item, right, 1)
+    if submission.edit is not None:
+        _keep_draft(unit, before, submission)
+    count_answer(unit, before.stats, answer, 1)
+    return settle(
+        unit.connection,
+        before.assignment,
+        state="judged",
+        key=key,
+        key_digest=digest,
+        settled_at_ms=unit.now_ms,
+        answer=as_json(answer),
+        judgment_ids=json.dumps([judgment.id for judgment in judgments]),
+    )
+
+
+def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int) -> None:
+    """Add an answer to what is counted of its rater, or take it away."""
+    right, same, first, agreed = answer["gold"].values(), answer["same"], answer["first"], answer["agreed"]
+    changed = with_pace(stats, answer["duration_ms"], sign)._replace(
+        judged=stats.judged + sign,
+        gold_seen=stats.gold_seen + sign * len(right),
+        gold_right=stats.gold_right + sign * sum(right),
+        repeats=stats.repeats + sign * (same is not None),
+        repeats_same=stats.repeats_same + sign * bool(same),
+        decided=stats.decided + sign * (first is not None),
+        chose_first=stats.chose_first + sign * bool(first),
+        compared=stats.compared + sign * (agreed is not None),
+        agreed=stats.agreed + sign * bool(agreed),
+        last_at_ms=unit.now_ms,
+    )
+    write_stats(unit.connection, changed)
+    count_day(unit.connection, stats.project, stats.rater_id, unit.now_ms, sign, sign * answer["duration_ms"])
+
+
+def _best(judgment: Judgment) -> int | None:
+    ranking = judgment.choice.ranking
+    return ranking[0][0] if ranking and len(ranking[0]) == 1 else None
+
+
+def _chose_first(judgment: Judgment) -> bool | None:
+    """Whether the response that was shown first came out best; None for ties and all bad."""
+    best = _best(judgment)
+    return None if best is None else best == judgment.order_shown[0]
+
+
+def _agreement(item: Item, labels: Mapping[Dimension, str]) -> bool | None:
+    """Whether the answer is what most others said, along the first dimension where most others agree."""
+    for dimension, label in labels.items():
+        counts = sorted(item.counts.get(dimension, {}).items(), key=lambda pair: -pair[1])
+        if counts and (len(counts) == 1 or counts[0][1] > counts[1][1]):
+            return counts[0][0] == label
+    return None
+
+
+def _same_as_before(connection: Connection, before: _Before, labels: Mapping[Dimension, str]) -> bool | None:
+    """Whether a repeated answer equals the first one; None where nothing is repeated."""
+    found = before.assignment
+    if found.purpose != "consistency":
+        return None
+    where = (
+        (assignments.c.project == found.project)
+        & (assignments.c.rater_id == found.rater_id)
+        & (assignments.c.item_id == found.item_id)
+        & (assignments.c.state == "judged")
+    )
+    old = connection.execute(select(assignments.c.answer).where(where).limit(1)).scalar()
+    return None if old is None else json.loads(old)["labels"] == dict(labels)
+
+
+def _keep_draft(unit: Unit, before: _Before, submission: Submission) -> None:
+    """A better answer waits for a reviewer: what a model imitates is no rater's alone to say."""
+    if submission.edit is None:
+        return
+    response = before.item.response_ids[before.assignment.order_shown[submission.edit.slot]]
+    row = {
+        "id": uuid7(),
+        "project": before.project.id,
+        "prompt_id": before.item.prompt_id,
+        "response_id": response,
+        "rater_id": before.assignment.rater_id,
+        "text": submission.edit.text,
+        "state": "waiting",
+        "at_ms": unit.now_ms,
+    }
+    unit.connection.execute(insert(drafts), [row])
+    unit.note("console.draft", row)

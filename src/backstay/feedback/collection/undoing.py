@@ -1,0 +1,83 @@
+"""Taking the last answer back: a retraction beside the judgment, and the same task once more."""
+
+import json
+import random
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from backstay.feedback.collection.items import find_item
+from backstay.feedback.collection.leasing import Assignment, find_assignment, lease, release, settle
+from backstay.feedback.collection.project import Project
+from backstay.feedback.collection.raters import stats_of, write_stats
+from backstay.feedback.collection.rejection import Rejected
+from backstay.feedback.collection.submission import Submission, iso_time
+from backstay.feedback.collection.submitting import count_answer, count_gold, taken_answer
+from backstay.feedback.collection.tally import Vote, count_vote
+from backstay.records import Retraction, uuid7
+from backstay.storage.console_tables import assignments, drafts
+from backstay.storage.unit import Unit
+
+
+class Undone(NamedTuple):
+    """The task once more, and what had been said of it."""
+
+    assignment: Assignment
+    answer: Submission
+
+
+def undo(unit: Unit, project: Project, rater_id: str, rng: random.Random) -> Undone:
+    """Retract the rater's last judgment. Raises Rejected where there is none, or where its time is over."""
+    last = last_judged(unit.connection, project.id, rater_id)
+    settled_ms = (last.settled_at_ms or 0) if last else 0
+    if last is None or unit.now_ms - settled_ms > 1000 * project.settings.undo_s:
+        raise Rejected("nothing_to_undo", "there is no judgment that can still be taken back")
+    item, stats = find_item(unit.connection, project.id, last.item_id), stats_of(unit.connection, project.id, rater_id)
+    if item is None or stats is None or item.state == "settled":
+        raise Rejected("nothing_to_undo", "the item has been settled since", cure="tell the project's lead")
+    answer = taken_answer(last)
+    _retract(unit, project, last)
+    settle(unit.connection, last, state="retracted")
+    if last.purpose != "consistency":
+        item = count_vote(unit.connection, project, item, Vote(answer["labels"], answer["trust"]), -1)
+        count_gold(unit.connection, item, answer["gold"], -1)
+    count_answer(unit, stats, answer, -1)
+    counted = stats_of(unit.connection, project.id, rater_id) or stats
+    write_stats(unit.connection, counted._replace(retracted=counted.retracted + 1))
+    _give_back_open(unit, project, rater_id)
+    again = lease(unit, project, rater_id, item, last.purpose, last.strategy, last.propensity, rng)
+    order = {"order_shown": json.dumps(last.order_shown)}  # Shown as before, so that the answer still fits its places.
+    unit.connection.execute(update(assignments).where(assignments.c.id == again.id).values(order))
+    given = Submission.model_validate_json(json.dumps(answer["given"]))
+    return Undone(again._replace(order_shown=last.order_shown), given)
+
+
+def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assignment | None:
+    """The rater's last assignment that has an answer which stands."""
+    where = (
+        (assignments.c.project == project_id) & (assignments.c.rater_id == rater_id) & (assignments.c.state == "judged")
+    )
+    query = select(assignments.c.id).where(where).order_by(assignments.c.settled_at_ms.desc()).limit(1)
+    found = connection.execute(query).scalar()
+    return None if found is None else find_assignment(connection, found)
+
+
+def _retract(unit: Unit, project: Project, last: Assignment) -> None:
+    at = iso_time(unit.now_ms)
+    ids: list[str] = json.loads(last.judgment_ids or "[]")
+    records = [Retraction(id=uuid7(), judgment_id=found, rater_id=last.rater_id, created_at=at) for found in ids]
+    unit.batch.append_retractions(project.dataset, records)
+    where = (drafts.c.project == project.id) & (drafts.c.rater_id == last.rater_id)
+    own = where & (drafts.c.prompt_id == last.prompt_id) & (drafts.c.state == "waiting")
+    unit.connection.execute(update(drafts).where(own).values(state="withdrawn"))
+
+
+def _give_back_open(unit: Unit, project: Project, rater_id: str) -> None:
+    """The task that was waiting goes back, unseen as it counts, so that the rater has one at a time."""
+    where = (
+        (assignments.c.project == project.id) & (assignments.c.rater_id == rater_id) & (assignments.c.state == "open")
+    )
+    for found in list(unit.connection.execute(select(assignments.c.id).where(where)).scalars()):
+        held = find_assignment(unit.connection, found)
+        if held is not None:
+            release(unit.connection, held, "expired", unit.now_ms)

@@ -1,0 +1,155 @@
+"""What a rater asks of the console: the next task, an answer taken, one given back, one undone."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Path
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import Connection
+from starlette.responses import JSONResponse
+
+from backstay.feedback.collection import (
+    Assignment,
+    Issued,
+    Rejected,
+    Submission,
+    Taken,
+    issue,
+    last_judged,
+    progress_of,
+    project_of,
+    renew,
+    skip,
+    submit,
+    undo,
+)
+from backstay.feedback.collection.submission import iso_time, storable
+from backstay.storage.unit import Unit
+from backstay.web.console import Console
+from backstay.web.gate import Principal, allowed, console_of
+from backstay.web.permissions import Permission
+from backstay.web.shown import Json, progress_json, shown
+
+router = APIRouter(prefix="/api/v1", tags=["rating"])
+Rating = Annotated[Principal, Depends(allowed(Permission.RATE))]
+Here = Annotated[Console, Depends(console_of)]
+ProjectId = Annotated[str, Path(max_length=60)]
+AssignmentId = Annotated[str, Path(max_length=36)]
+Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=80, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Skip(BaseModel):
+    """Why a task is given back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Literal["unclear", "not_my_field", "language", "uncomfortable", "broken", "other"]
+    note: Annotated[str, Field(max_length=1000)] = ""
+
+    @field_validator("note")
+    @classmethod
+    def _note_is_text(cls, value: str) -> str:
+        return storable(value)
+
+
+@router.post("/projects/{project}/assignments")
+async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
+    """The rater's open assignment, else the next one."""
+    rater = rater_of(who, project)
+
+    def work(unit: Unit) -> Issued:
+        return issue(unit, project_of(unit.connection, project), rater, console.rng)
+
+    issued = await console.write(work)
+    return JSONResponse(await console.read(lambda connection: _issued(connection, console, project, rater, issued)))
+
+
+@router.post("/assignments/{assignment}/judgment", status_code=201)
+async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Rating, console: Here) -> JSONResponse:
+    """Take an answer; sent again under the same key it is stored once and answered with 200."""
+    rater = rater_of(who)
+    taken = await console.write(lambda unit: submit(unit, assignment, rater, key, body, console.rng))
+    return await _receipt(console, rater, taken)
+
+
+@router.post("/assignments/{assignment}/skip", status_code=201)
+async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
+    """Give a task back with a reason."""
+    rater = rater_of(who)
+    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.rng))
+    return await _receipt(console, rater, taken)
+
+
+@router.post("/assignments/{assignment}/renew")
+async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> JSONResponse:
+    """Keep a task for another while."""
+    rater = rater_of(who)
+    found = await console.write(lambda unit: renew(unit, assignment, rater))
+    return JSONResponse({"lease_expires_at": iso_time(found.expires_at_ms)})
+
+
+@router.post("/projects/{project}/undo")
+async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
+    """Retract the last judgment; its task comes back with what was said of it."""
+    rater = rater_of(who, project)
+    undone = await console.write(lambda unit: undo(unit, project_of(unit.connection, project), rater, console.rng))
+
+    def view(connection: Connection) -> Json:
+        return {
+            "assignment": _shown(connection, console, undone.assignment),
+            "answer": undone.answer.model_dump(mode="json"),
+            "progress": _progress(connection, console, project, rater),
+        }
+
+    return JSONResponse(await console.read(view))
+
+
+@router.get("/projects/{project}/progress")
+async def progress(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
+    """The rater's own counts."""
+    rater = rater_of(who, project)
+
+    def view(connection: Connection) -> Json:
+        project_of(connection, project)
+        return _progress(connection, console, project, rater)
+
+    return JSONResponse(await console.read(view))
+
+
+def rater_of(who: Principal, project: str | None = None) -> str:
+    """The rater that somebody rates as; a link rates in its own project only."""
+    if who.rater_id is None or (who.project is not None and project not in (None, who.project)):
+        raise Rejected("not_found", "there is no such project")
+    return who.rater_id
+
+
+async def _receipt(console: Console, rater: str, taken: Taken) -> JSONResponse:
+    def view(connection: Connection) -> dict[str, Any]:
+        project = taken.assignment.project
+        last = last_judged(connection, project, rater)
+        issued = _issued(connection, console, project, rater, taken.following)
+        return {
+            "receipt": taken.assignment.id,
+            "accepted_at": iso_time(taken.assignment.settled_at_ms or 0),
+            "undo": last is not None and last.id == taken.assignment.id,
+            "next": issued["assignment"],
+            "why": issued["why"],
+            "progress": issued["progress"],
+        }
+
+    return JSONResponse(await console.read(view), 201 if taken.is_new else 200)
+
+
+def _issued(connection: Connection, console: Console, project: str, rater: str, issued: Issued) -> Json:
+    return {
+        "assignment": _shown(connection, console, issued.assignment) if issued.assignment else None,
+        "why": issued.why,
+        "progress": _progress(connection, console, project, rater),
+    }
+
+
+def _shown(connection: Connection, console: Console, assignment: Assignment) -> Json:
+    return shown(connection, project_of(connection, assignment.project), assignment, console.clock())
+
+
+def _progress(connection: Connection, console: Console, project: str, rater: str) -> Json:
+    return progress_json(progress_of(connection, project, rater, console.clock()))

@@ -1,0 +1,94 @@
+"""The console as an ASGI application: its routes, and what every request passes before them."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backstay import __version__
+from backstay.guard.inbox.same_origin import Site
+from backstay.web.api import projects, rating
+from backstay.web.console import Console
+from backstay.web.faults import Fault, fault_response, install_faults
+
+API_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""Of every answer that has none of its own."""
+
+ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router)
+ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
+
+
+def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
+    """The application around an open console."""
+    app = FastAPI(
+        title="Backstay console",
+        version=__version__,
+        description="Collecting human feedback: tasks, judgments, raters, disputes, imports and exports.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=dict(ERRORS),  # type: ignore[arg-type]  # FastAPI wants int | str keys of an invariant dict
+        middleware=[Middleware(Front, console=console)],
+    )
+    app.state.console = console
+    app.state.site = Site(console.settings.host, console.settings.origin)
+    for router in routers:
+        app.include_router(router)
+    install_faults(app)
+    return app
+
+
+class Front:
+    """Refuses other hosts' names and bodies that are too long, and puts the headers on that every answer has."""
+
+    def __init__(self, app: ASGIApp, console: Console) -> None:
+        self._app, self._most = app, console.settings.max_body_bytes
+        self._site = Site(console.settings.host, console.settings.origin)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = _with_headers(send)
+        if not self._site.is_our_host(headers):
+            await fault_response(421, "other_host", "the console is not served under this name")(scope, receive, answer)
+            return
+        is_upload = scope["path"].endswith("/imports")
+        length = headers.get("content-length", "0")
+        if not is_upload and length.isdigit() and int(length) > self._most:
+            await fault_response(413, "too_large", f"a request has at most {self._most} bytes")(scope, receive, answer)
+            return
+        await self._app(scope, receive if is_upload else _bounded(receive, self._most), answer)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """A body without a length that goes on too long ends the connection."""
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if seen > most else message
+
+    return bounded
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            added = [(k.encode(), v.encode()) for k, v in API_HEADERS.items() if k.encode() not in given]
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return sending

@@ -1,0 +1,80 @@
+"""What every page and route works with: the database, its one writer, and the clock."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from backstay.guard.ledger import Ledger, Writer
+from backstay.storage.engine import open_database
+from backstay.storage.unit import Unit
+from backstay.web.settings import ConsoleSettings
+
+__all__ = ["Console", "Unit", "open_console"]
+
+T = TypeVar("T")
+MAX_WAIT_MS = 4.0
+"""How long an answer may wait for others, so that they share a write to the disk."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Console:
+    """The console of one project folder. Reads run in threads, writes one after another in the ledger's writer."""
+
+    def __init__(
+        self, engine: Engine, ledger: Ledger, settings: ConsoleSettings, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self.engine, self.ledger, self.settings, self.clock = engine, ledger, settings, clock
+        self.rng: random.Random = random.SystemRandom()
+        self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="console-read")
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on a connection of its own; it sees what is committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._run, query)
+
+    async def write(self, work: Callable[[Unit], T]) -> T:
+        """Run a unit of work in the next transaction; what it returns, once that is durable, or what it raises."""
+        return await asyncio.wrap_future(self.ledger.submit(lambda writer: work(self._unit(writer))))
+
+    def write_now(self, work: Callable[[Unit], T]) -> T:
+        """The same for a thread, which waits."""
+        return self.ledger.submit(lambda writer: work(self._unit(writer))).result()
+
+    def close(self) -> None:
+        """Write what waits, seal, and let go of the database."""
+        self._readers.shutdown()
+        self.ledger.close()
+        self.engine.dispose()
+
+    def _unit(self, writer: Writer) -> Unit:
+        return Unit(writer.connection, writer.batch(), self.clock())
+
+    def _run(self, query: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            return query(connection)
+
+
+def open_console(
+    database: str | Path, folder: Path, settings: ConsoleSettings | None = None, *, create: bool = False
+) -> Console:
+    """Open the console on a database path or URL; keys and seals are in `folder`, a project's `.backstay`."""
+    chosen = settings or ConsoleSettings()
+    ledger = Ledger.open(
+        database,
+        keys_dir=folder / "keys",
+        create=create,
+        max_wait_ms=MAX_WAIT_MS,
+        seal_rows=2000,
+        seal_s=10.0,
+        busy_timeout_s=10.0,
+    )
+    return Console(open_database(database), ledger, chosen)

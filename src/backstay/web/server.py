@@ -1,0 +1,76 @@
+"""The console as a process: it listens, ends leases that are over, and stops without cutting answers off."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from backstay.errors import BackstayError
+from backstay.feedback.collection import expire
+from backstay.guard.gateway.server import listen
+from backstay.web.app import build_app
+from backstay.web.console import Console
+
+_log = logging.getLogger("backstay.web")
+
+
+async def serve(console: Console, ready: Callable[[str], None], stopping: asyncio.Event | None = None) -> None:
+    """Serve until a signal or `stopping` ends it; `ready` is called with the address once requests are taken."""
+    stop = stopping or asyncio.Event()
+    settings = console.settings
+    listener = listen(settings.host, settings.port)
+    with contextlib.closing(listener):
+        server = uvicorn.Server(_config(console))
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        sweeping = asyncio.ensure_future(_sweep(console))
+        with _signals(stop):
+            while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            host, port = listener.getsockname()[:2]
+            ready(settings.origin or f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            await serving
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+
+
+def _config(console: Console) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(console),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=int(console.settings.drain_s),
+    )
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stop.set)
+    except (ValueError, RuntimeError):
+        yield  # Not the main thread: whoever started it stops it.
+        return
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _sweep(console: Console) -> None:
+    while True:
+        await asyncio.sleep(console.settings.sweep_s)
+        try:
+            await console.write(expire)
+        except BackstayError as error:
+            _log.error("ending leases: %s", error)

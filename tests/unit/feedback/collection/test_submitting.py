@@ -1,0 +1,160 @@
+"""Answers are stored once, counted once, and refused whole where they do not fit."""
+
+from pathlib import Path
+
+import pytest
+from collection_world import World, verdict, world
+
+from backstay.errors import UsageError
+from backstay.feedback.collection import ProjectSettings, Rejected, expire, find_item, progress_of, renew, skip, submit
+from backstay.feedback.collection.raters import stats_of
+from backstay.records import Judgment
+from backstay.storage import SealLog, verify_journal
+
+
+def judgments(found: World) -> list[Judgment]:
+    return found.repository.judgments("d")
+
+
+def test_answer_becomes_a_judgment_in_indices_of_the_task(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        assigned = found.judge("ann", winner=1)
+        (stored,) = judgments(found)
+        assert stored.choice.ranking == ((1,), (0,))
+        assert stored.order_shown == assigned.order_shown and stored.rater_id == "ann"
+        assert stored.duration_ms == 4000 and stored.created_at == "2027-01-15T08:00:05.000Z"
+        with found.engine.connect() as connection:
+            item = find_item(connection, "p", assigned.item_id)
+            assert item is not None and (item.votes, item.leased, item.wants) == (1, 0, 2)
+            assert item.counts == {"overall": {"1>0": 1}}
+        assert verify_journal(found.engine, SealLog(())).broken is None
+
+
+def test_same_submission_twice_is_stored_once(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3) as found:
+        first = found.next("ann")
+        sent = verdict(first, 0)
+        one = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
+        two = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
+        assert (one.is_new, two.is_new) == (True, False)
+        assert one.following.assignment == two.following.assignment
+        assert len(judgments(found)) == 1
+        with pytest.raises(Rejected, match="another answer") as refused:
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 1), found.rng))
+        assert refused.value.code == "key_reused"
+        with pytest.raises(Rejected) as again:
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0002", sent, found.rng))
+        assert again.value.code == "already_judged" and len(judgments(found)) == 1
+
+
+def test_assignment_of_somebody_else_looks_like_none(tmp_path: Path) -> None:
+    with world(tmp_path) as found:
+        first = found.next("ann")
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: submit(unit, first.id, "bob", "key-0001", verdict(first, 0), found.rng))
+        with pytest.raises(Rejected) as missing:
+            found.do(lambda unit: submit(unit, "none", "bob", "key-0001", verdict(first, 0), found.rng))
+        assert refused.value.message == missing.value.message and refused.value.code == "not_found"
+
+
+def test_late_answer_counts_while_its_place_is_free_and_not_after(tmp_path: Path) -> None:
+    one_vote = ProjectSettings(votes=1, most_votes=1, gold_share=0.0, repeat_share=0.0, lease_s=60)
+    with world(tmp_path, prompts=1, settings=one_vote) as found:
+        late = found.next("ann")
+        found.now_ms += 61_000
+        assert found.do(expire) == 1
+        other = found.next("bob")
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.rng))
+        assert refused.value.code == "lease_over" and not judgments(found)
+        found.now_ms += 61_000
+        assert found.do(expire) == 1
+        found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.rng))
+        with pytest.raises(Rejected):
+            found.do(lambda unit: submit(unit, other.id, "bob", "key-0002", verdict(other, 0), found.rng))
+        assert [judgment.rater_id for judgment in judgments(found)] == ["ann"]
+
+
+def test_renewal_keeps_a_lease(tmp_path: Path) -> None:
+    with world(tmp_path) as found:
+        first = found.next("ann")
+        found.now_ms += 800_000
+        assert found.do(lambda unit: renew(unit, first.id, "ann")).expires_at_ms == found.now_ms + 900_000
+        found.now_ms += 800_000
+        assert found.do(expire) == 0 and found.next("ann").id == first.id
+
+
+def test_nobody_gets_a_prompt_twice_and_items_get_the_votes_they_want(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=4) as found:
+        seen: dict[str, list[str]] = {}
+        for rater in ("ann", "bob", "cid"):
+            for _ in range(4):
+                seen.setdefault(rater, []).append(found.judge(rater, winner=0).prompt_id)
+        assert all(len(set(prompts)) == 4 for prompts in seen.values())
+        counts: dict[str, int] = {}
+        for judgment in judgments(found):
+            counts[judgment.task_id] = counts.get(judgment.task_id, 0) + 1
+        assert set(counts.values()) == {3} and len(counts) == 4
+
+
+def test_open_leases_hold_the_places(tmp_path: Path) -> None:
+    two = ProjectSettings(votes=2, most_votes=2, gold_share=0.0, repeat_share=0.0)
+    with world(tmp_path, prompts=1, settings=two) as found:
+        found.next("ann")
+        found.next("bob")
+        with pytest.raises(AssertionError):
+            found.next("cid")
+
+
+def test_skipped_task_does_not_come_back_and_goes_to_others(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=2) as found:
+        first = found.next("ann")
+        taken = found.do(lambda unit: skip(unit, first.id, "ann", "key-0001", "unclear", "what?", found.rng))
+        assert taken.following.assignment is not None and taken.following.assignment.prompt_id != first.prompt_id
+        with found.engine.connect() as connection:
+            item = find_item(connection, "p", first.item_id)
+            assert item is not None and item.leased == 0
+            assert progress_of(connection, "p", "ann", found.now_ms).skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"answers": [{"dimension": "harmless", "ranking": [[0], [1]]}]}, "one answer is wanted for each of: overall"),
+        ({"answers": [{"dimension": "overall", "ranking": [[0]]}]}, "names each of the 2 slots once"),
+        ({"answers": [{"dimension": "overall", "ranking": [[0], [0]]}]}, "names each of the 2 slots once"),
+        ({"answers": [{"dimension": "overall", "ranking": [[0, 1]], "strength": 2}]}, "a strength goes with one"),
+        ({"answers": [{"dimension": "overall", "both_bad": True, "strength": 1}]}, "stands alone"),
+        ({"flags": [{"slot": 2, "flag": "unsafe"}]}, "slots count from 0"),
+        ({"spans": [{"slot": 0, "start": 0, "end": 99}]}, "no span from 0 to 99"),
+    ],
+)
+def test_what_does_not_fit_is_refused_whole(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    with world(tmp_path, prompts=1) as found:
+        first = found.next("ann")
+        sent = type(verdict(first, 0)).model_validate(verdict(first, 0).model_dump() | change)
+        with pytest.raises(UsageError, match=said):
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
+        assert not judgments(found) and found.next("ann").id == first.id
+
+
+def test_gold_counts_for_the_rater_who_met_it(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3, gold=3) as found:
+        for winner in (0, 0, 1):
+            found.judge("ann", winner)
+        with found.engine.connect() as connection:
+            stats = stats_of(connection, "p", "ann")
+        assert stats is not None and (stats.gold_seen, stats.gold_right, stats.judged) == (3, 2, 3)
+
+
+def test_unsure_items_get_extra_votes_and_then_a_dispute(tmp_path: Path) -> None:
+    settings = ProjectSettings(votes=2, most_votes=4, gold_share=0.0, repeat_share=0.0)
+    with world(tmp_path, prompts=1, settings=settings) as found:
+        states = []
+        for rater, winner in (("ann", 0), ("bob", 1), ("cid", 0), ("dan", 1)):
+            first = found.judge(rater, winner)
+            with found.engine.connect() as connection:
+                item = find_item(connection, "p", first.item_id)
+            assert item is not None
+            states.append((item.state, item.wants))
+        assert states == [("open", 1), ("open", 1), ("open", 1), ("disputed", 0)]

@@ -1,0 +1,60 @@
+"""Undoing takes back what a judgment counted, keeps both records, and shows the task as it was shown."""
+
+from pathlib import Path
+
+import pytest
+from collection_world import World, verdict, world
+
+from backstay.feedback.collection import Item, RaterStats, Rejected, find_item, submit, undo
+from backstay.feedback.collection.raters import stats_of, streak_days
+from backstay.storage import SealLog, verify_journal
+
+
+def standing(found: World, item_id: str) -> tuple[Item, RaterStats]:
+    with found.engine.connect() as connection:
+        item, stats = find_item(connection, "p", item_id), stats_of(connection, "p", "ann")
+    assert item is not None and stats is not None
+    return item, stats
+
+
+def test_undo_leaves_the_counts_as_they_were(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=2, gold=2) as found:
+        first = found.next("ann")
+        before = standing(found, first.item_id)
+        found.judge("ann", winner=0)
+        assert standing(found, first.item_id)[1].gold_right == 1
+        undone = found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+        item, stats = standing(found, first.item_id)
+        assert item == before[0]
+        assert stats._replace(retracted=0, last_at_ms=0) == before[1]._replace(last_at_ms=0) and stats.retracted == 1
+        assert undone.assignment.order_shown == first.order_shown and undone.assignment.item_id == first.item_id
+        assert undone.answer == verdict(first, 0)
+        with found.engine.connect() as connection:
+            assert streak_days(connection, "p", "ann", found.now_ms) == (0, 0)
+            patterns = connection.exec_driver_sql("SELECT sum(n_items) FROM vote_patterns").scalar()
+        assert patterns == 0
+
+
+def test_judgment_and_retraction_both_stay_and_one_vote_stands(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=2) as found:
+        found.judge("ann", winner=0)
+        again = found.do(lambda unit: undo(unit, found.project, "ann", found.rng)).assignment
+        assert found.repository.judgments("d") == []
+        found.do(lambda unit: submit(unit, again.id, "ann", "key-again", verdict(again, 1), found.rng))
+        (stands,) = found.repository.judgments("d")
+        assert stands.choice.ranking == ((1,), (0,)) and len(found.repository.all_judgments("d")) == 2
+        (retraction,) = found.repository.retractions("d")
+        assert retraction.judgment_id != stands.id and retraction.rater_id == "ann"
+        assert verify_journal(found.engine, SealLog(())).broken is None
+
+
+def test_only_the_last_judgment_and_only_for_a_while(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3) as found:
+        found.judge("ann", winner=0)
+        second = found.judge("ann", winner=0)
+        again = found.do(lambda unit: undo(unit, found.project, "ann", found.rng)).assignment
+        assert again.item_id == second.item_id
+        found.now_ms += 600_001 - 5000
+        with pytest.raises(Rejected, match="no judgment that can still be taken back"):
+            found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+        assert len(found.repository.judgments("d")) == 1
