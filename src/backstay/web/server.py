@@ -18,7 +18,7 @@ _log = logging.getLogger("backstay.web")
 
 
 async def serve(console: Console, ready: Callable[[str], None], stopping: asyncio.Event | None = None) -> None:
-    """Serve until told to stop by a signal or `stopping`; `ready` is called with the address once requests are taken."""
+    """Serve until a signal or `stopping` ends it; `ready` is called with the address once requests are taken."""
     stop = stopping or asyncio.Event()
     settings = console.settings
     listener = listen(settings.host, settings.port)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from backstay.web.rendering import render
 from sqlalchemy import Connection, Table, select
 
 from backstay.feedback.collection import Assignment, Progress, Project, Rejected, find_item
 from backstay.feedback.collection.submission import iso_time
 from backstay.records import Prompt, Response
 from backstay.storage.tables import prompts, responses
+from backstay.web.rendering import render
 
 Json = dict[str, Any]
 

@@ -3,9 +3,6 @@
 import json
 from typing import Annotated, Literal
 
-from backstay.web.gate import Principal, allowed
-from backstay.web.permissions import Permission
-from backstay.web.rendering import render
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
@@ -29,6 +26,9 @@ from backstay.feedback.collection.project import MAX_GUIDELINES
 from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
 from backstay.web.api.rating import Here, ProjectId
+from backstay.web.gate import Principal, allowed
+from backstay.web.permissions import Permission
+from backstay.web.rendering import render
 from backstay.web.shown import Json
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])

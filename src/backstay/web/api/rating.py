@@ -2,8 +2,6 @@
 
 from typing import Annotated, Any, Literal
 
-from backstay.web.gate import Principal, allowed, console_of
-from backstay.web.permissions import Permission
 from fastapi import APIRouter, Depends, Header, Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import Connection
@@ -27,6 +25,8 @@ from backstay.feedback.collection import (
 from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
 from backstay.web.console import Console
+from backstay.web.gate import Principal, allowed, console_of
+from backstay.web.permissions import Permission
 from backstay.web.shown import Json, progress_json, shown
 
 router = APIRouter(prefix="/api/v1", tags=["rating"])
