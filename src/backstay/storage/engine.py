@@ -21,8 +21,10 @@ _RESTORE = "restore the folder .backstay from a copy; `sqlite3 FILE .recover` sa
 _PRIMARY_CODE = 0xFF
 
 
-def open_database(url_or_path: str | Path | URL, *, create: bool = False, busy_timeout_s: float = 5.0) -> Engine:
-    """Open the database at a path or SQLAlchemy URL, and bring its schema to the newest revision.
+def open_database(
+    url_or_path: str | Path | URL, *, create: bool = False, busy_timeout_s: float = 5.0, migrate: bool = True
+) -> Engine:
+    """Open the database at a path or SQLAlchemy URL, and bring its schema to the newest revision unless told not to.
 
     Raises UsageError when it does not exist and `create` is false, IntegrityError when it is not a database or is
     damaged, ResourceError when another process has locked it for longer than `busy_timeout_s`, or a server cannot be
@@ -33,7 +35,8 @@ def open_database(url_or_path: str | Path | URL, *, create: bool = False, busy_t
         _check_file(Path(url.database or ""), create)
     engine = _engine(url, busy_timeout_s)
     try:
-        _migrate(engine)
+        if migrate:
+            _migrate(engine)
     except BaseException:
         engine.dispose()
         raise
@@ -184,12 +187,12 @@ def _raise_clear(error: sqlite3.Error, place: str) -> NoReturn:
 
 def _migrate(engine: Engine) -> None:
     with engine.connect() as connection:
-        found = _revision(connection)
+        found = revision_of(connection)
     if found == SCHEMA_HEAD:
         return
     with schema_transaction(engine) as connection:
         # Asked again: another process may have been faster.
-        if connection.dialect.name == "sqlite" and _revision(connection) is None:
+        if connection.dialect.name == "sqlite" and revision_of(connection) is None:
             create_tables(connection)
             return
         from backstay.storage.migrations import upgrade  # noqa: PLC0415  takes 0.15 s; only an old schema pays it
@@ -197,7 +200,7 @@ def _migrate(engine: Engine) -> None:
         upgrade(connection)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     """Revision of the schema, None for an empty database; raises UsageError for one of something else."""
     if not inspect(connection).has_table("alembic_version"):
         _refuse_foreign(connection)
