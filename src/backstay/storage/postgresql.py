@@ -1,9 +1,9 @@
 """PostgreSQL: how it is opened, and its errors in words that a user can act on. The only file that knows its codes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import NoSuchModuleError
 
@@ -49,8 +49,11 @@ _SAID: Mapping[str, str] = {
 """What the client library says when it connects, for which it gives no code."""
 
 
-def postgresql_engine(url: URL, lock_timeout_s: float) -> Engine:
-    """An engine for a PostgreSQL server; raises UsageError when there is no driver."""
+def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engine:
+    """An engine for a PostgreSQL server, that sees one schema only where it is named.
+
+    Raises UsageError when there is no driver.
+    """
     try:
         engine = create_engine(
             url,
@@ -67,6 +70,8 @@ def postgresql_engine(url: URL, lock_timeout_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.execute(_DURABLE)
+        if schema:
+            connection.execute(f"SET search_path TO {schema}")
         connection.commit()
 
     @event.listens_for(engine, "handle_error")
@@ -93,6 +98,49 @@ def lock_schema(connection: Connection) -> None:
             f"{shown(connection.engine.url)} holds text as {encoding}",
             cure="createdb --encoding UTF8 --template template0",
         )
+
+
+def copy_rows(connection: Connection, table: Table, names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Stream rows into a table; raises IntegrityError for what it does not take."""
+    quote = connection.dialect.identifier_preparer.quote
+    columns = ", ".join(quote(name) for name in names)
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    except driver.Error as error:
+        said = " ".join(str(error).split())
+        known = _refusal(str(error.sqlstate), shown(connection.engine.url))
+        raise known or IntegrityError(f"a row of {table.name} does not fit: {said[:300]}") from error
+
+
+def set_sequences(connection: Connection, tables: Iterable[Table]) -> None:
+    """Let numbers that the server gives go on behind those that are there."""
+    for table in tables:
+        for column in table.primary_key.columns:
+            place = connection.execute(
+                text("SELECT pg_get_serial_sequence(:table, :column)"), {"table": table.name, "column": column.name}
+            ).scalar()
+            if place is not None:
+                last = connection.execute(select(func.max(column))).scalar()
+                connection.execute(
+                    text("SELECT setval(:place, :next, false)"), {"place": place, "next": (last or 0) + 1}
+                )
+
+
+def move_tables(connection: Connection, names: Sequence[str], source: str, target: str) -> None:
+    """Move tables, and the functions of their triggers, from one schema into another."""
+    query = text(
+        "SELECT DISTINCT p.proname FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid"
+        " WHERE NOT t.tgisinternal AND c.relnamespace = to_regnamespace(:source) AND c.relname = ANY(:names)"
+    )
+    quote = connection.dialect.identifier_preparer.quote
+    functions = connection.execute(query, {"source": quote(source), "names": list(names)}).scalars().all()
+    for kind, moved in (("TABLE", names), ("FUNCTION", functions)):
+        for name in moved:
+            connection.exec_driver_sql(f"ALTER {kind} {quote(source)}.{quote(name)} SET SCHEMA {quote(target)}")
 
 
 def _clear(context: ExceptionContext, url: URL) -> BackstayError | None:

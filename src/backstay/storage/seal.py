@@ -138,7 +138,7 @@ def _root(connection: Connection, after: int) -> str:
 def _append_line(path: Path, line: bytes) -> None:
     new = not path.exists()
     with disk_errors(path), path.open("ab") as file:
-        file.truncate(_whole_bytes(path))
+        file.truncate(whole_bytes(path))
         file.write(line + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -155,7 +155,7 @@ def _tail(path: Path) -> tuple[int, bytes]:
         return start, file.read()
 
 
-def _whole_bytes(path: Path) -> int:
+def whole_bytes(path: Path) -> int:
     """Bytes up to the end of the last whole line: a killed sealer may have left a part of one."""
     start, tail = _tail(path)
     return start + tail.rfind(b"\n") + 1

@@ -21,12 +21,18 @@ class Store:
     """
 
     def __init__(
-        self, project_dir: Path, *, create: bool = False, seal: bool = True, url: str | URL | None = None
+        self,
+        project_dir: Path,
+        *,
+        create: bool = False,
+        seal: bool = True,
+        url: str | URL | None = None,
+        migrate: bool = True,
     ) -> None:
         self.folder = Path(project_dir) / ".backstay"
         self.url = database_url(url) if url else project_database(self.folder)
         self.sealer = Sealer(self.folder / "keys", seals_of(self.url, self.folder))
-        self.engine = open_database(self.url, create=create)
+        self.engine = open_database(self.url, create=create, migrate=migrate)
         self.repository = Repository(self.engine, self.sealer if seal else None)
 
     @staticmethod
