@@ -103,7 +103,7 @@ def restore(session: Session, path: Path, force: bool, only_verify: bool, trust_
 @db.command()
 @shared_options
 def check(session: Session) -> None:
-    """Look at pages, schema, triggers, references, journal, seals and disk. Exit code 4 when something does not hold."""
+    """Look at pages, schema, triggers, references, journal, seals and disk; exit code 4 when one does not hold."""
     from backstay.errors import IntegrityError
     from backstay.storage import Store
     from backstay.storage.database_check import check_database

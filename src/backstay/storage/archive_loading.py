@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, func, select
+from sqlalchemy.exc import DBAPIError
 
 from backstay.errors import IntegrityError
 from backstay.storage import migrations
@@ -62,4 +63,7 @@ def _insert(connection: Connection, table: Table, names: Sequence[str], rows: It
     columns, marks = ", ".join(quote(name) for name in names), ", ".join("?" for _ in names)
     statement = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608  names of our own schema
     while page := list(islice(rows, _ROWS_A_WRITE)):
-        connection.exec_driver_sql(statement, page)
+        try:
+            connection.exec_driver_sql(statement, page)
+        except DBAPIError as error:
+            raise IntegrityError(f"a row of {table.name} does not fit: {error.orig}") from error

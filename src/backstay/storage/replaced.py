@@ -46,6 +46,12 @@ def sqlite_place(new: Path, target: Path, stamp: str) -> str:
     return str(kept or "")
 
 
+def without_log(path: Path) -> None:
+    """Make a SQLite file that nobody has open whole in itself, so that it can be renamed."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE").close()
+
+
 class PostgresqlPlace:
     """A schema of its own in the target's database; `engine` sees nothing but it."""
 

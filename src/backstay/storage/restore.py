@@ -20,7 +20,7 @@ from backstay.storage.engine import open_database, schema_transaction
 from backstay.storage.journal import Head, head
 from backstay.storage.keys import public_keys
 from backstay.storage.location import database_url, seals_of, shown
-from backstay.storage.replaced import postgresql_place, rows_there, sqlite_place
+from backstay.storage.replaced import postgresql_place, rows_there, sqlite_place, without_log
 from backstay.storage.seal import Sealer, SealLog
 from backstay.storage.verify import verify_journal
 
@@ -134,10 +134,9 @@ def _load_file(archive: Archive, staging: Path) -> Path:
         with schema_transaction(engine) as connection:
             load(connection, archive)
         _verify(engine, archive, staging)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
     finally:
         engine.dispose()
+    without_log(path)
     return path
 
 
