@@ -33,7 +33,7 @@ def test_a_sound_database_has_every_check_and_no_problem(store: Store, rows: "Ro
         ("DELETE FROM tasks", "references", "refers to a row of tasks that is not there"),
         ("DELETE FROM prompts", "references", "refers to a row of prompts that is not there"),
         ("UPDATE judgments SET rater_id = 'bob' WHERE id = 'judgment-1'", "journal", "(now 'judgment-1') was changed"),
-        ("DELETE FROM journal WHERE seq = 6", "references", "judgments row 'demo', 'judgment-1' refers to a row of journal"),
+        ("DELETE FROM journal WHERE seq = 6", "references", "'judgment-1' refers to a row of journal"),
         ("DROP TABLE harvested_feedback", "schema", "the table harvested_feedback is missing"),
         ("ALTER TABLE harvested DROP COLUMN awaits_thumb", "schema", "harvested lacks the columns awaits_thumb"),
         ("UPDATE alembic_version SET version_num = '0003'", "schema", "revision 0003, this version needs"),
@@ -63,17 +63,19 @@ def test_missing_triggers_are_named(store: Store, database: Database) -> None:
 @ONLY_SQLITE
 def test_damaged_indexes_are_found(store: Store, rows: "Rows", database: Database) -> None:
     store.repository.append_judgments("demo", rows.judgments(3))
-    connection = database.connect()
-    connection.execute("PRAGMA writable_schema = ON")
-    connection.execute(
-        "UPDATE sqlite_master SET sql = replace(sql, 'rater_id', 'task_id') WHERE name = 'ix_judgments_dataset_rater_id'"
-    )
+    with database.connect() as connection:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'ix_judgments_dataset_rater_id'"
+        [(page,)] = connection.execute(query).fetchall()
     connection.close()
     store.close()
+    path = store.folder / "backstay.db"
+    content = path.read_bytes()
+    start, end = (page - 1) * 4096, page * 4096
+    path.write_bytes(content[:start] + content[start:end].replace(b"demoann", b"demoanx") + content[end:])
     assert "is damaged" in problems(store)["pages"]
 
 
 def test_a_disk_that_is_nearly_full_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", ["total", "used", "free"])  # noqa: PYI024  as the standard library gives it
+    usage = namedtuple("usage", ["total", "used", "free"])
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10, 9, 5 * 2**20))
     assert problems(store)["disk"].startswith("only 5 MiB free at ")
