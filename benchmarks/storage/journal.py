@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"
 
 from databases import Server, binaries
 
-from backstay.guard.ledger import Ledger
+from backstay.guard.ledger import Ledger, Writer
 from backstay.records import Choice, Judgment, Message, Prompt, Rater, Response, Task
 from backstay.storage import Store
 
@@ -70,12 +71,16 @@ def rate(count: int, work: Callable[[], object]) -> int:
     return round(count / (time.perf_counter() - began_s))
 
 
+def append(judgment: Judgment, writer: Writer) -> None:
+    writer.batch().append_judgments("demo", [judgment])
+
+
 def by_ledger(folder: Path, url: str, task_id: str, name: str, count: int, threads: int) -> None:
     with Ledger.open(url, keys_dir=folder / ".backstay" / "keys", create=False, busy_timeout_s=60) as ledger:
 
         def run(thread: int) -> None:
             for judgment in judgments(task_id, f"{name}-{thread}", count // threads):
-                ledger.submit(lambda writer, row=judgment: writer.batch().append_judgments("demo", [row])).result(60)
+                ledger.submit(partial(append, judgment)).result(60)
 
         running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
         for thread in running:

@@ -5,7 +5,7 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ Members = dict[str, bytes]
 
 
 @pytest.fixture
-def backup(tmp_path: Path) -> Iterator[Path]:
+def backup(tmp_path: Path) -> Path:
     """A sound backup of three judgments."""
     prompt = Prompt.make((Message(role="user", content="Question"),), source="test")
     answers = [Response.make(prompt.id, text, policy="test") for text in ("Yes.", "No.")]
