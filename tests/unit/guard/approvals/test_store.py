@@ -17,7 +17,7 @@ from backstay.storage.engine import write_transaction
 
 @pytest.fixture
 def world(tmp_path: Path, database: Database) -> Iterator[World]:
-    settings = Settings(escalate_after_s=600, escalate_to=("oncall",))
+    settings = Settings(webhooks=("pager",), escalate_after_s=600, escalate_to=("oncall",))
     made = World(tmp_path / "g.db" if database.server is None else database.url, settings)
     yield made
     made.close()
@@ -30,7 +30,7 @@ def test_from_asking_to_the_effect(world: World) -> None:
     with refused("already_used"):
         world.claim(held)
     assert world.approvals.finish(token, "executed").state == "executed"
-    assert [row["event"] for row in journal(world)][0] == "asked"
+    assert next(row["event"] for row in journal(world)) == "asked"
     with world.ledger.read() as connection:
         found = load(connection, held)
         assert found is not None and [vote.person for vote in found.votes] == ["alice", "bob"]
