@@ -107,7 +107,8 @@ def check_counts(found: World) -> None:
     with found.engine.connect() as connection:
         rows = connection.execute(select(assignments)).all()
         stands = [row for row in rows if row.state == "judged" and row.purpose != "consistency"]
-        votes, leased = Counter(row.item_id for row in stands), Counter()
+        votes = Counter(row.item_id for row in stands)
+        leased: Counter[str] = Counter()
         leased.update(row.item_id for row in rows if row.state == "open" and row.purpose == "vote")
         patterns: Counter[str] = Counter()
         for item in map(item_of, connection.execute(select(items)).mappings()):

@@ -34,7 +34,7 @@ _ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.inser
 
 
 class Vote(NamedTuple):
-    """A rater's answers by dimension as labels, with the Beta distribution of the rater's accuracy by which they count."""
+    """A rater's answers by dimension as labels, and the Beta distribution of the accuracy that they count with."""
 
     rater_id: str
     labels: Mapping[Dimension, str]
