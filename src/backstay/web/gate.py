@@ -1,7 +1,6 @@
 """The gate of every route: `allowed(permission)` for whoever may, `public()` for everybody; each route has one of them.
 
-Both refuse a foreign Host. What writes must come from one of our pages; in a session it must also bring the session's
-CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
+What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
 browser sends one by itself. A request with a bearer token and a cookie is the bearer's.
 """
 
@@ -9,6 +8,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backstay.errors import UsageError
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.inbox.forms import FORM_TYPE, read_form
 from backstay.web.accounts.accounts import Accounts, Browser, Found
@@ -25,6 +25,7 @@ __all__ = [
     "accounts_of",
     "allowed",
     "browser_of",
+    "console_here",
     "console_of",
     "public",
 ]
@@ -41,6 +42,11 @@ def console_of(request: Request) -> Console:
     return found
 
 
+async def console_here(request: Request) -> Console:
+    """The same as a dependency: one that is no coroutine would be run in a thread, for every request."""
+    return console_of(request)
+
+
 def accounts_of(request: Request) -> Accounts:
     """The accounts of the application."""
     found = request.app.state.accounts
@@ -55,9 +61,8 @@ class Allowed:
         self.permissions = permissions
 
     async def __call__(self, request: Request) -> Principal:
-        """Who asks; raises Refused 401, 403, 421 or 429."""
+        """Who asks; raises Refused 401, 403, 404 or 429."""
         accounts = accounts_of(request)
-        _check_host(accounts, request)
         found = await visitor_of(request)
         if found is None:
             raise Refused(401, "signed_out", "nobody is signed in", cure="sign in, or send an API token as bearer")
@@ -78,9 +83,8 @@ class Public:
     permissions = ()
 
     async def __call__(self, request: Request) -> None:
-        """Raises Refused 403 or 421."""
+        """Raises Refused 403."""
         accounts = accounts_of(request)
-        _check_host(accounts, request)
         if request.method not in SAFE and not accounts.site.is_our_page(request.headers):
             raise _foreign()
 
@@ -129,6 +133,8 @@ async def form_of(request: Request) -> dict[str, str]:
             request.state.form = await read_form(request)
         except ApiFault as fault:
             raise Refused(fault.status, "form_refused", fault.message, cure="load the page again") from fault
+        except UsageError as error:
+            raise Refused(400, "form_refused", error.message, cure=error.cure or "") from error
     fields: dict[str, str] = request.state.form
     return fields
 
@@ -190,11 +196,6 @@ async def _check_own_page(accounts: Accounts, request: Request, found: Found) ->
     if not accounts.site.is_our_page(request.headers):
         raise _foreign()
     await check_csrf(request, found)
-
-
-def _check_host(accounts: Accounts, request: Request) -> None:
-    if not accounts.site.is_our_host(request.headers):
-        raise Refused(421, "foreign_host", "the console is not served under this host name", cure="use its address")
 
 
 def _foreign() -> Refused:

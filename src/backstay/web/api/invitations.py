@@ -71,7 +71,9 @@ async def invite(body: NewInvitation, who: Admin, console: Here, request: Reques
 
 
 @router.delete("/{invitation}", status_code=204)
-async def withdraw(invitation: Annotated[str, Path(pattern=r"^[0-9a-f-]{1,36}$")], who: Admin, console: Here) -> Response:
+async def withdraw(
+    invitation: Annotated[str, Path(pattern=r"^[0-9a-f-]{1,36}$")], who: Admin, console: Here
+) -> Response:
     """End an invitation before it is used."""
     await console.write(lambda unit: invitations.withdraw(unit, who, invitation))
     return Response(status_code=204)
