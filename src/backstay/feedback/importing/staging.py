@@ -43,7 +43,6 @@ class Stage:
         query = f"SELECT count(*) FROM {name}"  # noqa: S608  names are our own
         return int(self.connection.execute(query).fetchone()[0])
 
-
     def shelves(self) -> Shelves:
         """Empty shelves, a table each."""
         self._shelves: tuple[DiskShelf[Any], ...] = tuple(DiskShelf(self, name, kind) for name, kind in KINDS.items())
