@@ -79,6 +79,8 @@ class _Parser:
             text_of(one.get("response"), "response", "completions", k, "response") for k, one in enumerate(completions)
         ]
         kept = [k for k, text in enumerate(texts) if text not in texts[:k]]
+        if len(kept) < 2:
+            raise RowProblem(f"has {len(kept)} different responses, not at least 2", "completions")
         self._counts["completions repeat the text of an earlier one of their row"] += len(texts) - len(kept)
         self._counts += Counter()
         votes = [
