@@ -10,7 +10,7 @@ from backstay.feedback.importing.lines import ReadLimits, read_blocks
 from backstay.feedback.importing.problems import RowProblem
 from backstay.feedback.importing.rows import SourceRow, json_row, read_rows
 
-_MARK = re.compile(rb'"(?:[^"\\]|\\.)*+"|"|[{}\[\]]', re.DOTALL)
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|"|[{}\[\]]', re.DOTALL)
 _BETWEEN = re.compile(rb"[ \t\r\n,]*")
 
 
@@ -117,6 +117,11 @@ class _Text:
                 self.refuse("there is more behind the array")
 
     def _more(self) -> bool:
-        block = next(self._blocks, b"")
-        self._window, self._at = self._window[self._at :] + block, 0
-        return bool(block)
+        """Read on: each time as much again as there is, so that a long element is not looked at too often."""
+        rest = self._window[self._at :]
+        parts, size = [rest], 0
+        while size <= len(rest) and (block := next(self._blocks, b"")):
+            parts.append(block)
+            size += len(block)
+        self._window, self._at = b"".join(parts), 0
+        return size > 0
