@@ -19,9 +19,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from backstay.feedback.exporting import export_dataset
+from backstay.feedback.exporting import ExportFormat, export_dataset
 from backstay.feedback.importing import ImportSettings, stage_import
 from backstay.storage import Store
 
@@ -29,7 +29,16 @@ RATERS = 2000
 DATASET = "synthetic"
 PROMPT = "Question {0}: what would change if the {0}th of many similar things were a little different from the rest?"
 ANSWER = "Answer {1} to question {0}: it depends on which of the things is meant, and on how different it is. {1}"
-FORMATS = ("csv", "jsonl", "parquet", "trl", "hh-rlhf", "ultrafeedback", "argilla", "label-studio")
+FORMATS: tuple[ExportFormat, ...] = (
+    "csv",
+    "jsonl",
+    "parquet",
+    "trl",
+    "hh-rlhf",
+    "ultrafeedback",
+    "argilla",
+    "label-studio",
+)
 
 
 def table_rows(count: int, per_pair: int) -> Iterator[dict[str, Any]]:
@@ -81,12 +90,12 @@ def run_import(folder: Path) -> dict[str, Any]:
     return found | {"judgments": report.judgments}
 
 
-def run_export(folder: Path, form: str) -> dict[str, Any]:
+def run_export(folder: Path, form: ExportFormat) -> dict[str, Any]:
     """One export to a file."""
     with Store(folder) as store:
         started = clocks()
         path = folder / f"out.{form}"
-        report = export_dataset(path, store.repository, DATASET, form)  # type: ignore[arg-type]  one of FORMATS
+        report = export_dataset(path, store.repository, DATASET, form)
         found = measured(started)
     found["rows_per_s"] = round(report.written / found["wall_s"])
     found["megabytes"] = round(path.stat().st_size / 1e6, 1)
@@ -122,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.part:
         parts = {"import": run_import, "verify": run_verify}
-        run = parts.get(options.part) or (lambda folder: run_export(folder, options.part))
+        run = parts.get(options.part) or (lambda folder: run_export(folder, cast("ExportFormat", options.part)))
         print(json.dumps(run(options.keep)))
         return
     with tempfile.TemporaryDirectory() as temporary:

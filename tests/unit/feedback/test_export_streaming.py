@@ -203,12 +203,16 @@ def test_a_csv_runs_no_formula_and_comes_back_as_it_was(world: World, tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_tables_keep_strength_flags_spans_and_purpose(world: World, tmp_path: Path, suffix: str) -> None:
-    more = {"strength": 2.5, "flags": ("unsafe", "broken"), "spans": (Span(response=1, start=0, end=3, label="good"),)}
+def test_tables_keep_strength_flags_spans_and_purpose(world: World, tmp_path: Path, suffix: Any) -> None:
+    more: dict[str, Any] = {
+        "strength": 2.5,
+        "flags": ("unsafe", "broken"),
+        "spans": (Span(response=1, start=0, end=3, label="good"),),
+    }
     world.judge(ASK, ((1,), (0,)), purpose="consistency", **more)
     world.judge(LONG, RANKING)
     path = tmp_path / f"x.{suffix}"
-    report = export_dataset(path, world.repository, "d", suffix)  # type: ignore[arg-type]  a format as text
+    report = export_dataset(path, world.repository, "d", suffix)
     assert (report.written, report.left_out) == (1, {"more than two responses": 1})
     parsed = read_table(path, dataset="n", settings=TableSettings(prompt_kind="messages"))
     [judgment] = parsed.judgments

@@ -29,7 +29,7 @@ def rankings(parsed: ParsedImport) -> dict[str, list[list[str]]]:
     """Texts best first, by dimension."""
     texts = {response.id: response.text for response in parsed.responses}
     tasks = {task.id: task for task in parsed.tasks}
-    found = {}
+    found: dict[str, list[list[str]]] = {}
     for judgment in parsed.judgments:
         task = tasks[judgment.task_id]
         found[task.dimension] = [
