@@ -1,7 +1,8 @@
 """The gate of every route: `allowed(permission)` for whoever may, `public()` for everybody; each route has one of them.
 
-What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
-browser sends one by itself. A request with a bearer token and a cookie is the bearer's.
+What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header
+`x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no browser sends one by itself.
+A request with a bearer token and a cookie is the bearer's.
 """
 
 from fastapi import Request
