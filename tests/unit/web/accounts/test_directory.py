@@ -18,7 +18,7 @@ def test_names_are_plain(name: str) -> None:
 
 def test_a_name_is_one_however_it_is_typed(world: AccountWorld) -> None:
     world.account(Role.RATER, "ada")
-    assert world.read(lambda c: directory.find(c, " ＡDA ")) is not None
+    assert world.read(lambda c: directory.find(c, " \uff21DA ")) is not None
     with pytest.raises(Refused) as refused:
         world.account(Role.RATER, "Ada")
     assert refused.value.status == 409
