@@ -4,10 +4,11 @@ This steers assignment and the live pages. What training reads is made by aggreg
 """
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.project import Project, ProjectSettings
@@ -16,6 +17,18 @@ from backstay.storage.console_tables import items, vote_patterns
 
 TIE, BAD = "tie", "bad"
 LEAST_TRUST, MOST_TRUST = 0.02, 0.98
+
+
+_WRITE = update(items).where((items.c.project == bindparam("of")) & (items.c.id == bindparam("item")))
+
+
+def _adding(insert: Callable[[Table], Any]) -> Any:
+    new = insert(vote_patterns)
+    total = vote_patterns.c.n_items + new.excluded.n_items
+    return new.on_conflict_do_update(index_elements=["project", "dimension", "pattern"], set_={"n_items": total})
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
 
 
 class Vote(NamedTuple):
@@ -86,8 +99,7 @@ def write_item(connection: Connection, item: Item) -> Item:
         "belief": as_json(item.belief),
         "priority": item.priority,
     }
-    where = (items.c.project == item.project) & (items.c.id == item.id)
-    connection.execute(update(items).where(where).values(values))
+    connection.execute(_WRITE, {"of": item.project, "item": item.id, **values})
     return item
 
 
@@ -115,20 +127,13 @@ def _move_pattern(
     connection: Connection, project_id: str, dimension: str, before: Mapping[str, int], after: Mapping[str, int]
 ) -> None:
     """Items are counted by their votes as `label:n` joined, so that agreement needs no walk over the judgments."""
-    for counts, step in ((before, -1), (after, 1)):
-        pattern = ",".join(f"{name}:{n}" for name, n in counts.items())
-        if not pattern or len(pattern) > _LONGEST:
-            continue
-        where = (
-            (vote_patterns.c.project == project_id)
-            & (vote_patterns.c.dimension == dimension)
-            & (vote_patterns.c.pattern == pattern)
-        )
-        if connection.execute(select(vote_patterns.c.n_items).where(where)).first():
-            connection.execute(update(vote_patterns).where(where).values(n_items=vote_patterns.c.n_items + step))
-        else:
-            row = {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
-            connection.execute(insert(vote_patterns), [row])
+    rows = [
+        {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
+        for counts, step in ((before, -1), (after, 1))
+        if (pattern := ",".join(f"{name}:{n}" for name, n in counts.items())) and len(pattern) <= _LONGEST
+    ]
+    if rows:
+        connection.execute(_ADD[connection.dialect.name], rows)
 
 
 _LONGEST = 60
