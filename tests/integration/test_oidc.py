@@ -60,7 +60,7 @@ def sign_in(site: ConsoleSite, provider: OidcProviderSite, subject: str = "s1", 
     return browser, browser.get(BACK, params=answer)
 
 
-VERIFIED = {"email": "Ann@Example.org", "email_verified": True, "name": "Ann"}
+VERIFIED: dict[str, Any] = {"email": "Ann@Example.org", "email_verified": True, "name": "Ann"}
 
 
 def test_the_request_has_state_nonce_and_pkce(site: ConsoleSite, provider: OidcProviderSite) -> None:

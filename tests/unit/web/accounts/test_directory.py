@@ -1,12 +1,21 @@
+from functools import partial
+
 import pytest
 from account_world import AccountWorld, principal
 
 from backstay.web.accounts import api_tokens, directory, invitations, sessions
+from backstay.web.accounts.directory import Account
 from backstay.web.accounts.refusal import Refused
 from backstay.web.accounts.settings import AccountSettings, SessionSettings
 from backstay.web.permissions import Permission, Role
 
 SETTINGS = AccountSettings()
+
+
+def change(
+    world: AccountWorld, by: Account, whom: Account, role: Role | None = None, state: str | None = None
+) -> Account:
+    return world.do(partial(directory.change, by=principal(by), account_id=whom.id, role=role, state=state))
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "ada\0", "\u0430da", "x" * 65, "-ada", "ада", "a/b"])
@@ -41,16 +50,16 @@ def test_another_role_gives_sessions_new_cookies(world: AccountWorld) -> None:
     fresh = world.do(lambda unit: sessions.keep_up(unit, SETTINGS.session, cookie))
     assert fresh is not None
     for old, stands in ((cookie, False), (fresh, True)):
-        found = world.read(lambda c, old=old: sessions.find(c, SETTINGS.session, old, world.now_ms))
+        found = world.read(partial(sessions.find, settings=SETTINGS.session, cookie=old, now_ms=world.now_ms))
         assert (found is not None) is stands
 
 
 def test_the_last_admin_stays(world: AccountWorld) -> None:
     first, second = world.account(Role.ADMIN, "first"), world.account(Role.ADMIN, "second")
     world.do(lambda unit: directory.change(unit, principal(first), second.id, state="disabled"))
-    for change in ({"role": Role.LEAD}, {"state": "disabled"}):
+    for role, state in ((Role.LEAD, None), (None, "disabled")):
         with pytest.raises(Refused) as refused:
-            world.do(lambda unit, change=change: directory.change(unit, principal(second), first.id, **change))
+            change(world, second, first, role, state)
         assert refused.value.code == "last_admin"
     world.do(lambda unit: directory.change(unit, principal(first), second.id, state="active"))
     changed = world.do(lambda unit: directory.change(unit, principal(second), first.id, role=Role.LEAD))
@@ -62,7 +71,7 @@ def test_nobody_changes_their_own_role(world: AccountWorld) -> None:
     admin = world.account(Role.ADMIN, "self")
     for role in Role:
         with pytest.raises(Refused) as refused:
-            world.do(lambda unit, role=role: directory.change(unit, principal(admin), admin.id, role=role))
+            change(world, admin, admin, role)
         assert refused.value.code == "own_account"
 
 
