@@ -5,6 +5,8 @@ What writes must come from one of our pages; in a session it must also bring the
 A request with a bearer token and a cookie is the bearer's.
 """
 
+import ipaddress
+
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -117,9 +119,21 @@ def csrf_of(request: Request) -> str:
 def browser_of(request: Request) -> Browser:
     """What a request tells of its browser."""
     accounts = accounts_of(request)
-    address = request.client.host if request.client else ""
+    address = client_address(request, accounts.settings.proxies)
     agent = "".join(c for c in request.headers.get("user-agent", "") if c.isprintable())
     return Browser(address, request.cookies.get(accounts.cookie, ""), agent[:200])
+
+
+def client_address(request: Request, proxies: int) -> str:
+    """The address that the outermost of our own proxies saw; what stands further left, anybody may have written."""
+    socket = request.client.host if request.client else ""
+    seen = [part.strip() for value in request.headers.getlist("x-forwarded-for") for part in value.split(",")]
+    if not proxies or len(seen) < proxies:
+        return socket
+    try:
+        return str(ipaddress.ip_address(seen[-proxies]))
+    except ValueError:
+        return socket
 
 
 def renew_cookie(request: Request, cookie: str) -> None:

@@ -29,7 +29,8 @@ Digest = Callable[[bytes], str]
 _WRONG = Refused(
     401, "wrong_sign_in", "no account has this name and password", cure="try again, or ask an admin for a new password"
 )
-_STRANGER_PER_S, _STRANGER_BURST = 1.0, 30
+_STRANGER_PER_S, _STRANGER_BURST = 5.0, 100
+"""For links and tokens, which nobody can guess: only noise is bounded, and a class that begins at once gets in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ class Accounts:
 
     def _failed(self, unit: Unit, key: str) -> None:
         if name_lock.failed(unit, self.settings, key):
-            unit.note("console.sign_in", {"what": "locked", "name_digest": key})
+            unit.note("console.sign_in", {"by": "system", "what": "locked", "name_digest": key})
 
     def _opened(
         self, unit: Unit, account_id: str, stored: str | None, renewed: str | None, key: str, browser: Browser
