@@ -10,6 +10,8 @@ import pytest
 from console_site import CHEAP, PASSWORD, ConsoleSite, add_project, console_site
 
 from backstay.web.accounts import directory
+from backstay.web.accounts.accounts import Browser as Sender
+from backstay.web.accounts.refusal import Refused
 from backstay.web.accounts.settings import AccountSettings
 from backstay.web.permissions import Role
 
@@ -94,6 +96,20 @@ def test_an_address_that_fails_too_often_waits(site: ConsoleSite) -> None:
     answers = [site.browser().form("/sign-in", {"name": "ann", "password": "x"}) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 900
+
+
+def test_guesses_side_by_side_are_no_more_than_one_by_one(site: ConsoleSite) -> None:
+    site.add(Role.RATER, "ann", password=PASSWORD)
+    browser = Sender("10.0.0.1", "", "")
+
+    async def flood() -> list[Any]:
+        guesses = [*(f"guess number {number}" for number in range(20)), PASSWORD]
+        asked = (site.accounts.sign_in("ann", guess, browser) for guess in guesses)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = asyncio.run(flood())
+    statuses = [answer.status if isinstance(answer, Refused) else 200 for answer in answers]
+    assert statuses.count(401) == 5 and statuses.count(429) == 16
 
 
 def test_a_session_is_new_at_sign_in(site: ConsoleSite) -> None:

@@ -84,6 +84,8 @@ class Accounts:
         key = name_lock.name_key(self.digest, name)
         known, stored, locked = await self.console.read(partial(self._known, name=name, key=key))
         is_right = await self.passwords.verify(stored, _typed(password))
+        if wait_s := self.attempts.wait_s(name, browser.address):
+            raise too_many(wait_s)  # Others failed meanwhile: guesses sent side by side are as many as one by one.
         if known is None or not is_right or locked or known.state != directory.ACTIVE:
             self.attempts.failed(name, browser.address)
             await self.console.write(partial(self._failed, key=key))
