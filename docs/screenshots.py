@@ -51,9 +51,9 @@ CODE = FakeTask(
         ("user", "Yes: the second column is a number. I need its sum."),
     ],
     [
-        "```python\nimport csv\n\nwith open(\"sales.csv\", newline=\"\") as file:\n    rows = csv.reader(file)\n"
+        '```python\nimport csv\n\nwith open("sales.csv", newline="") as file:\n    rows = csv.reader(file)\n'
         "    next(rows)\n    print(sum(float(row[1]) for row in rows))\n```\n\nIt holds one row at a time.",
-        "Use pandas:\n\n```python\nimport pandas as pd\n\nprint(pd.read_csv(\"sales.csv\").iloc[:, 1].sum())\n```\n\n"
+        'Use pandas:\n\n```python\nimport pandas as pd\n\nprint(pd.read_csv("sales.csv").iloc[:, 1].sum())\n```\n\n'
         "It is fast and short.",
     ],
     dimensions=["helpful", "harmless", "honest"],

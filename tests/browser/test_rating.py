@@ -73,7 +73,9 @@ def test_each_key_is_its_button(browser: Any, key: str, ranking: Any, strength: 
 
 
 def test_without_strength_and_ties_two_keys_are_left(browser: Any) -> None:
-    task = FakeTask([("user", "q")], ["a", "b"], allow={"strength": False, "ties": False, "both_bad": False, "edit": False})
+    task = FakeTask(
+        [("user", "q")], ["a", "b"], allow={"strength": False, "ties": False, "both_bad": False, "edit": False}
+    )
     with fake_rating(task) as api, rating(browser, api) as page:
         assert page.locator(".choice").count() == 2
         assert page.locator("#edit").is_hidden()
@@ -108,7 +110,7 @@ def test_places_by_mouse_with_ties(browser: Any) -> None:
     with fake_rating(FOUR) as api, rating(browser, api, viewport=PHONE) as page:
         for slot, place in ((0, 2), (1, 1), (2, 2), (3, 4)):
             page.click(f".response[data-slot='{slot}'] .place[data-place='{place}']")
-        assert "2 › 1 = 3 › 4" in page.text_content(".order-words")
+        assert "2 > 1 = 3 > 4" in page.text_content(".order-words")
         assert page.get_attribute(".response[data-slot='1']", "class") == "response best"
         page.click("#submit")
         page.wait_for_selector("body[data-state=still]")
@@ -270,10 +272,20 @@ def test_a_lease_is_renewed_while_somebody_is_there(browser: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing(browser: Any, size: dict[str, int], scheme: str) -> None:
-    axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    rich = "# T\n\n`c` [a](http://x.example) ![i](u)\n\n> q\n\n| a | b |\n|-|-|\n| 1 | " + "long " * 60 + "|\n\n```py\n" + "x" * 400
+    axe_api = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    rich = (
+        "# T\n\n`c` [a](http://x.example) ![i](u)\n\n> q\n\n| a | b |\n|-|-|\n| 1 | "
+        + "long " * 60
+        + "|\n\n```py\n"
+        + "x" * 400
+    )
     tasks = [
-        FakeTask([("system", "be good"), ("user", "hi"), ("assistant", "ho"), ("user", "q")], [rich, "b\u202e " * 40 + "word " * 4000]),
+        FakeTask(
+            [("system", "be good"), ("user", "hi"), ("assistant", "ho"), ("user", "q")],
+            [rich, "b\u202e " * 40 + "word " * 4000],
+        ),
         FakeTask([("user", "three")], ["a", "b"], dimensions=THREE),
         FOUR,
     ]
@@ -286,7 +298,8 @@ def test_axe_finds_nothing(browser: Any, size: dict[str, int], scheme: str) -> N
         assert page.evaluate(FITS), place
         small = page.evaluate(
             "() => [...document.querySelectorAll('button, .button, nav a, textarea')].filter(e => e.offsetParent &&"
-            " (e.offsetWidth < 44 || e.offsetHeight < 44)).map(e => `${e.textContent} ${e.offsetWidth} ${e.offsetHeight}`)"
+            " (e.offsetWidth < 44 || e.offsetHeight < 44))"
+            ".map(e => `${e.textContent} ${e.offsetWidth}x${e.offsetHeight}`)"
         )
         assert small == [], place
 
@@ -318,7 +331,10 @@ def test_axe_finds_nothing(browser: Any, size: dict[str, int], scheme: str) -> N
 
 
 def test_zoomed_to_200_percent_the_answers_are_still_there(browser: Any) -> None:
-    with fake_rating(pair("q", "text " * 400, "b")) as api, rating(browser, api, viewport={"width": 640, "height": 430}) as page:
+    with (
+        fake_rating(pair("q", "text " * 400, "b")) as api,
+        rating(browser, api, viewport={"width": 640, "height": 430}) as page,
+    ):
         assert page.evaluate(FITS)
         page.locator(".choice.bad").scroll_into_view_if_needed()
         page.click(".choice.bad")
@@ -332,7 +348,9 @@ def test_the_focus_can_be_seen_and_goes_where_it_should(browser: Any) -> None:
         for _ in range(12):
             press(page, "Tab")
             seen.append(page.evaluate("document.activeElement.textContent"))
-            style = page.evaluate("() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth }")
+            style = page.evaluate(
+                "() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + s.outlineWidth }"
+            )
             assert style == "solid3px", seen
         assert seen[:3] == ["much better1", "better2", "slightly better3"]
         press(page, "s")

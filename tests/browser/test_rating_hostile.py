@@ -18,7 +18,8 @@ HOSTILE = f"""# <script>{HURT}</script>
 
 </div></article></section></main><section class="answer"><form action="{EVIL}"><button id="submit">Done</button></form>
 
-![pixel]({EVIL}) ![x](data:image/svg+xml,<svg/onload={HURT}>) [Done D](javascript:{HURT}) [data](data:text/html,<script>{HURT}</script>)
+![pixel]({EVIL}) ![x](data:image/svg+xml,<svg/onload={HURT}>) [Done D](javascript:{HURT})
+[data](data:text/html,<script>{HURT}</script>)
 
 \u202esdrawkcab\u202c \u2066\u2067 hid\u200bden \U000e0041\U000e0042 \ufeff
 
@@ -48,7 +49,10 @@ def test_a_hostile_response_page(browser: Any, size: dict[str, int]) -> None:
         page.wait_for_selector("#guide-text h3")
         for _ in range(2):
             assert page.evaluate("window.hurt === undefined")
-            assert page.locator("main :is(script, style, link, iframe, object, embed, base, img, form, a, input)").count() == 0
+            assert (
+                page.locator("main :is(script, style, link, iframe, object, embed, base, img, form, a, input)").count()
+                == 0
+            )
             assert page.locator("#submit").count() == 1
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page does not run sideways"
             assert page.url.endswith("/rate/sky")
@@ -79,7 +83,8 @@ def test_content_cannot_leave_its_frame(browser: Any) -> None:
         )
         assert over
         positions = page.evaluate(
-            "() => [...new Set([...document.querySelectorAll('.content, .content *')].map(e => getComputedStyle(e).position))]"
+            "() => [...new Set([...document.querySelectorAll('.content, .content *')]"
+            ".map(e => getComputedStyle(e).position))]"
         )
         assert positions == ["static"]
 
@@ -96,7 +101,10 @@ def test_html_that_the_server_should_not_have_sent_is_text(browser: Any) -> None
         route.fulfill(response=answer, json=data)
 
     refused = "violates the following Content Security Policy directive"
-    with fake_rating(pair("q", "the text", "other text")) as api, rating(browser, api, opened=False, meant=refused) as page:
+    with (
+        fake_rating(pair("q", "the text", "other text")) as api,
+        rating(browser, api, opened=False, meant=refused) as page,
+    ):
         page.route("**/assignments", meddle)
         page.goto(f"{api.url}/rate/sky")
         ready(page)
@@ -111,7 +119,9 @@ def test_nothing_but_our_policy_makes_html(browser: Any) -> None:
     with fake_rating(pair()) as api, rating(browser, api, meant="rusted") as page:
         tried = page.evaluate(
             """() => {
-                const failed = (what) => { try { what(); return false; } catch (error) { return error instanceof TypeError; } };
+                const failed = (what) => {
+                    try { what(); return false; } catch (error) { return error instanceof TypeError; }
+                };
                 return [
                     failed(() => { document.createElement('p').innerHTML = '<b>x</b>'; }),
                     failed(() => trustedTypes.createPolicy('other', { createHTML: (html) => html })),

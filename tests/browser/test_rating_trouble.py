@@ -199,7 +199,9 @@ def test_the_second_tab_says_so(browser: Any) -> None:
 
 def test_a_browser_that_keeps_nothing_says_so_and_still_works(browser: Any) -> None:
     with fake_rating(pair("one"), pair("two")) as api, rating(browser, api, opened=False) as page:
-        page.add_init_script("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }")
+        page.add_init_script(
+            "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }"
+        )
         page.goto(f"{api.url}/rate/sky")
         ready(page)
         page.route(JUDGMENT, lambda route: route.abort(), times=1)

@@ -52,7 +52,7 @@ def watched(context: Any, url: str, problems: list[str]) -> Any:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda said: problems.append(said.text) if _is_fault(said) else None)
     page.on("request", lambda asked: None if asked.url.startswith(url) else problems.append(f"asked for {asked.url}"))
-    page.on("dialog", lambda dialog: (problems.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", lambda dialog: problems.append(f"dialog {dialog.message}"))
     return page
 
 

@@ -106,7 +106,7 @@ def test_unseen_characters_are_seen(text: str, shown: str) -> None:
     assert '<span class="unseen">' in html
 
 
-@pytest.mark.parametrize("text", ["👩‍👧", "❤️‍🔥", "👩🏽‍🚀", "1️⃣", "می‌خواهم", "क्‍ष", "œuvre naïve", "日本語", "עברית"])  # noqa: RUF001  writing that needs them
+@pytest.mark.parametrize("text", ["👩‍👧", "❤️‍🔥", "👩🏽‍🚀", "1️⃣", "می‌خواهم", "क्‍ष", "œuvre naïve", "日本語", "עברית"])
 def test_joiners_stay_where_writing_needs_them(text: str) -> None:
     shown = ShownHtml(render(f"a {text} b")).text
     assert shown.replace("⟦U+20E3⟧", "\u20e3") == f"a {text} b"
@@ -132,7 +132,10 @@ def test_what_is_too_long_is_shown_whole_and_says_so() -> None:
     text = "*a*\n" * (LONGEST // 4 + 1)
     found = ShownHtml(render(text))
     assert set(found.tags) == {"p", "pre", "span"}
-    assert found.text == f"Shown as plain text: it has {len(text):,} characters, and Markdown is read up to 60,000.\n{text}"
+    assert (
+        found.text
+        == f"Shown as plain text: it has {len(text):,} characters, and Markdown is read up to 60,000.\n{text}"
+    )
 
 
 @pytest.mark.parametrize("text", [">" * 200, "\n".join(">" * n + " a" for n in range(1, 60))])

@@ -76,4 +76,4 @@ def _needed(text: str, at: int) -> bool:
 
 
 def _is_picture(character: str) -> bool:
-    return bool(character) and unicodedata.category(character) in ("So", "Sm") or character in "‼⁉"
+    return (bool(character) and unicodedata.category(character) in ("So", "Sm")) or character in "‼⁉"

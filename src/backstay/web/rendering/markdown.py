@@ -22,7 +22,32 @@ PIECE = 4000
 MOST_LINES = 4000
 MOST_TOKENS = 40_000
 TAGS = frozenset(
-    "p br em strong del code pre blockquote ul ol li h3 h4 h5 h6 table thead tbody tr th td hr span wbr".split()
+    [
+        "p",
+        "br",
+        "em",
+        "strong",
+        "del",
+        "code",
+        "pre",
+        "blockquote",
+        "ul",
+        "ol",
+        "li",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "hr",
+        "span",
+        "wbr",
+    ]
 )
 CLASSES = frozenset({"unseen", "address", "picture", "info", "maths", "plain", "piece", "shown-plain"})
 """Classes that `render` writes; besides, elements have `dir="auto"`, and `ol` its `start`."""
@@ -31,14 +56,18 @@ _PLAIN = {"em", "strong", "thead", "tbody", "tr"}
 _LOWERED = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
 
+def _is_any(url: str) -> bool:
+    return isinstance(url, str)
+
+
 def _reader() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 2 * DEEPEST})
     markdown.inline, markdown.block = BoundedInline(), BoundedBlock()
     markdown.configure("commonmark", {"html": False, "breaks": True, "maxNesting": 2 * DEEPEST})
     markdown.enable(["table", "strikethrough"])
     markdown.disable(["reference", "html_block", "html_inline", "autolink"])
-    markdown.validateLink = lambda _: True  # type: ignore[method-assign]  # no address opens, so all are shown
-    markdown.normalizeLink = lambda address: address  # type: ignore[method-assign]  # as it is written
+    markdown.validateLink = _is_any  # type: ignore[method-assign]  # no address opens, so all are shown
+    markdown.normalizeLink = lambda url: url  # type: ignore[method-assign]  # as it is written
     keep_mathematics(markdown)
     return markdown
 
