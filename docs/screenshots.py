@@ -31,8 +31,8 @@ GUIDE = """# Better means
 * Repeating the question
 * Flattery
 """
-TIDE_A = """The Moon pulls on the near side of the Earth **more than on its centre**, and on the centre more than on the \
-far side. So the near side is drawn away from the Earth, and the Earth away from the far side:
+TIDE_A = """The Moon pulls on the near side of the Earth **more than on its centre**, and on the centre \
+more than on the far side. So the near side is drawn away from the Earth, and the Earth away from the far side:
 
 1. a bulge of water towards the Moon,
 2. a second one on the other side.
@@ -44,8 +44,8 @@ The Earth turns under both in about 24 h 50 min, so most coasts see two high tid
 | first | 0 h |
 | second | 12 h 25 min |
 """
-TIDE_B = """Great question! The Moon pulls the water up. On the other side the *centrifugal force* of the Earth's spin throws \
-the water outwards, so that there are two tides.
+TIDE_B = """Great question! The Moon pulls the water up. On the other side the *centrifugal force* of the Earth's spin \
+throws the water outwards, so that there are two tides.
 
 Think of a bucket on a string:
 
@@ -78,6 +78,11 @@ TIDES = FakeTask(
     [("user", "Why are there two high tides a day, when the Moon is only on one side of the Earth?")], [TIDE_A, TIDE_B]
 )
 CODE = FakeTask(
+    [
+        ("user", "How do I read a large CSV file in Python without loading all of it?"),
+        ("assistant", "Row by row, with the `csv` module. Do the rows need to be typed?"),
+        ("user", "Yes: the second column is a number. I need its sum."),
+    ],
     [CODE_A, CODE_B],
     dimensions=["helpful", "harmless", "honest"],
 )
