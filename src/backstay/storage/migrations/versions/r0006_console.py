@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("leased", sa.Integer, nullable=False),
         sa.Column("counts", sa.Text, nullable=False),
         sa.Column("belief", sa.Text, nullable=False),
+        sa.Column("scores", sa.Text),
         sa.Column("priority", sa.Float(53), nullable=False),
         sa.Column("place", sa.BigInteger, nullable=False),
         sa.ForeignKeyConstraint(["project"], ["projects.id"]),
@@ -83,6 +84,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(60), primary_key=True),
         sa.Column("rater_id", sa.String(200), primary_key=True),
         sa.Column("status", sa.String(12), nullable=False),
+        sa.Column("issued", sa.Integer, nullable=False),
         sa.Column("judged", sa.Integer, nullable=False),
         sa.Column("skipped", sa.Integer, nullable=False),
         sa.Column("retracted", sa.Integer, nullable=False),
