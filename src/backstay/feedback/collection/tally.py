@@ -46,6 +46,8 @@ def count_vote(connection: Connection, project: Project, item: Item, vote: Vote,
         if not after:  # Exactly as before the first vote, whatever rounding has left.
             del counts[dimension], belief[dimension]
     changed = item._replace(counts=counts, belief=belief, votes=item.votes + sign)
+    if item.state == "disputed" and sign > 0:  # A late vote does not take it away from the person who decides it.
+        return write_item(connection, changed)
     return write_item(connection, settled(changed, project.settings))
 
 
