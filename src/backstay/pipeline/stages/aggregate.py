@@ -64,7 +64,7 @@ def _audits(rate: Path, path: Path | None) -> list[Audit]:
     for audit in () if path is None else read_audits(path):
         if found.setdefault(audit.pair, audit).winner != audit.winner:
             raise UsageError(
-                f"aggregate.audits: of prompt {audit.prompt_id} the file prefers {audit.winner}, against its adjudication",
+                f"aggregate.audits: the file prefers {audit.winner} of prompt {audit.prompt_id}, the console does not",
                 cure="take the line out of the file, or open the item in the console and decide it anew",
             )
     return list(found.values())

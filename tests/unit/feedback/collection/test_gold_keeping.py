@@ -156,6 +156,7 @@ def test_one_proposal_at_a_time_and_only_its_proposer_takes_it_back(tmp_path: Pa
 
 @pytest.mark.parametrize(("step", "best"), [("set", None), ("set", 2), ("set", -1), ("retire", None), ("withdraw", 0)])
 def test_steps_that_make_no_sense_are_refused(tmp_path: Path, step: Step, best: int | None) -> None:
-    with world(tmp_path, prompts=1) as found, pytest.raises(Rejected):
+    with world(tmp_path, prompts=1) as found:
         ((item_id, _),) = items_of(found)
-        proposed(found, item_id, step, best)
+        with pytest.raises(Rejected):
+            proposed(found, item_id, step, best)
