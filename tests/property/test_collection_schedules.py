@@ -108,7 +108,7 @@ def check_counts(found: World) -> None:
         votes, leased = Counter(row.item_id for row in stands), Counter()
         leased.update(row.item_id for row in rows if row.state == "open" and row.purpose == "vote")
         patterns: Counter[str] = Counter()
-        for item in map(item_of, connection.execute(select(items))):
+        for item in map(item_of, connection.execute(select(items)).mappings()):
             labels = Counter(json.loads(row.answer)["labels"]["overall"] for row in stands if row.item_id == item.id)
             assert (item.votes, item.leased) == (votes[item.id], leased[item.id])
             assert item.counts.get("overall", {}) == dict(labels)

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
-from backstay.web import access, governance
+from backstay.web import access, governance, rating_pages
 from backstay.web.api import projects, rating
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
@@ -22,7 +22,7 @@ API_HEADERS = {
 }
 """Of every answer that has none of its own."""
 
-ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, *access.ROUTERS, *governance.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, rating_pages.router, *access.ROUTERS, *governance.ROUTERS)
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 

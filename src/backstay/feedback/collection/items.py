@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from backstay.feedback.collection.project import Project
 from backstay.feedback.tasks import distinct_texts
@@ -67,27 +67,27 @@ def fill_page(unit: Unit, project: Project, after: str = "") -> Filled:
     return Filled(found, page[-1] if len(page) == PAGE else None)
 
 
-def item_of(row: Any) -> Item:
-    """A row of the table as an item."""
+def item_of(row: RowMapping | Mapping[str, Any]) -> Item:
+    """A row of the table by names of columns."""
     return Item(
-        project=row.project,
-        id=row.id,
-        prompt_id=row.prompt_id,
-        response_ids=tuple(json.loads(row.response_ids)),
-        task_ids=json.loads(row.task_ids),
-        state=row.state,
-        votes=row.votes,
-        wants=row.wants,
-        leased=row.leased,
-        counts=json.loads(row.counts),
-        belief=json.loads(row.belief),
-        priority=row.priority,
+        project=row["project"],
+        id=row["id"],
+        prompt_id=row["prompt_id"],
+        response_ids=tuple(json.loads(row["response_ids"])),
+        task_ids=json.loads(row["task_ids"]),
+        state=row["state"],
+        votes=row["votes"],
+        wants=row["wants"],
+        leased=row["leased"],
+        counts=json.loads(row["counts"]),
+        belief=json.loads(row["belief"]),
+        priority=row["priority"],
     )
 
 
 def find_item(connection: Connection, project_id: str, item_id: str) -> Item | None:
     """The item, or None."""
-    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).first()
+    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).mappings().first()
     return None if row is None else item_of(row)
 
 

@@ -2,15 +2,26 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from backstay.feedback.collection.items import Item, find_item
-from backstay.feedback.collection.project import Project, guidelines_version
-from backstay.feedback.collection.raters import join_project
-from backstay.feedback.collection.tally import write_item
+from backstay.feedback.collection.project import Project
+from backstay.feedback.collection.raters import RaterStats, join_project
 from backstay.records import uuid7
 from backstay.storage.console_tables import assignments, gold_items, items
 from backstay.storage.unit import Unit
@@ -31,6 +42,11 @@ _SAME_PROMPT = assignments.c.prompt_id == items.c.prompt_id
 # Statements of the way of an answer are built once: that costs more than SQLite takes to run them.
 _FIND = select(assignments).where(assignments.c.id == bindparam("assignment"))
 _WRITE = update(assignments).where(assignments.c.id == bindparam("assignment"))
+_LEASE = (
+    update(items)
+    .where(items.c.project == bindparam("of"), items.c.id == bindparam("item"))
+    .values(leased=items.c.leased + bindparam("step"))
+)
 _OPEN = select(assignments).where(_MINE, assignments.c.state == "open")
 _SEEN = (
     select(func.count())
@@ -108,11 +124,17 @@ class _Pick(NamedTuple):
 def issue(unit: Unit, project: Project, rater_id: str, rng: random.Random) -> Issued:
     """The rater's open assignment, else a new one."""
     stats = join_project(unit, project, rater_id)
+    return issue_after(unit, project, stats, rng, has_open=True)
+
+
+def issue_after(unit: Unit, project: Project, stats: RaterStats, rng: random.Random, *, has_open: bool) -> Issued:
+    """The same for a rater whose row is known; without `has_open` no open assignment is looked for."""
+    rater_id = stats.rater_id
     if project.status != "open":
         return Issued(None, "closed" if project.status == "closed" else "paused")
     if stats.status != "active":
         return Issued(None, "paused" if stats.status == "paused" else "requalify")
-    for held in _open_of(unit.connection, project.id, rater_id):
+    for held in _open_of(unit.connection, project.id, rater_id) if has_open else ():
         if held.expires_at_ms > unit.now_ms:
             return Issued(held)
         release(unit.connection, held, "expired", unit.now_ms)
@@ -146,21 +168,21 @@ def lease(
         purpose=purpose,
         strategy=strategy,
         propensity=propensity,
-        guidelines_version=guidelines_version(unit.connection, project.id),
+        guidelines_version=project.guidelines_version,
         issued_at_ms=unit.now_ms,
         expires_at_ms=unit.now_ms + 1000 * project.settings.lease_s,
         state="open",
     )
     unit.connection.execute(insert(assignments), [found._asdict() | {"order_shown": json.dumps(order)}])
     if purpose == "vote":
-        write_item(unit.connection, item._replace(leased=item.leased + 1))
+        unit.connection.execute(_LEASE, {"of": project.id, "item": item.id, "step": 1})
     return found
 
 
 def find_assignment(connection: Connection, assignment_id: str) -> Assignment | None:
     """The assignment, or None."""
     row = connection.execute(_FIND, {"assignment": assignment_id}).mappings().first()
-    return None if row is None else _assignment(row)
+    return None if row is None else assignment_of(row)
 
 
 def settle(connection: Connection, assignment: Assignment, **changes: Any) -> Assignment:
@@ -172,9 +194,8 @@ def settle(connection: Connection, assignment: Assignment, **changes: Any) -> As
 def release(connection: Connection, assignment: Assignment, state: str, now_ms: int) -> None:
     """End an open assignment without an answer; its item can go to others."""
     settle(connection, assignment, state=state, settled_at_ms=now_ms)
-    item = find_item(connection, assignment.project, assignment.item_id)
-    if item is not None and assignment.purpose == "vote":
-        write_item(connection, item._replace(leased=item.leased - 1))
+    if assignment.purpose == "vote":
+        connection.execute(_LEASE, {"of": assignment.project, "item": assignment.item_id, "step": -1})
 
 
 def expire(unit: Unit, most: int = 500) -> int:
@@ -182,7 +203,7 @@ def expire(unit: Unit, most: int = 500) -> int:
     where = and_(assignments.c.state == "open", assignments.c.expires_at_ms <= unit.now_ms)
     rows = unit.connection.execute(select(assignments).where(where).limit(most)).mappings().all()
     for row in rows:
-        release(unit.connection, _assignment(row), "expired", unit.now_ms)
+        release(unit.connection, assignment_of(row), "expired", unit.now_ms)
     return len(rows)
 
 
@@ -194,10 +215,11 @@ def seen_before(connection: Connection, assignment: Assignment, most: int) -> bo
 
 def _open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:
     rows = connection.execute(_OPEN, {"of": project_id, "rater": rater_id}).mappings()
-    return [_assignment(row) for row in rows]
+    return [assignment_of(row) for row in rows]
 
 
-def _assignment(row: Any) -> Assignment:
+def assignment_of(row: RowMapping | Mapping[str, Any]) -> Assignment:
+    """A row of the table by names of columns."""
     return Assignment(**{**row, "order_shown": tuple(json.loads(row["order_shown"]))})
 
 

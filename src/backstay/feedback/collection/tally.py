@@ -4,10 +4,11 @@ This steers assignment and the live pages. What training reads is made by aggreg
 """
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.project import Project, ProjectSettings
@@ -19,13 +20,15 @@ LEAST_TRUST, MOST_TRUST = 0.02, 0.98
 
 
 _WRITE = update(items).where((items.c.project == bindparam("of")) & (items.c.id == bindparam("item")))
-_MOVE = (
-    update(vote_patterns)
-    .where(vote_patterns.c.project == bindparam("of"))
-    .where(vote_patterns.c.dimension == bindparam("along"))
-    .where(vote_patterns.c.pattern == bindparam("votes"))
-    .values(n_items=vote_patterns.c.n_items + bindparam("step"))
-)
+
+
+def _adding(insert: Callable[[Table], Any]) -> Any:
+    new = insert(vote_patterns)
+    total = vote_patterns.c.n_items + new.excluded.n_items
+    return new.on_conflict_do_update(index_elements=["project", "dimension", "pattern"], set_={"n_items": total})
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
 
 
 class Vote(NamedTuple):
@@ -126,14 +129,13 @@ def _move_pattern(
     connection: Connection, project_id: str, dimension: str, before: Mapping[str, int], after: Mapping[str, int]
 ) -> None:
     """Items are counted by their votes as `label:n` joined, so that agreement needs no walk over the judgments."""
-    for counts, step in ((before, -1), (after, 1)):
-        pattern = ",".join(f"{name}:{n}" for name, n in counts.items())
-        if not pattern or len(pattern) > _LONGEST:
-            continue
-        at = {"of": project_id, "along": dimension, "votes": pattern, "step": step}
-        if not connection.execute(_MOVE, at).rowcount:
-            row = {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
-            connection.execute(insert(vote_patterns), [row])
+    rows = [
+        {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
+        for counts, step in ((before, -1), (after, 1))
+        if (pattern := ",".join(f"{name}:{n}" for name, n in counts.items())) and len(pattern) <= _LONGEST
+    ]
+    if rows:
+        connection.execute(_ADD[connection.dialect.name], rows)
 
 
 _LONGEST = 60
