@@ -22,7 +22,13 @@ API_HEADERS = {
 }
 """Of every answer that has none of its own."""
 
-ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, rating_pages.router, *access.ROUTERS, *governance.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (
+    rating.router,
+    projects.router,
+    rating_pages.router,
+    *access.ROUTERS,
+    *governance.ROUTERS,
+)
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 

@@ -35,7 +35,9 @@ def _pieces(old: Sequence[str], new: Sequence[str]) -> list[Piece]:
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
     middle = _changes(old[head : len(old) - tail], new[head : len(new) - tail])
-    steps = [("same", text) for text in old[:head]] + middle + [("same", text) for text in old[len(old) - tail :]]
+    steps: list[tuple[Kind, str]] = [("same", text) for text in old[:head]]
+    steps += middle
+    steps += [("same", text) for text in old[len(old) - tail :]]
     return _joined(steps)
 
 

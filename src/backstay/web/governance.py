@@ -1,6 +1,7 @@
 """Puts what people decide into the application: the routes of the API, the pages, and errors as pages."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     verify.router,
     *governance_pages.ROUTERS,
 )
-Handler = Callable[[Request, Exception], Awaitable[Response]]
+Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 
 
 def install_governance(app: FastAPI, console: Console) -> None:
@@ -33,7 +34,8 @@ def install_governance(app: FastAPI, console: Console) -> None:
 
 def _as_page(as_json: Handler) -> Handler:
     async def handle(request: Request, error: Exception) -> Response:
-        answer = await as_json(request, error)
+        given = as_json(request, error)
+        answer = given if isinstance(given, Response) else await given
         wants_json = request.url.path.startswith(("/api/", "/assets/"))
         return answer if wants_json else await governance_pages.told(request, error, answer.status_code)
 
