@@ -56,8 +56,8 @@ class Settled(NamedTuple):
 def disputes(connection: Connection, project: Project, who: Decider, after: str = "") -> list[tuple[Item, bool]]:
     """A page of disputed items in order of id, each with whether this person may decide it."""
     where = (items.c.project == project.id) & (items.c.state == "disputed") & (items.c.id > after)
-    rows = connection.execute(select(items).where(where).order_by(items.c.id).limit(PAGE))
-    return [(item_of(row), not has_rated(connection, who, project.id, row.id)) for row in rows]
+    rows = connection.execute(select(items).where(where).order_by(items.c.id).limit(PAGE)).mappings()
+    return [(item_of(row), not has_rated(connection, who, project.id, row["id"])) for row in rows]
 
 
 def count_disputes(connection: Connection, project_id: str) -> int:
