@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 MOST_STEPS = 700
 """Insertions and deletions that are looked for; the work grows with their square."""
 
+LEAST_SAME = 0.25
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 Kind = Literal["same", "gone", "new"]
 
@@ -22,8 +23,16 @@ class Piece(NamedTuple):
 
 
 def word_changes(old: str, new: str) -> list[Piece]:
-    """The change from `old` to `new` by words, spaces and signs; the pieces but `new` join to `old`, and so on."""
-    return _pieces(_WORDS.findall(old), _WORDS.findall(new))
+    """The change from `old` to `new` by words, spaces and signs; the pieces but `new` join to `old`, and so on.
+
+    Where less than a quarter of the words stays, the whole text is gone and the whole other one new: bits that are the
+    same by chance would only be in the way of reading.
+    """
+    pieces = _joined(_with_spaces(_pieces(_WORDS.findall(old), _WORDS.findall(new))))
+    kept = sum(len(piece.text.split()) for piece in pieces if piece.kind == "same")
+    if kept < LEAST_SAME * max(len(old.split()), len(new.split())):
+        return _joined([("gone", old), ("new", new)])
+    return pieces
 
 
 def line_changes(old: str, new: str) -> list[Piece]:
@@ -39,6 +48,18 @@ def _pieces(old: Sequence[str], new: Sequence[str]) -> list[Piece]:
     steps += middle
     steps += [("same", text) for text in old[len(old) - tail :]]
     return _joined(steps)
+
+
+def _with_spaces(pieces: Sequence[Piece]) -> list[tuple[Kind, str]]:
+    """Space between two changes belongs to both, so that changed words in a row read as one change."""
+    found: list[tuple[Kind, str]] = []
+    for place, piece in enumerate(pieces):
+        is_between = 0 < place < len(pieces) - 1
+        if piece.kind == "same" and is_between and piece.text.isspace():
+            found += [("gone", piece.text), ("new", piece.text)]
+        else:
+            found.append(piece)
+    return found
 
 
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:

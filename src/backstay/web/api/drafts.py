@@ -22,6 +22,7 @@ from backstay.web.api.deciding import Id, Reviewer, Why, decider, texts_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.differences import word_changes
 from backstay.web.gate import Principal
+from backstay.web.rendering import render
 from backstay.web.shown import Json
 
 router = APIRouter(prefix="/api/v1/projects/{project}/drafts", tags=["review"])
@@ -74,7 +75,13 @@ def draft_json(connection: Connection, project_id: str, draft_id: str, who: Prin
     texts = read_texts(connection, project.dataset, draft.prompt_id, (draft.response_id,))
     changes = [piece._asdict() for piece in word_changes(texts.responses[0].text, draft.text)]
     shown = texts_json(texts._replace(responses=()))
-    about = {"before": texts.responses[0].text, "text": draft.text, "changes": changes, "prompt": shown["prompt"]}
+    about = {
+        "before": texts.responses[0].text,
+        "text": draft.text,
+        "html": render(draft.text),
+        "changes": changes,
+        "prompt": shown["prompt"],
+    }
     return (
         _row(draft)
         | about
