@@ -8,9 +8,22 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Retraction, Task, sha256_hex
+from backstay.records import (
+    Audit,
+    Demonstration,
+    Judgment,
+    Prompt,
+    Rater,
+    Record,
+    Response,
+    Retraction,
+    Task,
+    canonical_json,
+    sha256_hex,
+)
 from backstay.storage.batch import Batch, Review, ReviewAction
 from backstay.storage.conflict import retried
+from backstay.storage.decisions import adjudicated, gold_decisions, with_gold
 from backstay.storage.engine import write_transaction
 from backstay.storage.journal import read_entries
 from backstay.storage.seal import Sealer
@@ -100,8 +113,15 @@ class Repository:
         return self._read("responses", Response, dataset)
 
     def tasks(self, dataset: str) -> list[Task]:
-        """Tasks in order of id."""
-        return self._read("tasks", Task, dataset)
+        """Tasks in order of id, with the gold that was decided in the console where that differs from the record's."""
+        with self.engine.connect() as connection:
+            decided = gold_decisions(connection, dataset)
+        return with_gold(self._read("tasks", Task, dataset), decided)
+
+    def audits(self, dataset: str) -> list[Audit]:
+        """What reviewers decided on disputed items of the data set; see `decisions.adjudicated`."""
+        with self.engine.connect() as connection:
+            return adjudicated(connection, dataset)
 
     def raters(self, dataset: str) -> list[Rater]:
         """Raters in order of id."""
@@ -156,6 +176,8 @@ class Repository:
             for name, table in (("judgments", judgments), ("retractions", retractions)):
                 query = select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.seq)
                 _feed(digest, name, connection.execute(query).scalars())
+            _feed(digest, "gold", _decided(connection, dataset))
+            _feed(digest, "audits", (audit.to_json() for audit in adjudicated(connection, dataset)))
         return digest.hexdigest()
 
     def _write(self, work: Callable[[Batch], T]) -> T:
@@ -192,6 +214,19 @@ def _judgments(dataset: str) -> Select[Any]:
 
 def _records(table: Table, dataset: str) -> Select[Any]:
     return select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.id)
+
+
+def _decided(connection: Connection, dataset: str) -> Iterator[str]:
+    """The gold that was decided otherwise than the tasks' records have it, so that taking it over changes nothing."""
+    decided = gold_decisions(connection, dataset)
+    if not decided:
+        return
+    stored = [
+        Task.from_json(record) for record in connection.execute(_records(RECORD_TABLES["tasks"][0], dataset)).scalars()
+    ]
+    for task, changed in zip(stored, with_gold(stored, decided), strict=True):
+        if task.gold != changed.gold:
+            yield canonical_json({"task": task.id, "gold": changed.gold}).decode()
 
 
 def _count(connection: Connection, table: Table) -> dict[str, int]:

@@ -10,6 +10,10 @@ from backstay.web.permissions import Permission
 
 NAV: tuple[tuple[Permission, Link], ...] = (
     (Permission.RATE, Link("rate", "Rate", "/rate")),
+    (Permission.REVIEW, Link("review", "Review", "/review")),
+    (Permission.READ_PROJECT, Link("lead", "Projects", "/lead")),
+    (Permission.PROPOSE, Link("security", "Two persons", "/security/proposals")),
+    (Permission.READ_AUDIT, Link("audit", "Audit", "/security/audit")),
     (Permission.OWN_ACCOUNT, Link("account", "Account", "/account")),
 )
 """The bar at the top: a link is shown to whoever has the permission."""
