@@ -11,7 +11,7 @@ from backstay.records import Judgment, Prompt, Rater, Record, Response, Task, ca
 
 CHUNK = 2000
 _CACHE_KIB = 128 * 1024
-"""About what the keys of a million judgments take, each on a pair of its own: with much less, rows wait for the disk."""
+"""About what the keys of a million judgments take, each on its own pair: with much less, rows wait for the disk."""
 R = TypeVar("R", bound=Record)
 KINDS: dict[str, type[Record]] = {
     "prompts": Prompt,
