@@ -369,5 +369,6 @@ def test_the_scale_is_one_row_and_leaves_room_to_read(
         tops = "e => new Set([...e.querySelectorAll('.choice:not(.bad)')].map(one => one.offsetTop)).size"
         assert page.locator(".question.active .scale").evaluate(tops) == 1
         assert page.locator(".answer").evaluate("e => e.offsetHeight / innerHeight") < 0.4
-        fits = "e => [...e.querySelectorAll('.choice span')].every(one => one.scrollWidth <= one.parentElement.clientWidth)"
+        fits = """e => [...e.querySelectorAll('.choice span')].every(
+            one => one.scrollWidth <= one.parentElement.clientWidth)"""
         assert page.locator(".question.active .scale").evaluate(fits)
