@@ -32,7 +32,7 @@ from backstay.feedback.collection import ProjectSettings, create_project, fill_p
 from backstay.records import Message, Prompt, Response, Task
 from backstay.storage import Repository, Sealer, open_database, verify_journal
 from backstay.storage.console_tables import assignments
-from backstay.storage.seal import seals_of
+from backstay.storage.location import seals_of
 from backstay.web.accounts import directory, sessions
 from backstay.web.accounts.accounts import Accounts
 from backstay.web.console import Console, open_console

@@ -24,7 +24,7 @@ from backstay.feedback.importing import (
 )
 from backstay.feedback.importing.parsed import ParsedImport
 from backstay.feedback.importing.table import TableSettings
-from backstay.records import Choice, Judgment, Message, Prompt, Rater, Response, Span, Task
+from backstay.records import Choice, Judgment, Message, Prompt, Rater, Response, Retraction, Span, Task
 from backstay.storage import Repository, Store
 
 ASK = Prompt.make((Message(role="user", content="Why?"),), source="test")

@@ -26,7 +26,7 @@ from backstay.feedback.selection import (
 from backstay.storage.console_tables import assignments, gold_items, items
 
 Purpose = Literal["vote", "gold", "consistency"]
-CANDIDATES, GOLD_CANDIDATES, PAST = 64, 32, 64
+CANDIDATES, GOLD_CANDIDATES, PAST = 32, 32, 64
 REPEAT_AFTER = 10
 """Judgments that lie between a task and its repetition."""
 
