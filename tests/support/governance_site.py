@@ -55,11 +55,11 @@ class GovernanceSite:
     def judge(self, rater: str, winner: int | None, **more: Any) -> Assignment:
         """A rater takes the next task and names the better response by index."""
         console = self.site.console
-        found = console.write_now(lambda unit: issue(unit, self.project, rater, console.rng)).assignment
+        found = console.write_now(lambda unit: issue(unit, self.project, rater, console.secret)).assignment
         assert found is not None
         sent = Submission.model_validate(verdict(found, winner).model_dump() | more)
         self.site.clock.move(20)
-        console.write_now(lambda unit: submit(unit, found.id, rater, f"key-{found.id}", sent, console.rng))
+        console.write_now(lambda unit: submit(unit, found.id, rater, f"key-{found.id}", sent, console.secret))
         return found
 
     def dispute(self, times: int = 2) -> list[str]:

@@ -1,7 +1,6 @@
 """What every page and route works with: the database, its one writer, and the clock."""
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,8 +44,10 @@ class Console:
         seals: Path | None = None,
     ) -> None:
         self.engine, self.ledger, self.settings, self.clock = engine, ledger, settings, clock
+        self.secret = bytes.fromhex(ledger.digest(b"console.assignment"))
+        """Nobody without it can foretell who is asked what, and where gold is."""
+
         self.folder, self.seals = folder, seals
-        self.rng: random.Random = random.SystemRandom()
         self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="console-read")
 
     async def read(self, query: Callable[[Connection], T]) -> T:

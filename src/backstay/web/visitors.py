@@ -19,6 +19,10 @@ NAV: tuple[tuple[Permission, Link], ...] = (
 """The bar at the top: a link is shown to whoever has the permission."""
 
 
+LINK_PROGRESS = Link("link", "Progress", "/link")
+"""Shown to the rater of a link: there the completion code is."""
+
+
 def pages_of(request: Request) -> Pages:
     """The pages of the application."""
     found = request.app.state.pages
@@ -39,4 +43,5 @@ def _visitor(found: Found) -> Visitor:
 
 
 def _nav(who: Principal) -> list[Link]:
-    return [link for permission, link in NAV if who.may(permission)]
+    found = [link for permission, link in NAV if who.may(permission)]
+    return [*found, LINK_PROGRESS] if who.via == "link" else found

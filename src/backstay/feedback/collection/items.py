@@ -1,7 +1,6 @@
 """Items: one prompt with its responses, which is asked along every dimension of the project at once."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,9 @@ from backstay.storage.decisions import gold_decisions, with_gold
 from backstay.storage.tables import prompts, responses, tasks
 from backstay.storage.unit import Unit
 
+NEW = 10.0
+"""Priority of an item without a vote."""
+
 PAGE = 200
 """Prompts that one unit of work turns into items, so that raters never wait long for it."""
 
@@ -26,7 +28,7 @@ _FIND = select(items).where(items.c.project == bindparam("of"), items.c.id == bi
 
 
 class Item(NamedTuple):
-    """An item as it stands. `counts` and `belief` are by dimension."""
+    """An item as it stands. By dimension: `counts` of answers, and the ballots of `certainty` as its `belief`."""
 
     project: str
     id: str
@@ -38,7 +40,7 @@ class Item(NamedTuple):
     wants: int
     leased: int
     counts: dict[str, dict[str, int]]
-    belief: dict[str, dict[str, float]]
+    belief: dict[str, list[list[str | float]]]
     priority: float
 
 
@@ -144,7 +146,7 @@ def _add_item(
         "leased": 0,
         "counts": "{}",
         "belief": "{}",
-        "priority": math.log(2.0) if project.settings.active else 0.0,
+        "priority": NEW,
         "place": int(sha256_hex(f"{project.id} {item_id}".encode())[:16], 16) >> (64 - _PLACE_BITS),
     }
     unit.connection.execute(insert(items), [row])

@@ -41,8 +41,8 @@ class ProjectSettings(Settings):
     """Votes that an item gets at least."""
     most_votes: Count = 7
     """Votes that an item gets at most, where raters leave it unsure; equal to `votes`: no extra ones."""
-    certainty: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
-    """Posterior probability at which an item with enough votes is done."""
+    certainty: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Posterior probability at which an item with enough votes is done; it takes two raters at least."""
     active: bool = True
     """Whether the item is asked for whose answer tells most; else items come in random order."""
     gold_share: Share = 0.08

@@ -51,6 +51,7 @@ class RaterStats(NamedTuple):
     project: str
     rater_id: str
     status: Status
+    issued: int = 0
     judged: int = 0
     skipped: int = 0
     retracted: int = 0

@@ -4,12 +4,12 @@ The same submission sent twice is stored once and answered twice the same: a bro
 """
 
 import json
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from backstay.feedback.collection.certainty import beta_of
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.leasing import (
     Assignment,
@@ -41,29 +41,27 @@ class Taken(NamedTuple):
     is_new: bool
 
 
-def submit(
-    unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, rng: random.Random
-) -> Taken:
+def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, secret: bytes) -> Taken:
     """Take a rater's answer. Raises Rejected with nothing stored: not_found, key_reused, lease_over, does_not_fit."""
     before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash(submission.model_dump(mode="json"))
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, rng)
+        return _taken_before(unit, before, digest, secret)
     _check_open(unit, before)
     given = _given(unit, before, submission)
     judgments = judgments_of(submission, given, before.project.settings)
     sizes = dict.fromkeys(given.task_ids.values(), len(given.order))
     unit.batch.append_judgments(before.project.dataset, judgments, sizes=sizes)
     taken = _count(unit, before, submission, judgments, key, digest)
-    return Taken(taken, _following(unit, before, rng), True)
+    return Taken(taken, _following(unit, before, secret), True)
 
 
-def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, rng: random.Random) -> Taken:
+def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, secret: bytes) -> Taken:
     """Give an assignment back; its rater is not asked again, and the journal says why."""
     before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash([reason, note])
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, rng)
+        return _taken_before(unit, before, digest, secret)
     _check_open(unit, before)
     if before.assignment.state == "open":
         release(unit.connection, before.assignment, "skipped", unit.now_ms)
@@ -73,7 +71,7 @@ def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, n
     write_stats(unit.connection, before.stats._replace(skipped=before.stats.skipped + 1, last_at_ms=unit.now_ms))
     about = {"project": before.project.id, "item": before.item.id, "rater": rater_id, "reason": reason, "note": note}
     unit.note("console.skip", about)
-    return Taken(taken, _following(unit, before, rng), True)
+    return Taken(taken, _following(unit, before, secret), True)
 
 
 def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
@@ -89,7 +87,7 @@ def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
 
 
 def taken_answer(assignment: Assignment) -> dict[str, Any]:
-    """What an assignment's answer column holds: `given`, `labels`, `trust`, and what was counted with it."""
+    """What an assignment's answer column holds: `given`, `labels`, `beta`, and what was counted with it."""
     found: dict[str, Any] = json.loads(assignment.answer or "{}")
     return found
 
@@ -113,16 +111,16 @@ def _is_gold(item: Item) -> ColumnElement[bool]:
     return (gold_items.c.project == item.project) & (gold_items.c.item_id == item.id)
 
 
-def _following(unit: Unit, before: Situation, rng: random.Random) -> Issued:
+def _following(unit: Unit, before: Situation, secret: bytes) -> Issued:
     """The next assignment; a rater has one open at a time, so the one that was answered was the only one."""
     was_open = before.assignment.state == "open"
-    return issue_after(unit, before.project, before.stats, rng, has_open=not was_open)
+    return issue_after(unit, before.project, before.stats, secret, has_open=not was_open)
 
 
-def _taken_before(unit: Unit, before: Situation, digest: str, rng: random.Random) -> Taken:
+def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes) -> Taken:
     if before.assignment.key_digest != digest:
         raise Rejected("key_reused", "another answer was sent under this key", cure="use a new Idempotency-Key")
-    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, rng), False)
+    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, secret), False)
 
 
 def _check_open(unit: Unit, before: Situation) -> None:
@@ -170,7 +168,7 @@ def _count(
     answer = {
         "given": submission.model_dump(mode="json"),
         "labels": labels,
-        "trust": before.stats.trust,
+        "beta": beta_of(before.stats),
         "gold": right,
         "same": _same_as_before(unit.connection, before, labels),
         "duration_ms": judgments[0].duration_ms or 0,
@@ -180,7 +178,9 @@ def _count(
     if before.assignment.purpose != "consistency":
         open_lease = before.assignment.purpose == "vote" and before.assignment.state == "open"
         item = before.item._replace(leased=before.item.leased - 1) if open_lease else before.item
-        count_vote(unit.connection, before.project, item, Vote(labels, before.stats.trust), 1)
+        count_vote(
+            unit.connection, before.project, item, Vote(before.stats.rater_id, labels, *beta_of(before.stats)), 1
+        )
         count_gold(unit.connection, before.item, right, 1)
     if submission.edit is not None:
         _keep_draft(unit, before, submission)

@@ -57,7 +57,7 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
     rater = rater_of(who, project)
 
     def work(unit: Unit) -> Issued:
-        return issue(unit, project_of(unit.connection, project), rater, console.rng)
+        return issue(unit, project_of(unit.connection, project), rater, console.secret)
 
     issued = await console.write(work)
     return JSONResponse(await console.read(lambda connection: _issued(connection, console, project, rater, issued)))
@@ -67,7 +67,7 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
 async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Take an answer; sent again under the same key it is stored once and answered with 200."""
     rater = rater_of(who)
-    taken = await console.write(lambda unit: submit(unit, assignment, rater, key, body, console.rng))
+    taken = await console.write(lambda unit: submit(unit, assignment, rater, key, body, console.secret))
     return await _receipt(console, rater, taken)
 
 
@@ -75,7 +75,7 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
 async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Give a task back with a reason."""
     rater = rater_of(who)
-    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.rng))
+    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.secret))
     return await _receipt(console, rater, taken)
 
 
@@ -91,7 +91,7 @@ async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> J
 async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
     """Retract the last judgment; its task comes back with what was said of it."""
     rater = rater_of(who, project)
-    undone = await console.write(lambda unit: undo(unit, project_of(unit.connection, project), rater, console.rng))
+    undone = await console.write(lambda unit: undo(unit, project_of(unit.connection, project), rater))
 
     def view(connection: Connection) -> Json:
         return {

@@ -165,7 +165,7 @@ def test_a_vote_taken_back_gives_the_item_back_to_raters_and_a_late_one_does_not
     with world(tmp_path, prompts=1, settings=settings) as found:
         item_id = found.judge("ann", winner=0).item_id
         found.do(lambda unit: open_dispute(unit, found.project, item_id, REVIEWER, "doubt"))
-        found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+        found.do(lambda unit: undo(unit, found.project, "ann"))
         with found.engine.connect() as connection:
             item = find_item(connection, "p", item_id)
         assert item is not None and item.state == "open"

@@ -26,7 +26,7 @@ def written(found: World, rater: str = "ann", text: str = "A much better answer.
     assignment = found.next(rater)
     sent = verdict(assignment, 0).model_dump() | {"edit": {"slot": 0, "text": text}}
     found.do(
-        lambda u: submit(u, assignment.id, rater, f"key-{assignment.id}", Submission.model_validate(sent), found.rng)
+        lambda u: submit(u, assignment.id, rater, f"key-{assignment.id}", Submission.model_validate(sent), found.secret)
     )
     with found.engine.connect() as connection:
         return waiting_drafts(connection, found.project)[-1]
@@ -73,7 +73,7 @@ def test_a_refused_draft_keeps_its_reason_and_is_not_accepted_later(tmp_path: Pa
 def test_a_draft_whose_judgment_is_taken_back_is_not_reviewed(tmp_path: Path) -> None:
     with world(tmp_path, prompts=2) as found:
         draft = written(found)
-        found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+        found.do(lambda unit: undo(unit, found.project, "ann"))
         with pytest.raises(Rejected, match="withdrawn already"):
             found.do(lambda unit: accept_draft(unit, found.project, draft.id, REVIEWER))
 

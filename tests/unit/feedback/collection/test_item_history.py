@@ -12,10 +12,10 @@ from backstay.storage.journal import entry_at
 def test_votes_retractions_and_skips_are_all_there(tmp_path: Path) -> None:
     with world(tmp_path, prompts=1) as found:
         first = found.judge("ann", winner=0)
-        again = found.do(lambda unit: undo(unit, found.project, "ann", found.rng)).assignment
-        found.do(lambda unit: submit(unit, again.id, "ann", "key-again", verdict(again, 1), found.rng))
+        again = found.do(lambda unit: undo(unit, found.project, "ann")).assignment
+        found.do(lambda unit: submit(unit, again.id, "ann", "key-again", verdict(again, 1), found.secret))
         other = found.next("ben")
-        found.do(lambda unit: skip(unit, other.id, "ben", "key-skip", "unclear", "which one?", found.rng))
+        found.do(lambda unit: skip(unit, other.id, "ben", "key-skip", "unclear", "which one?", found.secret))
         with found.engine.connect() as connection:
             item = find_item(connection, "p", first.item_id)
             assert item is not None
