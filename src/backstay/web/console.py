@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from backstay.guard.ledger import Ledger, Writer
 from backstay.storage.engine import open_database
-from backstay.storage.seal import seals_of
+from backstay.storage.location import seals_of
 from backstay.storage.unit import Unit
 from backstay.web.settings import ConsoleSettings
 
