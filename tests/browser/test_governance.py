@@ -153,7 +153,8 @@ PAGES = [
 def test_axe_finds_nothing_and_no_page_is_wider_than_the_window(
     browser: Any, site: tuple[GovernanceSite, str], look: str
 ) -> None:
-    options: dict[str, Any] = {"desktop": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": PHONE}}[look]
+    looks: dict[str, dict[str, Any]] = {"desktop": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": PHONE}}
+    options = looks[look]
     with site[0].site.console.engine.connect() as connection:
         item = connection.exec_driver_sql("SELECT id FROM items ORDER BY id LIMIT 1").scalar()
     for role in (Role.REVIEWER, Role.LEAD, Role.SECURITY):
