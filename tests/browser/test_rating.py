@@ -357,3 +357,18 @@ def test_the_focus_can_be_seen_and_goes_where_it_should(browser: Any) -> None:
         assert page.evaluate("document.activeElement.id") == "panel-title"
         press(page, "Escape")
         assert page.evaluate("document.activeElement.id") == "skip"
+
+
+@pytest.mark.parametrize("dimensions", [["overall"], THREE])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_scale_is_one_row_and_leaves_room_to_read(
+    browser: Any, size: dict[str, int], dimensions: list[str]
+) -> None:
+    task = FakeTask([("user", "q")], ["a", "b"], dimensions=dimensions)
+    with fake_rating(task) as api, rating(browser, api, viewport=size) as page:
+        tops = "e => new Set([...e.querySelectorAll('.choice:not(.bad)')].map(one => one.offsetTop)).size"
+        assert page.locator(".question.active .scale").evaluate(tops) == 1
+        assert page.locator(".answer").evaluate("e => e.offsetHeight / innerHeight") < 0.4
+        fits = """e => [...e.querySelectorAll('.choice span')].every(
+            one => one.scrollWidth <= one.parentElement.clientWidth)"""
+        assert page.locator(".question.active .scale").evaluate(fits)

@@ -146,7 +146,7 @@ def fake_rating(*tasks: FakeTask, guidelines: list[str] | None = None) -> Iterat
     if guidelines is not None:
         api.guidelines = guidelines
     with LoopThread() as loop:
-        api.url = f"http://127.0.0.1:{loop.call(_serve(loop, _Routes(api).app()))}"
+        api.url = f"http://127.0.0.1:{loop.call(serve_app(loop, _Routes(api).app()))}"
         yield api
 
 
@@ -234,7 +234,8 @@ class _Routes:
         return JSONResponse({"version": version, "text": text, "html": render(text), "author": "lena", "at": at})
 
 
-async def _serve(loop: LoopThread, app: Starlette) -> int:
+async def serve_app(loop: LoopThread, app: Any) -> int:
+    """Serve an ASGI application until the loop ends; gives back its port."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # it is not the main thread
     task = asyncio.ensure_future(server.serve())

@@ -1,5 +1,6 @@
 """Writing: everything that one transaction stores, and the journal entries that vouch for it."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from backstay.records import (
     content_hash,
     sha256_hex,
 )
+from backstay.storage.engine import set_cache
 from backstay.storage.journal import Entry, append_entries, judgment_payload, retraction_payload, utc_now
 from backstay.storage.tables import (
     RECORD_TABLES,
@@ -35,6 +37,7 @@ from backstay.storage.tables import (
 
 ReviewAction = Literal["release", "quarantine"]
 _IDS_A_QUERY = 500
+_CACHE_MIB, _LARGE_CACHE_MIB = 2, 64
 _MAX_NAME = 200
 
 
@@ -99,6 +102,15 @@ class Batch:
         texts = [canonical_json(body).decode() for body in bodies]
         chained = zip(records, self._append(dataset, bodies, texts), strict=True)
         return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
+
+    @contextlib.contextmanager
+    def many_rows(self) -> Iterator[None]:
+        """Let the database hold more in memory while very many rows are stored."""
+        set_cache(self._connection, _LARGE_CACHE_MIB)
+        try:
+            yield
+        finally:
+            set_cache(self._connection, _CACHE_MIB)
 
     def add_canonical(self, name: str, dataset: str, texts: Sequence[str]) -> int:
         """Store records given as canonical JSON; returns how many were new.

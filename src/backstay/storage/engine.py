@@ -70,6 +70,16 @@ def schema_transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def set_cache(connection: Connection, mebibytes: int) -> None:
+    """How much of the database a SQLite connection may hold in memory; other databases decide that themselves.
+
+    Ids are hashes, so that a large transaction touches pages all over its tables, and writes each of them once more
+    every time that it falls out of the cache.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{mebibytes * 1024}")
+
+
 class FilePlace:
     """Where a SQLite file and its write-ahead log stood when it was opened.
 

@@ -73,8 +73,14 @@ class World:
         self.repository.append_judgments("d", [judgment])
         return judgment.id
 
-    def export(self, form: Any, tally: Tally | None = None, **more: Any) -> bytes:
-        return b"".join(export_stream(self.repository, "d", form, tally=tally, **more))
+    def take_back(self, judgment_id: str) -> None:
+        at = "2026-01-31T12:00:01.000Z"
+        taken = Retraction(id=f"r-{judgment_id}", judgment_id=judgment_id, rater_id=ANN.id, created_at=at)
+        with self.repository.batch() as batch:
+            batch.append_retractions("d", [taken])
+
+    def export(self, form: Any, tally: Tally | None = None) -> bytes:
+        return b"".join(export_stream(self.repository, "d", form, tally=tally))
 
 
 @pytest.fixture
@@ -110,13 +116,14 @@ def test_trl_gives_every_ordered_pair_of_a_ranking(world: World, tmp_path: Path)
     world.judge(ASK, ())
     world.judge(ASK, ((1,), (0,)), purpose="consistency")
     back = world.judge(ASK, ((1,), (0,)))
+    world.take_back(back)
     tally = Tally()
-    rows = lines(world.export("trl", tally, retracted={back}))
+    rows = lines(world.export("trl", tally))
     assert {(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows} == EXPECTED
     assert {(row["rater"], row["strength"], *row["flags"]) for row in rows} == {("ann", 2.0, "unsafe")}
     assert tally.written == len(rows) == 5
     assert tally.left_out == {"tie": 1, "all bad": 1, "not asked for as a vote": 1, "taken back by the rater": 1}
-    (tmp_path / "x.jsonl").write_bytes(world.export("trl", retracted={back}))
+    (tmp_path / "x.jsonl").write_bytes(world.export("trl"))
     parsed = read_trl(tmp_path / "x.jsonl", dataset="n")
     assert parsed.prompts[0].messages == LONG.messages
     assert {pair[1:] for pair in wins(parsed)} == EXPECTED

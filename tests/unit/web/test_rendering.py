@@ -161,3 +161,13 @@ def test_long_plain_text_comes_in_pieces_that_end_with_lines() -> None:
     pieces = [part.split("</span>")[0].replace("<wbr>", "") for part in html.split('<span class="piece">')[1:]]
     assert "".join(pieces) == text
     assert [len(piece) for piece in pieces] == [4000, 4000, 2000, 4000, 4000, 1000]
+
+
+@pytest.mark.parametrize("table", ["| a | b |\n|---|---|\n| 1 | 2 | hidden |", "> a | b\n> --|--\n> 1 | 2 | hidden"])
+def test_a_cell_beyond_the_last_column_is_not_dropped(table: str) -> None:
+    found = ShownHtml(render(table))
+    assert found.text == f"Shown as plain text: a row of a table has more cells than its head.\n{table}"
+
+
+def test_rows_that_fit_or_are_short_stay_a_table() -> None:
+    assert "<table" in render("> | a | b |\n> |---|---|\n> | 1 | 2 |\n> | 1 |\n> 1 \\| 2 | 3")

@@ -1,12 +1,13 @@
 """What is exported: judgments with all they refer to, read page by page from one snapshot of the database."""
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from backstay.storage.pages import (
     judgment_pages,
@@ -15,6 +16,7 @@ from backstay.storage.pages import (
     records_by_id,
     records_by_prompt,
 )
+from backstay.storage.tables import retractions
 
 Data = dict[str, Any]
 _ROWS_A_PAGE = 1000
@@ -62,12 +64,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of an open database; judgments in `retracted` are left out."""
+    """A data set of an open database; judgments that their raters took back are left out."""
 
     connection: Connection
     dataset: str
     tally: Tally
-    retracted: Container[str] = ()
+
+    @functools.cached_property
+    def retracted(self) -> frozenset[str]:
+        """Ids of the judgments that were taken back, which are few."""
+        query = select(retractions.c.judgment_id).where(retractions.c.dataset == self.dataset)
+        return frozenset(self.connection.execute(query).scalars())
 
     def judged(self) -> Iterator[Judged]:
         """Judgments in the order in which they were appended."""

@@ -1,6 +1,6 @@
 """Exports of any size: bytes in blocks, or a file, out of one snapshot of the database."""
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -37,30 +37,23 @@ class ExportReport:
 
 
 def export_stream(
-    repository: Repository,
-    dataset: str,
-    form: ExportFormat,
-    *,
-    tally: Tally | None = None,
-    retracted: Container[str] = (),
+    repository: Repository, dataset: str, form: ExportFormat, *, tally: Tally | None = None
 ) -> Iterator[bytes]:
     """A data set's judgments in blocks of bytes; memory does not grow with the data set.
 
-    `tally` counts what is written and left out. `retracted` are ids of judgments that their raters took back. The
-    database is read until the last block, or until the iterator is closed. Raises UsageError for an unknown format.
+    `tally` counts what is written and left out; what raters took back is left out. The database is read until the last
+    block, or until the iterator is closed. Raises UsageError for an unknown format.
     """
     if form not in WRITERS:
         raise UsageError(f"no format {form!r}", cure=f"use one of {', '.join(get_args(ExportFormat))}")
-    return _stream(repository, dataset, form, tally or Tally(), retracted)
+    return _stream(repository, dataset, form, tally or Tally())
 
 
-def export_dataset(
-    path: Path, repository: Repository, dataset: str, form: ExportFormat, *, retracted: Container[str] = ()
-) -> ExportReport:
+def export_dataset(path: Path, repository: Repository, dataset: str, form: ExportFormat) -> ExportReport:
     """Write a data set's judgments to a file, which appears whole or not at all."""
     tally = Tally()
     with atomic_file(path) as file:
-        file.writelines(export_stream(repository, dataset, form, tally=tally, retracted=retracted))
+        file.writelines(export_stream(repository, dataset, form, tally=tally))
     return ExportReport(tally.written, dict(tally.left_out))
 
 
@@ -73,8 +66,6 @@ def export_judgments(path: Path, repository: Repository, dataset: str) -> Export
     return export_dataset(path, repository, dataset, format_of(path))
 
 
-def _stream(
-    repository: Repository, dataset: str, form: ExportFormat, tally: Tally, retracted: Container[str]
-) -> Iterator[bytes]:
+def _stream(repository: Repository, dataset: str, form: ExportFormat, tally: Tally) -> Iterator[bytes]:
     with repository.engine.connect() as connection:
-        yield from WRITERS[form](Source(connection, dataset, tally, retracted))
+        yield from WRITERS[form](Source(connection, dataset, tally))

@@ -10,8 +10,8 @@ from backstay.feedback.importing.intake import Shelves
 from backstay.records import Judgment, Prompt, Rater, Record, Response, Task, canonical_json
 
 CHUNK = 2000
-_CACHE_KIB = 160 * 1024
-"""Enough for the keys of a million judgments, each on a pair of its own: with less, every row waits for the disk."""
+_CACHE_KIB = 128 * 1024
+"""About what the keys of a million judgments take, each on its own pair: with much less, rows wait for the disk."""
 R = TypeVar("R", bound=Record)
 KINDS: dict[str, type[Record]] = {
     "prompts": Prompt,

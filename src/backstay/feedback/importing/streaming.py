@@ -91,7 +91,8 @@ class StagedImport:
     def store(self, batch: Batch) -> ImportReport:
         """Store every sound record within the batch's transaction; storing the same again stores nothing."""
         self.check()
-        new = {name: self._add(batch, name) for name in KINDS}
+        with batch.many_rows():
+            new = {name: self._add(batch, name) for name in KINDS}
         report = ImportReport(
             dataset=self.settings.dataset,
             rows=self._intake.rows,

@@ -6,9 +6,10 @@ are not read, and unknown tokens are an error, so no part of a text vanishes. Wh
 as Markdown is shown as it is, under a note that says so.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block.table import escapedSplit
 from markdown_it.token import Token
 
 from backstay.web.rendering.bounded import DEEPEST, BoundedBlock, BoundedInline, TooMuchWork, environment
@@ -87,7 +88,22 @@ def render(text: str) -> str:
         return render_plain(text, str(error))
     if sum(1 + len(token.children or ()) for token in tokens) > MOST_TOKENS:
         return render_plain(text, f"it has more than {MOST_TOKENS:,} parts")
+    if _hides_cells(tokens, text):
+        return render_plain(text, "a row of a table has more cells than its head")
     return _Writer().blocks(tokens)
+
+
+def _hides_cells(tokens: Sequence[Token], text: str) -> bool:
+    """Whether a row has cells beyond the last column, which Markdown would drop."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    columns = 0
+    for token in tokens:
+        columns = 0 if token.type == "table_open" else columns + (token.type == "th_open")
+        if token.type == "tr_open" and columns and token.map:
+            cells = escapedSplit(lines[token.map[0]].strip("> \t"))
+            if len(cells[cells[0] == "" :]) - (cells[-1] == "") > columns:
+                return True
+    return False
 
 
 def render_plain(text: str, why: str = "") -> str:
