@@ -1,4 +1,4 @@
-"""Deciding in Chromium: a dispute by keyboard alone, a proposal by two people in two browsers, and every page by axe."""
+"""Deciding in Chromium: a dispute by keyboard alone, a proposal by two people in two browsers, pages by axe."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GovernanceS
 
 @contextlib.contextmanager
 def tab(browser: Any, site: tuple[GovernanceSite, str], role: Role, **options: Any) -> Iterator[Any]:
-    """A page of a browser of its own in which the first person of a role is signed in; no error of script is let pass."""
+    """A page of a browser of its own in which the first person of a role is signed in; errors of script fail it."""
     made, url = site
     settings = made.site.accounts.settings.session
     _, cookie = made.site.console.write_now(
@@ -153,7 +153,8 @@ PAGES = [
 def test_axe_finds_nothing_and_no_page_is_wider_than_the_window(
     browser: Any, site: tuple[GovernanceSite, str], look: str
 ) -> None:
-    options = {"desktop": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": PHONE}}[look]
+    looks: dict[str, dict[str, Any]] = {"desktop": {}, "dark": {"color_scheme": "dark"}, "phone": {"viewport": PHONE}}
+    options = looks[look]
     with site[0].site.console.engine.connect() as connection:
         item = connection.exec_driver_sql("SELECT id FROM items ORDER BY id LIMIT 1").scalar()
     for role in (Role.REVIEWER, Role.LEAD, Role.SECURITY):

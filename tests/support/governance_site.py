@@ -1,4 +1,4 @@
-"""A console with something to decide: disputes, a draft, gold, and a run of screen with pairs in quarantine. All is made up."""
+"""A console with something to decide: disputes, a draft, gold, a run of screen with a quarantine. All made up."""
 
 import contextlib
 import json
@@ -135,14 +135,19 @@ def long_texts(repository: Repository, dataset: str = "d") -> None:
         (Message(role="user", content="Why is the sky blue, and why are sunsets red? I teach ten-year-olds."),),
         source="made",
     )
-    texts = (
-        "Sunlight holds **all colours**. Air scatters short waves more than long ones:\n\n1. Blue light is scattered about "
-        "five times as much as red.\n2. So blue reaches your eye from every direction.\n\nAt sunset the light comes a long "
-        "way through the air, and most of the blue is gone before it arrives.\n\n```\nshare ~ 1 / wavelength**4\n```",
-        "The sky is blue because it reflects the sea, and sunsets are red because the sun gets cooler in the evening. "
-        "Tell the children that the air is painted by the water below it!",
-    )
-    rows = [Response.make(prompt.id, text, policy="m") for text in texts]
+    rayleigh = """Sunlight holds **all colours**. Air scatters short waves more than long ones:
+
+1. Blue light is scattered about five times as much as red.
+2. So blue reaches your eye from every direction.
+
+At sunset the light comes a long way through the air, and most of the blue is gone before it arrives.
+
+```
+share ~ 1 / wavelength**4
+```"""
+    sea = """The sky is blue because it reflects the sea, and sunsets are red because the sun gets cooler then.
+Tell the children that the air is painted by the water below it!"""
+    rows = [Response.make(prompt.id, text, policy="m") for text in (rayleigh, sea)]
     with repository.batch() as batch:
         batch.add_prompts(dataset, [prompt])
         batch.add_responses(dataset, rows)

@@ -154,7 +154,7 @@ def test_raters_are_shown_nothing_of_gold(tmp_path: Path) -> None:
     for name, gold in (("gold", 1), ("none", 0)):
         settings = ProjectSettings(gold_share=0.5, repeat_share=0.0, votes=1, most_votes=1)
         with governance(tmp_path / name, prompts=1, gold=gold, settings=settings) as site:
-            site.site.console.secret = bytes(32)
+            site.site.console.secret = bytes(16)
             answer = site.browser(Role.RATER).post(f"{P}/assignments")
             assert answer.status_code == 200
             shown.append((answer.json()["assignment"], set(answer.headers)))
@@ -266,3 +266,15 @@ def test_verdicts_of_every_order_are_told_in_the_items_letters(site: GovernanceS
         body = {"round": 0, "answers": prefer(shown, "Answer 0"), "reason": "right"}
         told = browser.post(f"{P}/disputes/{item}/verdict", body).json()
         assert told["adjudications"][0]["label"] == "A > B" and told["responses"][0]["text"].startswith("Answer 0")
+
+
+@pytest.mark.parametrize("name", ["%00", "a%20b", "%F0%9F%98%80", "x" * 61, "%25", "'", "%ff"])
+def test_names_that_nothing_has_are_never_an_error_of_ours(site: GovernanceSite, name: str) -> None:
+    site.quarantine()
+    browser = site.browser(Role.LEAD)
+    for path in (f"{P}/disputes/{name}", f"{P}/items/{name}", f"{P}/drafts/{name}", f"/api/v1/proposals/{name}"):
+        assert browser.get(path).status_code in (404, 422), path
+    for path in (f"{P}/disputes?after={name}", f"{P}/gold?after_item={name}", f"/api/v1/proposals?before={name}"):
+        assert browser.get(path).status_code == 422, path
+    assert browser.post(f"/api/v1/quarantine/{name}/proposals", {"reason": "x"}).status_code in (404, 422)
+    assert browser.get(f"/lead/p/items/{name}").status_code in (404, 422)

@@ -87,7 +87,8 @@ def confirm_gold(unit: Unit, proposal: Proposal, who: Decider, reason: str) -> P
     _write(unit, proposal, now)
     _mark_again(unit, proposal.project, proposal.subject, dimension)
     told = {"by": who.account_id, "proposer": proposal.person, "proposal": proposal.id, "project": proposal.project}
-    unit.note("console.gold", told | {"item": proposal.subject, **proposal.change})
+    change = {name: value for name, value in proposal.change.items() if name != "do"}
+    unit.note("console.gold", told | change | {"did": proposal.change["do"], "item": proposal.subject})
     return decided
 
 

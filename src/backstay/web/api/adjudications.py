@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import JSONResponse
@@ -24,7 +24,7 @@ from backstay.feedback.collection.gold_keeping import gold_at
 from backstay.feedback.collection.item_history import Asked, Said, history_of, texts_of
 from backstay.feedback.collection.submission import Answer, iso_time
 from backstay.storage.unit import Unit
-from backstay.web.api.deciding import ItemId, Onlooker, Reviewer, Why, decider, names_of, texts_json
+from backstay.web.api.deciding import After, ItemId, Onlooker, Reviewer, Why, decider, names_of, texts_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.api.texts import Body
 from backstay.web.gate import Principal
@@ -46,9 +46,7 @@ class VerdictIn(Body):
 
 
 @router.get("/disputes")
-async def list_disputes(
-    project: ProjectId, who: Reviewer, console: Here, after: Annotated[str, Query(max_length=60)] = ""
-) -> JSONResponse:
+async def list_disputes(project: ProjectId, who: Reviewer, console: Here, after: After = "") -> JSONResponse:
     """Disputed items in order of id, and which of them the caller may decide."""
 
     def view(connection: Connection) -> Json:

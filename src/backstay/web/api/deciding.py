@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Query
 from sqlalchemy import Connection, select
 
 from backstay.feedback.collection.deciders import Decider, Reason
@@ -21,8 +21,13 @@ Proposer = Annotated[Principal, Depends(allowed(Permission.PROPOSE))]
 Second = Annotated[Principal, Depends(allowed(Permission.CONFIRM))]
 Either = Annotated[Principal, Depends(allowed(Permission.PROPOSE, Permission.CONFIRM))]
 Overseer = Annotated[Principal, Depends(allowed(Permission.READ_AUDIT))]
-ItemId = Annotated[str, Path(max_length=60)]
-Id = Annotated[str, Path(max_length=36)]
+NAME = r"^[A-Za-z0-9_.:-]*$"
+"""What ids are made of."""
+
+ItemId = Annotated[str, Path(max_length=60, pattern=NAME)]
+Id = Annotated[str, Path(max_length=36, pattern=NAME)]
+After = Annotated[str, Query(max_length=60, pattern=NAME)]
+"""The id behind which a page begins; empty: from the first."""
 
 
 class Why(Body):

@@ -1,8 +1,6 @@
 """Better answers that raters wrote: the queue, one with its changes, and the decision."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 
@@ -18,7 +16,7 @@ from backstay.feedback.collection.drafting import (
 from backstay.feedback.collection.item_history import read_texts
 from backstay.feedback.collection.submission import iso_time
 from backstay.storage.unit import Unit
-from backstay.web.api.deciding import Id, Reviewer, Why, decider, texts_json
+from backstay.web.api.deciding import After, Id, Reviewer, Why, decider, texts_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.differences import word_changes
 from backstay.web.gate import Principal
@@ -29,9 +27,7 @@ router = APIRouter(prefix="/api/v1/projects/{project}/drafts", tags=["review"])
 
 
 @router.get("")
-async def list_drafts(
-    project: ProjectId, who: Reviewer, console: Here, after: Annotated[str, Query(max_length=36)] = ""
-) -> JSONResponse:
+async def list_drafts(project: ProjectId, who: Reviewer, console: Here, after: After = "") -> JSONResponse:
     """Drafts that wait, oldest first, and which of them the caller may review."""
 
     def view(connection: Connection) -> Json:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import JSONResponse
@@ -14,7 +14,7 @@ from backstay.feedback.collection.proposing import Proposal
 from backstay.feedback.collection.submission import iso_time
 from backstay.records import Dimension
 from backstay.storage.unit import Unit
-from backstay.web.api.deciding import Either, Proposer, decider, names_of
+from backstay.web.api.deciding import NAME, After, Either, Proposer, decider, names_of
 from backstay.web.api.proposals import proposal_row
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.api.texts import Body
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1/projects/{project}/gold", tags=["gold"])
 class GoldChange(Body):
     """What is proposed: `set` names the index of the best response, `retire` and `withdraw` name none."""
 
-    item: Annotated[str, Field(max_length=60)]
+    item: Annotated[str, Field(max_length=60, pattern=NAME)]
     dimension: Dimension = "overall"
     step: Step
     best: Annotated[int, Field(ge=0, le=31)] | None = None
@@ -38,8 +38,8 @@ async def list_gold(
     project: ProjectId,
     _: Either,
     console: Here,
-    after_item: Annotated[str, Query(max_length=60)] = "",
-    after_dimension: Annotated[str, Query(max_length=20)] = "",
+    after_item: After = "",
+    after_dimension: After = "",
 ) -> JSONResponse:
     """Gold in order of item and dimension: how often it was seen, and by which share of raters found."""
     after = (after_item, after_dimension)

@@ -1,8 +1,8 @@
 """Changes that take two people: what is proposed, and a second person's word; and what is in quarantine."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 
@@ -13,7 +13,7 @@ from backstay.feedback.collection.proposing import Proposal, proposal_of, propos
 from backstay.feedback.collection.releasing import confirm_release, project_on, propose_release, refuse_release
 from backstay.feedback.collection.submission import iso_time
 from backstay.storage.unit import Unit
-from backstay.web.api.deciding import Either, Id, ItemId, Proposer, Second, Why, decider, names_of, texts_json
+from backstay.web.api.deciding import After, Either, Id, ItemId, Proposer, Second, Why, decider, names_of, texts_json
 from backstay.web.api.rating import Here
 from backstay.web.console import Console
 from backstay.web.gate import Principal
@@ -21,12 +21,11 @@ from backstay.web.quarantined import Quarantine, Quarantined, read_quarantine
 from backstay.web.shown import Json
 
 router = APIRouter(prefix="/api/v1", tags=["two persons"])
-Before = Annotated[str, Query(max_length=36)]
 
 
 @router.get("/proposals")
 async def list_proposals(
-    who: Either, console: Here, state: Literal["waiting", "decided"] = "waiting", before: Before = ""
+    who: Either, console: Here, state: Literal["waiting", "decided"] = "waiting", before: After = ""
 ) -> JSONResponse:
     """Proposals, newest first."""
     rows = await console.read(lambda connection: proposal_rows(connection, who, state == "waiting", before))

@@ -13,7 +13,7 @@ from backstay.feedback.collection.proposing import Proposal, proposals_of
 from backstay.records import Dimension
 from backstay.storage.unit import Unit
 from backstay.web.api.adjudications import LETTERS
-from backstay.web.api.deciding import Either, Proposer, decider
+from backstay.web.api.deciding import After, Either, Proposer, decider
 from backstay.web.api.gold import gold_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.governance_pages.frame import fields_of, number, or_back, page
@@ -24,12 +24,12 @@ router = APIRouter(prefix="/lead/{project}/gold", include_in_schema=False)
 
 @router.get("")
 async def gold(
-    request: Request, project: ProjectId, _: Either, console: Here, after_item: str = "", after_dimension: str = ""
+    request: Request, project: ProjectId, _: Either, console: Here, after_item: After = "", after_dimension: After = ""
 ) -> Response:
     """How often each gold item was seen, and which share of raters found its answer."""
 
     def query(connection: Connection) -> dict[str, Any]:
-        rows = gold_json(connection, project, (after_item[:60], after_dimension[:20]))
+        rows = gold_json(connection, project, (after_item, after_dimension))
         waiting = [row for row in proposals_of(connection, project=project) if row.kind == "gold"]
         return {"project": project_of(connection, project), "gold": rows, "waiting": len(waiting)}
 

@@ -13,7 +13,7 @@ from backstay.feedback.collection.drafting import accept_draft, count_drafts, re
 from backstay.feedback.collection.submission import Answer
 from backstay.storage.unit import Unit
 from backstay.web.api.adjudications import LETTERS, dispute_json, item_json
-from backstay.web.api.deciding import Id, ItemId, Reviewer, decider
+from backstay.web.api.deciding import After, Id, ItemId, Reviewer, decider
 from backstay.web.api.drafts import draft_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.governance_pages.frame import fields_of, number, or_back, page
@@ -42,12 +42,12 @@ async def overview(request: Request, who: Reviewer, console: Here) -> Response:
 
 
 @router.get("/{project}/disputes")
-async def disputes(request: Request, project: ProjectId, who: Reviewer, console: Here, after: str = "") -> Response:
+async def disputes(request: Request, project: ProjectId, who: Reviewer, console: Here, after: After = "") -> Response:
     """To the next disputed item that this reviewer may decide."""
 
     def query(connection: Connection) -> tuple[str | None, int]:
         found = project_of(connection, project)
-        return next_dispute(connection, found, decider(who), after[:60]), count_disputes(connection, project)
+        return next_dispute(connection, found, decider(who), after), count_disputes(connection, project)
 
     item, waiting = await console.read(query)
     if item is not None:

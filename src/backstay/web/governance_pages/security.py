@@ -11,7 +11,7 @@ from backstay.feedback.collection.proposing import proposal_of, withdraw
 from backstay.storage.unit import Unit
 from backstay.web.accounts import audit_log
 from backstay.web.api.adjudications import LETTERS
-from backstay.web.api.deciding import Either, Id, ItemId, Overseer, Proposer, Second, decider, names_of
+from backstay.web.api.deciding import NAME, Either, Id, ItemId, Overseer, Proposer, Second, decider, names_of
 from backstay.web.api.proposals import (
     decide_on,
     pair_json,
@@ -97,8 +97,8 @@ async def audit(
     request: Request,
     _: Overseer,
     console: Here,
-    kind: Annotated[str, Query(max_length=40)] = "",
-    by: Annotated[str, Query(max_length=60)] = "",
+    kind: Annotated[str, Query(max_length=40, pattern=NAME)] = "",
+    by: Annotated[str, Query(max_length=60, pattern=NAME)] = "",
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Response:
     """What people did, newest first."""
