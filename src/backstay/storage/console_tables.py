@@ -102,6 +102,17 @@ trust_history = _of_project(
     Column("high", Float(53), nullable=False),
     Column("judged", Integer, nullable=False),
 )
+trust_runs = _of_project(
+    "trust_runs",
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(10), nullable=False),
+    Column("started_by", String(200), nullable=False),
+    Column("method", String(10), nullable=False),
+    Column("judged", BigInteger, nullable=False),
+    Column("took_ms", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+)
 vote_patterns = _of_project(
     "vote_patterns",
     Column("dimension", String(20), primary_key=True),
