@@ -2,8 +2,11 @@
 
 from sqlalchemy import Connection, text
 
-from backstay.storage import console_tables
-from backstay.storage.tables import SCHEMA_HEAD
+from backstay.storage import account_tables, console_tables
+from backstay.storage.tables import SCHEMA_HEAD, metadata
+
+TABLE_MODULES = (account_tables, console_tables)
+"""Imported here because each adds its tables to the one `metadata`."""
 
 APPEND_ONLY = ("journal", "judgments", "retractions")
 APPROVALS = ("approvals", "approval_votes", "approval_links", "approval_outbox")
@@ -12,7 +15,7 @@ _TERMINAL = ("denied", "expired", "cancelled", "superseded", "stale", "executed"
 
 def create_tables(connection: Connection) -> None:
     """Create every table, index and trigger in an empty SQLite database, and note the revision that they are of."""
-    console_tables.projects.metadata.create_all(connection, checkfirst=False)
+    metadata.create_all(connection, checkfirst=False)
     for trigger in triggers():
         connection.execute(text(trigger))
     revision = "version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"

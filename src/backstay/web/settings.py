@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from backstay.records import Settings
+from backstay.web.accounts.settings import AccountSettings
 
 Seconds = Annotated[float, Field(gt=0.0)]
 
@@ -26,3 +27,5 @@ class ConsoleSettings(Settings):
     """Requests that may read from the database at once."""
     drain_s: Seconds = 10.0
     """Seconds that running requests get when the console is stopped."""
+    accounts: AccountSettings = AccountSettings()
+    """Accounts and signing in."""

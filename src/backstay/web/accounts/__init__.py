@@ -1,0 +1,1 @@
+"""Accounts: who may sign in, how, and what is kept of it."""
