@@ -59,7 +59,10 @@ class Filler:
         self.rng = random.Random(seed)
         self.judgments, self.crowd = judgments, Crowd(raters, self.rng)
         self.settings = ProjectSettings(gold_share=0.05, repeat_share=0.02, pay_per_hour=18.0)
-        self.voted = judgments // self.settings.votes
+        self.gold_votes = min(30, raters // 2)
+        gold = max(2, judgments // 20 // self.gold_votes)
+        self.voted = gold + max(0, judgments - gold * self.gold_votes) // self.settings.votes
+        self.gold_every = max(1, self.voted // gold)
         self.items = self.voted + max(20, self.voted // 10)
         self.step_ms = days * DAY_MS / max(1, judgments)
         self.seq, self.hash, self.done = 0, "", 0
@@ -111,10 +114,11 @@ class Filler:
 
     def _item(self, place: int, prompt_id: str, responses: tuple[str, str], task_id: str) -> None:
         item_id, truth, asked = f"item-{place:09d}", self.rng.randrange(2), {"overall": task_id}
-        is_gold = place % 200 == 0
+        is_gold = place < self.voted and place % self.gold_every == 0
+        votes = self.gold_votes if is_gold else self.settings.votes
         counts: Counter[str] = Counter()
         if place < self.voted:
-            for rater in self.rng.sample(range(len(self.crowd.ids)), self.settings.votes):
+            for rater in self.rng.sample(range(len(self.crowd.ids)), votes):
                 self._judgment(item_id, prompt_id, task_id, rater, truth, counts, is_gold)
         log_odds = LOG_ODDS * (counts["0>1"] - counts["1>0"])
         kept = {"overall": dict(sorted(counts.items()))} if counts else {}

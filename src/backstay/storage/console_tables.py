@@ -61,7 +61,7 @@ gold_items = _of_project(
     Column("right", Integer, nullable=False),
     Column("author", String(200), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Index(None, "project", "state", "exposures"),
+    Index(None, "project", "state", "exposures", "item_id"),
 )
 rater_stats = _of_project(
     "rater_stats",

@@ -8,10 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
-from backstay.web import access, rating_pages
-from backstay.web.api import projects, rating
+from backstay.web import access, insight_pages, rating_pages
+from backstay.web.api import insight, projects, rating
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
+from backstay.web.insight.services import install_insight
 
 API_HEADERS = {
     "cache-control": "no-store",
@@ -22,7 +23,14 @@ API_HEADERS = {
 }
 """Of every answer that has none of its own."""
 
-ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, rating_pages.router, *access.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (
+    rating.router,
+    projects.router,
+    insight.router,
+    rating_pages.router,
+    insight_pages.router,
+    *access.ROUTERS,
+)
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 
@@ -44,6 +52,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
         app.include_router(router)
     install_faults(app)
     access.install_access(app, console)
+    install_insight(app, console)
     return app
 
 

@@ -26,7 +26,7 @@ from backstay.feedback.collection import Project, project_of
 from backstay.records import Judgment, Rater, RaterTrust, Task
 from backstay.storage.engine import open_database
 from backstay.storage.tables import judgments, raters
-from backstay.web.insight.alarms import Alarm, alarms_of, changed
+from backstay.web.insight.alarms import Alarm, alarms_of
 from backstay.web.insight.cohort_audit import audit_cohorts
 from backstay.web.trust_columns import ProjectVotes, each_item, read_project, settled_gold, standing
 

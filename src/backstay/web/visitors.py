@@ -10,6 +10,7 @@ from backstay.web.permissions import Permission
 
 NAV: tuple[tuple[Permission, Link], ...] = (
     (Permission.RATE, Link("rate", "Rate", "/rate")),
+    (Permission.READ_PROJECT, Link("lead", "Projects", "/lead")),
     (Permission.OWN_ACCOUNT, Link("account", "Account", "/account")),
 )
 """The bar at the top: a link is shown to whoever has the permission."""

@@ -31,7 +31,9 @@ _SAME_PROMPT = assignments.c.prompt_id == items.c.prompt_id
 # Statements of the way of an answer are built once: that costs more than SQLite takes to run them.
 _FIND = select(assignments).where(assignments.c.id == bindparam("assignment"))
 _WRITE = update(assignments).where(assignments.c.id == bindparam("assignment"))
-_OPEN = select(assignments).where(_MINE, assignments.c.state == "open")
+_OPEN = select(assignments).where(_MINE, assignments.c.settled_at_ms.is_(None), assignments.c.state == "open")
+"""What is open is not settled, which an index finds among all that a rater ever did."""
+
 _SEEN = (
     select(func.count())
     .select_from(assignments)
@@ -61,7 +63,7 @@ def _gold_candidates(again: bool) -> Select[str]:
         gold_items.c.exposures < bindparam("exposures"),
     )
     query = select(items.c.id).join(gold_items, match).where(where, _unseen(again))
-    return query.order_by(gold_items.c.exposures, items.c.place).limit(GOLD_CANDIDATES)
+    return query.order_by(gold_items.c.exposures, gold_items.c.item_id).limit(GOLD_CANDIDATES)
 
 
 _OPEN_ITEMS = (_open_items(False), _open_items(True))

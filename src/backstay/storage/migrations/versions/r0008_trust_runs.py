@@ -1,4 +1,4 @@
-"""Runs of aggregation by the console, with the alarms that they raised and what they found of cohorts."""
+"""Runs of aggregation by the console, with what they found; gold items in the order in which they are asked for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,8 +24,14 @@ def upgrade() -> None:
         sa.Column("findings", sa.Text, nullable=False),
         sa.ForeignKeyConstraint(["project"], ["projects.id"]),
     )
+    op.drop_index("ix_gold_items_project_state_exposures", "gold_items")
+    op.create_index(
+        "ix_gold_items_project_state_exposures_item_id", "gold_items", ["project", "state", "exposures", "item_id"]
+    )
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop the table, and order gold items as before."""
+    op.drop_index("ix_gold_items_project_state_exposures_item_id", "gold_items")
+    op.create_index("ix_gold_items_project_state_exposures", "gold_items", ["project", "state", "exposures"])
     op.drop_table("trust_runs")
