@@ -64,7 +64,9 @@ class Filler:
         self.voted = gold + max(0, judgments - gold * self.gold_votes) // self.settings.votes
         self.gold_every = max(1, self.voted // gold)
         self.items = self.voted + max(20, self.voted // 10)
-        self.step_ms = days * DAY_MS / max(1, judgments)
+        gold_items = -(-self.voted // self.gold_every)
+        total = gold_items * self.gold_votes + (self.voted - gold_items) * self.settings.votes
+        self.step_ms = days * DAY_MS / max(1, total)
         self.seq, self.hash, self.done = 0, "", 0
         self.rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self.patterns: Counter[str] = Counter()

@@ -45,8 +45,8 @@ HEADS = (
     ("agreement", "Agrees"),
     ("gold", "Gold"),
     ("pace", "Median"),
-    ("position", "First place"),
-    ("repeats", "Repeats same"),
+    ("position", "Chose 1st"),
+    ("repeats", "Repeats"),
     ("judged", "Judged"),
     ("seen", "Last seen"),
 )
@@ -71,7 +71,8 @@ async def overview(request: Request, project: ProjectId, who: Reader, console: H
     who.check_enter(project)
     found = await services.overviews.get(project)
     try:
-        forecast, no_forecast = await services.forecast(project, None, None), ""
+        forecast = await services.forecast_soon(project)
+        no_forecast = "" if forecast else "it is being computed; load the page again in a moment"
     except BackstayError as error:
         forecast, no_forecast = None, error.message
     return await _page(

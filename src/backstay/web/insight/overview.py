@@ -114,26 +114,39 @@ def agreement_json(found: Agreement) -> Json:
 
 
 class Overviews:
-    """Overviews as they were counted a moment ago, so that many who watch cost as much as one."""
+    """Overviews as they were counted a while ago, so that many who watch cost as much as one.
+
+    Whoever comes after that while gets the old one at once, and has a new one counted for the next.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._kept: dict[str, tuple[float, Overview]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._counting: dict[str, asyncio.Task[Overview]] = {}
 
     async def get(self, project_id: str) -> Overview:
-        """The overview, at most a moment old."""
-        async with self._locks.setdefault(project_id, asyncio.Lock()):
-            until, kept = self._kept.get(project_id, (0.0, None))
-            if kept is not None and time.monotonic() < until:
-                return kept
-            began = time.monotonic()
-            found = await self._console.read(
-                lambda connection: overview_of(connection, project_id, self._console.clock())
-            )
-            took = time.monotonic() - began
-            self._kept[project_id] = (time.monotonic() + max(LEAST_AGE_S, AGE_OF_COST * took), found)
-            return found
+        """The overview; raises Rejected where there is no such project."""
+        until, kept = self._kept.get(project_id, (0.0, None))
+        if kept is not None and time.monotonic() < until:
+            return kept
+        task = self._counting.get(project_id)
+        if task is None or task.done():
+            task = self._counting[project_id] = asyncio.ensure_future(self._count(project_id))
+            task.add_done_callback(_noticed)
+        return await asyncio.shield(task) if kept is None else kept
+
+    async def _count(self, project_id: str) -> Overview:
+        began = time.monotonic()
+        found = await self._console.read(lambda connection: overview_of(connection, project_id, self._console.clock()))
+        took = time.monotonic() - began
+        self._kept[project_id] = (time.monotonic() + max(LEAST_AGE_S, AGE_OF_COST * took), found)
+        return found
+
+
+def _noticed(task: "asyncio.Task[Overview]") -> None:
+    """Whoever waits for the task gets its error; where nobody does, the next who asks has it counted again."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _series(judged: dict[int, int], since: int, today: int) -> list[tuple[str, int]]:

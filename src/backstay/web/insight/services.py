@@ -13,6 +13,9 @@ from backstay.web.trust import TrustRefresh
 
 KEPT_S = 120.0
 MOST_KEPT = 200
+SOON_S = 1.5
+"""What a page waits for a forecast."""
+
 Key = tuple[str, float | None, int | None]
 
 
@@ -23,23 +26,34 @@ class Services:
         self._console = console
         self.overviews = Overviews(console)
         self.trust = TrustRefresh(console)
-        self._forecasts: dict[Key, tuple[float, dict[str, Any]]] = {}
-        self._forecasting = asyncio.Lock()
+        self._forecasts: dict[Key, tuple[float, asyncio.Task[dict[str, Any]]]] = {}
+        self._one = asyncio.Semaphore(1)  # A forecast takes a processor.
 
     async def forecast(self, project: str, certainty: float | None, most_votes: int | None) -> dict[str, Any]:
-        """A forecast of at most two minutes ago; one is computed at a time, since it takes a processor."""
-        key = (project, certainty, most_votes)
-        async with self._forecasting:
-            until, kept = self._forecasts.get(key, (0.0, None))
-            if kept is not None and time.monotonic() < until:
-                return kept
-            found = forecast_json(
-                await self._console.read(lambda connection: forecast_of(connection, project, certainty, most_votes))
-            )
+        """A forecast of at most two minutes ago."""
+        return await asyncio.shield(self._task((project, certainty, most_votes)))
+
+    async def forecast_soon(self, project: str) -> dict[str, Any] | None:
+        """The forecast by the project's own rule, or None where it takes more than a moment; it goes on meanwhile."""
+        task = self._task((project, None, None))
+        done, _ = await asyncio.wait([task], timeout=SOON_S)
+        return task.result() if done else None
+
+    def _task(self, key: Key) -> "asyncio.Task[dict[str, Any]]":
+        until, task = self._forecasts.get(key, (0.0, None))
+        if task is None or (task.done() and (time.monotonic() > until or task.cancelled() or task.exception())):
             if len(self._forecasts) >= MOST_KEPT:
                 self._forecasts.clear()
-            self._forecasts[key] = (time.monotonic() + KEPT_S, found)
-            return found
+            task = asyncio.ensure_future(self._forecast(key))
+            self._forecasts[key] = (time.monotonic() + KEPT_S, task)
+        return task
+
+    async def _forecast(self, key: Key) -> dict[str, Any]:
+        project, certainty, most_votes = key
+        async with self._one:
+            return forecast_json(
+                await self._console.read(lambda connection: forecast_of(connection, project, certainty, most_votes))
+            )
 
 
 def install_insight(app: FastAPI, console: Console) -> Services:
