@@ -61,7 +61,7 @@ async def lead(request: Request, who: Reader, console: Here, services: At) -> Re
     found = await console.read(
         lambda connection: [row for row in all_projects(connection) if who.may_enter(row.id)]
     )
-    rows = [overview_json(await services.overviews.get(project.id)) | {"name": project.name} for project in found]
+    rows = [overview_json(await services.overview(project.id)) | {"name": project.name} for project in found]
     return await _page(request, "insight_projects", projects=rows)
 
 
@@ -69,7 +69,7 @@ async def lead(request: Request, who: Reader, console: Here, services: At) -> Re
 async def overview(request: Request, project: ProjectId, who: Reader, console: Here, services: At) -> Response:
     """One project at a glance."""
     who.check_enter(project)
-    found = await services.overviews.get(project)
+    found = await services.overview(project)
     try:
         forecast = await services.forecast_soon(project)
         no_forecast = "" if forecast else "it is being computed; load the page again in a moment"

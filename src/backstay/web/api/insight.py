@@ -17,7 +17,7 @@ from backstay.web.gate import Principal, allowed
 from backstay.web.insight.overview import agreement_json, overview_json
 from backstay.web.insight.rater_detail import RaterDetail, detail_json, rater_detail
 from backstay.web.insight.raters_table import RaterRow, Shown, Sort, chosen, rater_rows, row_json
-from backstay.web.insight.services import Services, services_of
+from backstay.web.insight.services import Question, Services, services_of
 from backstay.web.insight.sheet import sheet
 from backstay.web.permissions import Permission
 from backstay.web.shown import Json
@@ -52,7 +52,7 @@ class StatusChange(BaseModel):
 async def get_overview(project: ProjectId, who: Reader, services: At) -> JSONResponse:
     """Votes given and wanted, items by state and certainty, judgments by day, agreement."""
     who.check_enter(project)
-    return JSONResponse(overview_json(await services.overviews.get(project)))
+    return JSONResponse(overview_json(await services.overview(project)))
 
 
 @router.get("/projects/{project}/agreement")
@@ -158,7 +158,7 @@ async def get_forecast(
 ) -> JSONResponse:
     """Votes, hours and money to a wanted certainty, by simulation, with 95 % intervals."""
     who.check_enter(project)
-    return JSONResponse(await services.forecast(project, certainty, most_votes))
+    return JSONResponse(await services.forecast(Question(project, certainty, most_votes)))
 
 
 def table_of(connection: Connection, project_id: str) -> tuple[list[RaterRow], TrustRun | None]:

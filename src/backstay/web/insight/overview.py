@@ -1,8 +1,6 @@
 """A project at a glance: votes, items by state and certainty, judgments by day, and who is at work."""
 
-import asyncio
 import math
-import time
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, case, func, select
@@ -11,7 +9,6 @@ from backstay.feedback.collection import Project, project_of
 from backstay.feedback.collection.raters import day_text
 from backstay.storage.console_tables import items, rater_days, rater_stats
 from backstay.web.agreement import Agreement, agreement_of
-from backstay.web.console import Console
 from backstay.web.insight.cohort_audit import interval_json
 
 STATES = ("open", "done", "disputed", "settled", "withdrawn")
@@ -20,9 +17,6 @@ CERTAINTIES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
 
 DAY_MS = 86_400_000
 DAYS = 60
-LEAST_AGE_S, AGE_OF_COST = 2.0, 20.0
-"""An overview is served again for so many seconds, or so many times what it took: polling costs little at any size."""
-
 Json = dict[str, Any]
 
 
@@ -111,42 +105,6 @@ def agreement_json(found: Agreement) -> Json:
         "ties": found.ties,
         "both_bad": found.both_bad,
     }
-
-
-class Overviews:
-    """Overviews as they were counted a while ago, so that many who watch cost as much as one.
-
-    Whoever comes after that while gets the old one at once, and has a new one counted for the next.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._kept: dict[str, tuple[float, Overview]] = {}
-        self._counting: dict[str, asyncio.Task[Overview]] = {}
-
-    async def get(self, project_id: str) -> Overview:
-        """The overview; raises Rejected where there is no such project."""
-        until, kept = self._kept.get(project_id, (0.0, None))
-        if kept is not None and time.monotonic() < until:
-            return kept
-        task = self._counting.get(project_id)
-        if task is None or task.done():
-            task = self._counting[project_id] = asyncio.ensure_future(self._count(project_id))
-            task.add_done_callback(_noticed)
-        return await asyncio.shield(task) if kept is None else kept
-
-    async def _count(self, project_id: str) -> Overview:
-        began = time.monotonic()
-        found = await self._console.read(lambda connection: overview_of(connection, project_id, self._console.clock()))
-        took = time.monotonic() - began
-        self._kept[project_id] = (time.monotonic() + max(LEAST_AGE_S, AGE_OF_COST * took), found)
-        return found
-
-
-def _noticed(task: "asyncio.Task[Overview]") -> None:
-    """Whoever waits for the task gets its error; where nobody does, the next who asks has it counted again."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _series(judged: dict[int, int], since: int, today: int) -> list[tuple[str, int]]:

@@ -1,22 +1,30 @@
 """What the lead's pages share while the console is served: overviews, forecasts, and the refresh of trust."""
 
 import asyncio
-import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 
 from backstay.web.console import Console
 from backstay.web.insight.forecast import forecast_json, forecast_of
-from backstay.web.insight.overview import Overviews
+from backstay.web.insight.kept import Kept
+from backstay.web.insight.overview import Overview, overview_of
 from backstay.web.trust import TrustRefresh
 
-KEPT_S = 120.0
-MOST_KEPT = 200
+LEAST_AGE_S, AGE_OF_COST = 2.0, 20.0
+"""An overview is served again for so many seconds, or so many times what it took: polling costs little at any size."""
+
+FORECAST_AGE_S = 120.0
 SOON_S = 1.5
 """What a page waits for a forecast."""
 
-Key = tuple[str, float | None, int | None]
+
+class Question(NamedTuple):
+    """What a forecast is asked for; None: the project's own rule."""
+
+    project: str
+    certainty: float | None = None
+    most_votes: int | None = None
 
 
 class Services:
@@ -24,36 +32,29 @@ class Services:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self.overviews = Overviews(console)
         self.trust = TrustRefresh(console)
-        self._forecasts: dict[Key, tuple[float, asyncio.Task[dict[str, Any]]]] = {}
+        self._overviews = Kept(self._overview, lambda took_s: max(LEAST_AGE_S, AGE_OF_COST * took_s))
+        self._forecasts = Kept(self._forecast, lambda _: FORECAST_AGE_S)
         self._one = asyncio.Semaphore(1)  # A forecast takes a processor.
 
-    async def forecast(self, project: str, certainty: float | None, most_votes: int | None) -> dict[str, Any]:
-        """A forecast of at most two minutes ago."""
-        return await asyncio.shield(self._task((project, certainty, most_votes)))
+    async def overview(self, project: str) -> Overview:
+        """The overview of a project, of a while ago; raises Rejected where there is no such project."""
+        return await self._overviews.get(project) or await self._overview(project)
+
+    async def forecast(self, asked: Question) -> dict[str, Any]:
+        """A forecast; raises UsageError where there can be none."""
+        return await self._forecasts.get(asked) or await self._forecast(asked)
 
     async def forecast_soon(self, project: str) -> dict[str, Any] | None:
         """The forecast by the project's own rule, or None where it takes more than a moment; it goes on meanwhile."""
-        task = self._task((project, None, None))
-        done, _ = await asyncio.wait([task], timeout=SOON_S)
-        return task.result() if done else None
+        return await self._forecasts.get(Question(project), SOON_S)
 
-    def _task(self, key: Key) -> "asyncio.Task[dict[str, Any]]":
-        until, task = self._forecasts.get(key, (0.0, None))
-        if task is None or (task.done() and (time.monotonic() > until or task.cancelled() or task.exception())):
-            if len(self._forecasts) >= MOST_KEPT:
-                self._forecasts.clear()
-            task = asyncio.ensure_future(self._forecast(key))
-            self._forecasts[key] = (time.monotonic() + KEPT_S, task)
-        return task
+    async def _overview(self, project: str) -> Overview:
+        return await self._console.read(lambda connection: overview_of(connection, project, self._console.clock()))
 
-    async def _forecast(self, key: Key) -> dict[str, Any]:
-        project, certainty, most_votes = key
+    async def _forecast(self, asked: Question) -> dict[str, Any]:
         async with self._one:
-            return forecast_json(
-                await self._console.read(lambda connection: forecast_of(connection, project, certainty, most_votes))
-            )
+            return forecast_json(await self._console.read(lambda connection: forecast_of(connection, *asked)))
 
 
 def install_insight(app: FastAPI, console: Console) -> Services:

@@ -1,6 +1,5 @@
 """The overview counts what stands in the tables, and is counted once for many who look."""
 
-import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,13 @@ from insight_site import insight_site
 from sqlalchemy import func, select
 
 from backstay.errors import UsageError
-from backstay.feedback.collection import Rejected, project_of
+from backstay.feedback.collection import project_of
 from backstay.feedback.collection.items import item_of
 from backstay.feedback.collection.tally import certainty
 from backstay.storage.console_tables import items
 from backstay.storage.tables import judgments
-from backstay.web.insight import overview
 from backstay.web.insight.forecast import forecast_of, rule_of, team_of
-from backstay.web.insight.overview import Overviews, overview_json, overview_of
+from backstay.web.insight.overview import overview_json, overview_of
 
 
 @pytest.fixture
@@ -46,22 +44,6 @@ def test_it_counts_what_a_walk_over_all_items_counts(site: ConsoleSite) -> None:
         assert count == sum(least - 1e-9 <= value < upper - 1e-9 for value in sure)
     told = overview_json(found)
     assert told["done_share"] == pytest.approx(found.items["done"] / len(every))
-
-
-def test_many_who_look_cost_as_much_as_one(site: ConsoleSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = []
-    original = overview.overview_of
-    monkeypatch.setattr(overview, "overview_of", lambda *given: counted.append(given) or original(*given))
-
-    async def look() -> None:
-        kept = Overviews(site.console)
-        found = await asyncio.gather(*(kept.get(PROJECT) for _ in range(10)))
-        assert len({id(one) for one in found}) == 1
-        with pytest.raises(Rejected):
-            await kept.get("nope")
-
-    asyncio.run(look())
-    assert len(counted) == 2
 
 
 def test_the_forecast_wants_more_for_more_certainty(site: ConsoleSite) -> None:
