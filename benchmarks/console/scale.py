@@ -21,8 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"
 
 from bulk_console import DAY_MS, PROJECT, START_MS, fill_console
 from console_site import ConsoleSite, console_site
+from sqlalchemy import func, select, update
 
 from backstay.feedback.collection import issue, project_of
+from backstay.storage.account_tables import accounts
+from backstay.storage.console_tables import assignments
 from backstay.storage.unit import Unit
 from backstay.web.accounts import directory
 from backstay.web.permissions import Role
@@ -49,7 +52,7 @@ def main() -> None:
 
 
 def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
-    site.clock.now_ms = START_MS + DAYS * DAY_MS - 1000
+    site.clock.now_ms = max(START_MS + DAYS * DAY_MS, _last_lease(site)) + 1000
     lead = site.as_role(Role.LEAD, name=f"lead-{time.time_ns()}")
     people = [browser_of(site, n * max(1, asked.raters // 40)) for n in range(min(40, asked.raters))]
     path = f"/api/v1/projects/{PROJECT}/assignments"
@@ -58,7 +61,7 @@ def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
         def ask() -> None:
             if n % len(people) == 0:
                 site.clock.move(1000)  # The leases of last time are over, so that each request chooses anew.
-            assert people[n % len(people)].post(path).status_code == 200
+            answered(people[n % len(people)].post(path))
 
         return ask
 
@@ -82,12 +85,15 @@ def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def _last_lease(site: ConsoleSite) -> int:
+    """When the last lease of an earlier run on this database ends."""
+    query = select(func.max(assignments.c.expires_at_ms)).where(assignments.c.state == "open")
+    with site.console.engine.connect() as connection:
+        return int(connection.execute(query).scalar() or 0)
+
+
 def browser_of(site: ConsoleSite, number: int):  # type: ignore[no-untyped-def]  # a browser of the tests' own
     """An account that rates as a simulated rater of the crowd."""
-    from sqlalchemy import select, update
-
-    from backstay.storage.account_tables import accounts
-
     rater, name = f"r-{number:05d}", f"rater-{number}"
     with site.console.engine.connect() as connection:
         known = connection.execute(select(accounts.c.id).where(accounts.c.rater_id == rater)).scalar()
@@ -114,7 +120,13 @@ def issued(site: ConsoleSite, number: int) -> float:
 
 def page(browser, path: str) -> None:  # type: ignore[no-untyped-def]  # a browser of the tests' own
     """Load a page."""
-    assert browser.get(path).status_code == 200
+    answered(browser.get(path))
+
+
+def answered(answer) -> None:  # type: ignore[no-untyped-def]  # a response of the tests' own client
+    """Stop where something went wrong."""
+    if answer.status_code != 200:
+        raise SystemExit(f"{answer.status_code}: {answer.text[:500]}")
 
 
 def timed(works: list[Callable[[], None]]) -> list[float]:

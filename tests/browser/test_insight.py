@@ -116,5 +116,3 @@ def test_a_rater_is_paused_by_keyboard_and_without_script(browser: Any, site: tu
         assert page.inner_text("tbody th a") == "r-00012"
         page.click("thead a:has-text('Judged')")
         assert page.get_attribute("thead th:has-text('Judged')", "aria-sort") == "ascending"
-
-

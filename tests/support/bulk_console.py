@@ -16,7 +16,7 @@ from backstay.feedback.collection import ProjectSettings
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.submission import iso_time
 from backstay.feedback.collection.tally import settled
-from backstay.records import Message, Prompt, Rater, Response, Task, canonical_json, sha256_hex
+from backstay.records import Dimension, Message, Prompt, Rater, Response, Task, canonical_json, sha256_hex
 from backstay.storage import open_database
 from backstay.storage.batch import batch_digest
 from backstay.storage.journal import entry_hash, judgment_payload
@@ -115,7 +115,8 @@ class Filler:
             self._records(table, rows)
 
     def _item(self, place: int, prompt_id: str, responses: tuple[str, str], task_id: str) -> None:
-        item_id, truth, asked = f"item-{place:09d}", self.rng.randrange(2), {"overall": task_id}
+        item_id, truth = f"item-{place:09d}", self.rng.randrange(2)
+        asked: dict[Dimension, str] = {"overall": task_id}
         is_gold = place < self.voted and place % self.gold_every == 0
         votes = self.gold_votes if is_gold else self.settings.votes
         counts: Counter[str] = Counter()
@@ -163,7 +164,11 @@ class Filler:
         self._entry("judgment", payload)
         row = (DATASET, judgment_id, self.seq, record, task_id, crowd.ids[rater], before, self.hash)
         self._row("judgments", *row)
-        answer = {"agreed": agreed, "duration_ms": duration_ms, "first": None if label == "tie" else best == first}
+        answer: dict[str, Any] = {
+            "agreed": agreed,
+            "duration_ms": duration_ms,
+            "first": None if label == "tie" else best == first,
+        }
         answer |= {"given": {}, "gold": {}, "labels": {"overall": label}, "same": None, "trust": TRUST}
         self._row("assignments", judgment_id, PROJECT, item_id, prompt_id, crowd.ids[rater], f"[{first},{1 - first}]",
                   "gold" if is_gold else "vote", "active", 0.01, 0, at_ms - duration_ms, at_ms + 900_000, "judged",
@@ -232,7 +237,7 @@ class Filler:
         for table, rows in self.rows.items():
             names = [column.name for column in metadata.tables[table].columns]
             places = ", ".join("?" * len(names))
-            self.db.executemany(f'INSERT INTO {table} ({", ".join(_quoted(names))}) VALUES ({places})', rows)  # noqa: S608  names are our tables' own
+            self.db.executemany(f"INSERT INTO {table} ({', '.join(_quoted(names))}) VALUES ({places})", rows)
         self.rows.clear()
 
 

@@ -1,4 +1,4 @@
-"""The lead's pages: projects, one project, its raters, one rater, and the audit of cohorts. They work without script."""
+"""The lead's pages: projects, one project, its raters, one rater, the audit of cohorts. They work without script."""
 
 from typing import Annotated, Any
 
@@ -58,9 +58,7 @@ Json = dict[str, Any]
 @router.get("")
 async def lead(request: Request, who: Reader, console: Here, services: At) -> Response:
     """The projects."""
-    found = await console.read(
-        lambda connection: [row for row in all_projects(connection) if who.may_enter(row.id)]
-    )
+    found = await console.read(lambda connection: [row for row in all_projects(connection) if who.may_enter(row.id)])
     rows = [overview_json(await services.overview(project.id)) | {"name": project.name} for project in found]
     return await _page(request, "insight_projects", projects=rows)
 
@@ -155,7 +153,9 @@ async def rater_status(
 
 
 @router.post("/{project}/trust")
-async def refresh_trust(request: Request, project: ProjectId, who: RaterManager, console: Here, services: At) -> Response:
+async def refresh_trust(
+    request: Request, project: ProjectId, who: RaterManager, console: Here, services: At
+) -> Response:
     """Compute trust anew."""
     who.check_enter(project)
     found = await console.read(lambda connection: project_of(connection, project))
@@ -164,7 +164,12 @@ async def refresh_trust(request: Request, project: ProjectId, who: RaterManager,
     except BackstayError as error:
         visitor = await page_visitor(request)
         return pages_of(request).message(
-            "Not now", error.message, status=409, visitor=visitor, cure=error.cure or "", back=f"/lead/{found.id}/raters"
+            "Not now",
+            error.message,
+            status=409,
+            visitor=visitor,
+            cure=error.cure or "",
+            back=f"/lead/{found.id}/raters",
         )
     return see(f"/lead/{found.id}/raters")
 
@@ -225,7 +230,9 @@ def _trust(run: TrustRun | None, runs: list[TrustRun], services: Services, names
         "run": None if run is None else run_json(run),
         "latest": run_json(runs[0]) if runs else None,
         "running": bool(services.trust.running),
-        "alarms": [alarm | {"who": [(rater, names.get(rater, rater)) for rater in alarm["raters"]]} for alarm in alarms],
+        "alarms": [
+            alarm | {"who": [(rater, names.get(rater, rater)) for rater in alarm["raters"]]} for alarm in alarms
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""The console as a process: it listens, ends leases that are over, keeps trust fresh, and stops without cutting answers off."""
+"""The console as a process: it listens, ends leases, keeps trust fresh, and stops without cutting answers off."""
 
 import asyncio
 import contextlib

@@ -84,20 +84,23 @@ class TrustRefresh:
         self._console, self._worker = console, worker
         self._task: asyncio.Task[None] | None = None
         self._project = ""
-        self._tidied = False
+        self._starting = self._tidied = False
 
     @property
     def running(self) -> str:
         """The project that is being aggregated; empty where none is."""
-        return self._project if self._task is not None and not self._task.done() else ""
+        return self._project if self._starting or (self._task is not None and not self._task.done()) else ""
 
     async def start(self, project_id: str, by: str) -> TrustRun:
         """Start a run; raises Rejected while one is going on, in whatever project."""
         if self.running:
             raise Rejected("conflict", "trust is being computed already", cure="wait until it is done")
-        self._project, begun = project_id, asyncio.get_running_loop().create_future()
-        self._task = asyncio.ensure_future(self._run(project_id, by, begun))
-        run: TrustRun = await begun
+        self._project, self._starting = project_id, True
+        try:
+            run = await self._console.write(lambda unit: _begin(unit, project_id, by))
+            self._task = asyncio.ensure_future(self._run(project_id, run))
+        finally:
+            self._starting = False
         return run
 
     async def tend(self) -> None:
@@ -123,14 +126,8 @@ class TrustRefresh:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _run(self, project_id: str, by: str, begun: "asyncio.Future[TrustRun]") -> None:
+    async def _run(self, project_id: str, run: TrustRun) -> None:
         console = self._console
-        try:
-            run = await console.write(lambda unit: _begin(unit, project_id, by))
-        except BaseException as error:
-            begun.set_exception(error)
-            return
-        begun.set_result(run)
         database = console.engine.url.render_as_string(hide_password=False)
         try:
             told = await self._worker({"database": database, "project": project_id})

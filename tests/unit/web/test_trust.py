@@ -109,7 +109,9 @@ def test_a_failure_is_kept_and_journalled(site: ConsoleSite) -> None:
         (last,) = last_runs(connection, PROJECT)
         assert (last.state, last.problem, last.started_by) == ("failed", "aggregation ended with code -9", "maria")
         assert last_done(connection, PROJECT) is None
-        assert '"problem":"aggregation ended with code -9"' in list(read_entries(connection, "console.trust"))[-1].payload
+        assert (
+            '"problem":"aggregation ended with code -9"' in list(read_entries(connection, "console.trust"))[-1].payload
+        )
 
 
 def test_a_run_that_the_server_was_stopped_in_is_no_longer_running(site: ConsoleSite) -> None:

@@ -20,10 +20,10 @@ from backstay.web.trust_worker import findings
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trust") / "console.db"
     fill_console(path, 2400, 24, seed=5)
-    yield path
+    return path
 
 
 @pytest.fixture

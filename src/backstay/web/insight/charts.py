@@ -97,7 +97,9 @@ def _ends(names: Sequence[str]) -> str:
     first = f'<text class="tick" x="{LEFT}" y="{HEIGHT - 5}">{escape(names[0])}</text>'
     if len(names) == 1:
         return first
-    return first + f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{escape(names[-1])}</text>'
+    return (
+        first + f'<text class="tick" x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" text-anchor="end">{escape(names[-1])}</text>'
+    )
 
 
 def _y(share: float) -> float:

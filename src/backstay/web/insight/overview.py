@@ -42,7 +42,9 @@ def overview_of(connection: Connection, project_id: str, now_ms: int) -> Overvie
     project = project_of(connection, project_id)
     mine = items.c.project == project.id
     states = dict.fromkeys(STATES, 0)
-    states.update(dict(connection.execute(select(items.c.state, func.count()).where(mine).group_by(items.c.state)).all()))  # type: ignore[arg-type]  # rows of two are pairs
+    states.update(
+        dict(connection.execute(select(items.c.state, func.count()).where(mine).group_by(items.c.state)).all())
+    )
     left = connection.execute(
         select(func.sum(items.c.wants), func.sum(items.c.leased)).where(mine, items.c.state == "open")
     ).one()

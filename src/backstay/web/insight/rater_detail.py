@@ -109,9 +109,7 @@ def _judgments(connection: Connection, project: Project, rater_id: str) -> list[
     )
     query = (
         select(assignments, item_table.c.response_ids)
-        .join(
-            item_table, (item_table.c.project == assignments.c.project) & (item_table.c.id == assignments.c.item_id)
-        )
+        .join(item_table, (item_table.c.project == assignments.c.project) & (item_table.c.id == assignments.c.item_id))
         .where(where)
         .order_by(assignments.c.settled_at_ms.desc())
         .limit(MOST_JUDGMENTS)

@@ -20,7 +20,10 @@ def test_a_paused_rater_gives_back_and_gets_nothing(tmp_path: Path) -> None:
             assert item is not None
             assert item.leased == 0
             (entry,) = read_entries(connection, "console.rater")
-        assert '"by":"maria","did":"paused","project":"p","rater":"ann","reason":"Too fast","was":"active"' in entry.payload
+        assert (
+            '"by":"maria","did":"paused","project":"p","rater":"ann","reason":"Too fast","was":"active"'
+            in entry.payload
+        )
         assert made.do(lambda unit: issue(unit, made.project, "ann", made.rng)).why == "paused"
         with pytest.raises(Rejected) as refused:
             made.do(lambda unit: submit(unit, held.id, "ann", "key-late-one", verdict(held, 0), made.rng))

@@ -2,15 +2,16 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from scipy.stats import binomtest
 
 from backstay.feedback.collection import RaterStats
-from backstay.web.insight.raters_table import chosen, leanings, portion, row_json, rows_of
+from backstay.web.insight.raters_table import Sort, chosen, leanings, portion, row_json, rows_of
 
 
-def stats(rater: str, **counts: int) -> RaterStats:
+def stats(rater: str, **counts: Any) -> RaterStats:
     return RaterStats("p", rater, "active")._replace(**counts)
 
 
@@ -59,8 +60,9 @@ def test_rows_are_found_and_put_in_order() -> None:
 
 def test_every_order_is_an_order() -> None:
     rows = rows_of([stats(f"r{n}", judged=n * 7 % 5, last_at_ms=n) for n in range(9)], {}, 2, {})
-    for sort in ("judged", "seen", "trust", "name"):
-        ordered = chosen(rows, sort, "all", "", down=False)  # type: ignore[arg-type]  # one of the sorts
+    sorts: tuple[Sort, ...] = ("judged", "seen", "trust", "name")
+    for sort in sorts:
+        ordered = chosen(rows, sort, "all", "", down=False)
         values = [row.stats.judged if sort == "judged" else row.stats.last_at_ms for row in ordered]
         assert sort in ("trust", "name") or all(a <= b for a, b in pairwise(values))
     assert math.isclose(rows[0].stats.trust, 0.75)

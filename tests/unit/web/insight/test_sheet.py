@@ -8,7 +8,9 @@ import pytest
 from backstay.web.insight.sheet import cell, flat, sheet
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "=cmd|' /C calc'!A0"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "=cmd|' /C calc'!A0"]
+)
 def test_a_formula_becomes_text(text: str) -> None:
     assert cell(text) == f"'{text}"
 
