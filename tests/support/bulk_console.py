@@ -133,8 +133,9 @@ class Filler:
         )
         if counts:
             self.patterns[",".join(f"{name}:{n}" for name, n in kept["overall"].items())] += 1
+        tasks = canonical_json(asked).decode()
         at = int(sha256_hex(f"{PROJECT} {item_id}".encode())[:16], 16) >> 2
-        self._row("items", PROJECT, item_id, prompt_id, as_json(list(responses)), as_json(asked), item.state,
+        self._row("items", PROJECT, item_id, prompt_id, as_json(list(responses)), tasks, item.state,
                   item.votes, item.wants, 0, as_json(kept), as_json(belief), item.priority, at)  # fmt: skip
         if is_gold:
             right = counts["0>1" if truth == 0 else "1>0"]

@@ -134,3 +134,18 @@ def test_a_run_that_the_server_was_stopped_in_is_no_longer_running(site: Console
 def test_a_process_that_cannot_aggregate_says_why(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match="no database"):
         asyncio.run(trust.run_worker({"database": str(tmp_path / "none.db"), "project": "p"}))
+
+
+def test_a_process_of_its_own_aggregates(site: ConsoleSite) -> None:
+    async def run() -> None:
+        refresh = TrustRefresh(site.console)
+        await refresh.start(PROJECT, "maria")
+        await refresh.wait()
+
+    asyncio.run(run())
+    with site.console.engine.connect() as connection:
+        done, stats = last_done(connection, PROJECT), all_stats(connection, PROJECT)
+    assert done is not None
+    assert done.method == "full"
+    assert all(row.trust_at_ms == done.at_ms and row.trust_low < row.trust < row.trust_high for row in stats)
+    assert len({row.trust for row in stats}) > 20
