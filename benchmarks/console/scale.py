@@ -112,7 +112,7 @@ def issued(site: ConsoleSite, number: int) -> float:
     def work(unit: Unit) -> float:
         project = project_of(unit.connection, PROJECT)
         began = time.perf_counter()
-        issue(unit, project, f"r-{number:05d}", site.console.rng)
+        issue(unit, project, f"r-{number:05d}", site.console.secret)
         return 1000 * (time.perf_counter() - began)
 
     return site.console.write_now(work)

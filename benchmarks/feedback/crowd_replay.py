@@ -1,7 +1,7 @@
 """Real crowd judgments replayed: a policy decides which of a rater's real answers are looked at, and in what order.
 
-Nothing is made up: who arrives, and which items that rater can answer, is what the data hold. A rater arrives once for
-each judgment it gave, in random order. Gold is never seen here.
+Nothing is made up: a drawn item is answered by a random one of those who really answered it and were not yet looked at.
+Gold is never seen here.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from backstay.aggregate import AggregateSettings, Fit, VoteColumns, fit_columns
 from backstay.aggregate.reliability import right_wrong
-from backstay.feedback.selection.belief import FIRST, SECOND, TIE, Belief, Ties, Trust, prior_belief, vote_evidence, with_votes
+from backstay.feedback.selection.belief import (
+    FIRST,
+    SECOND,
+    TIE,
+    Belief,
+    Ties,
+    Trust,
+    prior_belief,
+    vote_evidence,
+    with_votes,
+)
 from backstay.feedback.selection.choose import Candidates, ChoiceRule, vote_probabilities
 from backstay.feedback.selection.stopping import Ballots, StoppingRule, is_certain, support
 
@@ -26,13 +36,15 @@ MOST_TOLD = 3.0
 
 
 class Active(NamedTuple):
-    """Parameters of active and adaptive assignment. `levels`: certainties that are reached one after the other."""
+    """Parameters of active and adaptive assignment. `levels`: certainties at which items rest
+    until all have reached them, one after the other; none = items are only ordered by what they tell.
+    `routed`: of the raters who can answer an item, the most telling is asked; else a random one."""
 
     rule: ChoiceRule = ChoiceRule(gold=0.0, repeat=0.0)
-    levels: tuple[float, ...] = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+    levels: tuple[float, ...] = ()
     independent: int = 2
-    arrivals: bool = False
     ties: Ties = Ties()
+    routed: bool = False
 
 
 def revealed_columns(columns: VoteColumns, shown: NDArray[np.bool_]) -> VoteColumns:
@@ -55,7 +67,7 @@ def uniform_order(columns: VoteColumns, rng: np.random.Generator) -> NDArray[np.
 
 @dataclass
 class ActiveReplay:
-    """Votes drawn by `choose`'s policy from what each arriving rater really answered; trust renewed by `learn`."""
+    """Votes on the items that the policy of `choose` draws; trust is renewed by `learn`."""
 
     columns: VoteColumns
     active: Active
@@ -69,8 +81,6 @@ class ActiveReplay:
         self.answer = np.array([TIE, FIRST, SECOND])[c.side]
         self.open_votes = np.ones(c.n_votes, dtype=np.bool_)
         self.left = np.diff(c.start)
-        order = np.argsort(c.rater, kind="stable")
-        self.of_rater = np.split(order, np.cumsum(np.bincount(c.rater, minlength=c.n_raters))[:-1])
         self.trust = Trust(np.full(c.n_raters, 3.0), np.full(c.n_raters, 1.0))
         self.typical = self.trust.of(0)
         self.weight = np.ones(c.n_votes)
@@ -82,37 +92,12 @@ class ActiveReplay:
 
     def run(self) -> Iterator[int]:
         """The votes in the order asked; after the last level everything that is left, most telling first."""
-        for self.level in (*self.active.levels, 1.0):
+        for level in (*self.active.levels, 1.0):
+            self.level = level
             self._stop_all()
-            if self.active.arrivals:
-                yield from self._arrivals()
-                continue
             while (items := np.flatnonzero(~self.done & (self.left > 0))).size:
                 for item in self._drawn(items):
                     yield self._ask(int(item))
-
-    def _arrivals(self) -> Iterator[int]:
-        while (left := np.flatnonzero(self.open_votes)).size:
-            asked = 0
-            for rater in self.columns.rater[self.rng.permutation(left)]:
-                vote = self._asked(int(rater))
-                if vote is not None:
-                    asked += 1
-                    yield vote
-            if not asked:
-                break
-
-    def _asked(self, rater: int) -> int | None:
-        mine = self.of_rater[rater]
-        mine = mine[self.open_votes[mine] & ~self.done[self.item[mine]]]
-        if mine.size == 0:
-            return None
-        items, place = self.item[mine], 0
-        if mine.size > 1:
-            candidates = Candidates(Belief(self.total[items]), self.votes[items], np.zeros(items.size, dtype=np.int64))
-            p = vote_probabilities(candidates, self.trust.of(rater), self.active.ties, self.active.rule)
-            place = min(int(np.searchsorted(np.cumsum(p), self.rng.random())), mine.size - 1)
-        return self._ask(int(items[place]), int(mine[place]))
 
     def _drawn(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """Different items for as many raters as are at work at a time."""
@@ -121,11 +106,13 @@ class ActiveReplay:
         p = vote_probabilities(candidates, self.typical, self.active.ties, self.active.rule)
         return self.rng.choice(items, min(AT_WORK, items.size), replace=False, p=p)
 
-    def _ask(self, i: int, vote: int = -1) -> int:
-        """A random rater of those who answered the item and were not looked at yet answers it."""
+    def _ask(self, i: int) -> int:
+        """One of the raters who answered the item and were not looked at yet answers it."""
         mine = np.arange(self.columns.start[i], self.columns.start[i + 1])
-        if vote < 0:
-            vote = int(self.rng.choice(mine[self.open_votes[mine]]))
+        able = self.rng.permutation(mine[self.open_votes[mine]])
+        # what an answer tells of an item rises with the distance of the rater's accuracy from a coin
+        telling = np.abs(self.trust.of(self.columns.rater[able]).mean - 0.5)
+        vote = int(able[telling.argmax() if self.active.routed else 0])
         trust = self.trust.of(np.array([self.columns.rater[vote]]))
         self.open_votes[vote] = False
         self.evidence[vote] = vote_evidence(self.answer[[vote]], trust, self.active.ties)[0]

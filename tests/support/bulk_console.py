@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backstay.feedback.collection import ProjectSettings
+from backstay.feedback.collection.certainty import ANSWERS
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.submission import iso_time
 from backstay.feedback.collection.tally import settled
@@ -27,7 +28,8 @@ START_MS = 1_790_000_000_000 // DAY_MS * DAY_MS
 PROJECT, DATASET = "synthetic", "synthetic"
 CHUNK = 20_000
 TRUST = 0.75
-LOG_ODDS = math.log(TRUST / (1 - TRUST))
+BETA = (6.0, 2.0)
+Tally = tuple[Counter[str], list[list[str | float]]]
 LANGUAGES = ("de", "en", "pt", "sw")
 
 
@@ -120,12 +122,12 @@ class Filler:
         is_gold = place < self.voted and place % self.gold_every == 0
         votes = self.gold_votes if is_gold else self.settings.votes
         counts: Counter[str] = Counter()
+        ballots: list[list[str | float]] = []
         if place < self.voted:
             for rater in self.rng.sample(range(len(self.crowd.ids)), votes):
-                self._judgment(item_id, prompt_id, task_id, rater, truth, counts, is_gold)
-        log_odds = LOG_ODDS * (counts["0>1"] - counts["1>0"])
+                self._judgment(item_id, prompt_id, task_id, rater, truth, (counts, ballots), is_gold)
         kept = {"overall": dict(sorted(counts.items()))} if counts else {}
-        belief = {"overall": {"log_odds": log_odds}} if counts else {}
+        belief = {"overall": ballots} if ballots else {}
         total = sum(counts.values())
         item = settled(
             Item(PROJECT, item_id, prompt_id, responses, asked, "open", total, 3, 0, kept, belief, math.log(2.0)),
@@ -136,14 +138,15 @@ class Filler:
         tasks = canonical_json(asked).decode()
         at = int(sha256_hex(f"{PROJECT} {item_id}".encode())[:16], 16) >> 2
         self._row("items", PROJECT, item_id, prompt_id, as_json(list(responses)), tasks, item.state,
-                  item.votes, item.wants, 0, as_json(kept), as_json(belief), item.priority, at)  # fmt: skip
+                  item.votes, item.wants, 0, as_json(kept), as_json(belief), None, item.priority, at)  # fmt: skip
         if is_gold:
             right = counts["0>1" if truth == 0 else "1>0"]
             self._row("gold_items", PROJECT, item_id, "overall", truth, "active", total, right, "lead", START_MS)
 
     def _judgment(
-        self, item_id: str, prompt_id: str, task_id: str, rater: int, truth: int, counts: Counter[str], is_gold: bool
+        self, item_id: str, prompt_id: str, task_id: str, rater: int, truth: int, kept: Tally, is_gold: bool
     ) -> None:
+        counts, ballots = kept
         crowd, rng, number = self.crowd, self.rng, self.done
         self.done += 1
         at_ms = START_MS + int(number * self.step_ms)
@@ -154,6 +157,7 @@ class Filler:
         duration_ms = int(1000 * crowd.seconds[rater] * rng.lognormvariate(0.0, 0.5))
         agreed = self._counted(rater, label, best == first, truth if is_gold else None, counts, duration_ms, at_ms)
         counts[label] += 1
+        ballots.append([crowd.ids[rater], ANSWERS[label], *BETA])
         judgment_id = f"{at_ms >> 16:08x}-{at_ms & 0xFFFF:04x}-7{number >> 32 & 0xFFF:03x}-8000-{number:012x}"
         at, ranking = iso_time(at_ms), "[[0,1]]" if label == "tie" else f"[[{best}],[{1 - best}]]"
         record = (
@@ -212,7 +216,19 @@ class Filler:
                 figures = [told[name] for name in (*names, "chose_first")]
                 trust = (TRUST, 0.42, 0.96, None, START_MS, crowd.last[n])
                 pace = json.dumps(crowd.pace[n], sort_keys=True)
-                self._row("rater_stats", PROJECT, rater, "active", told["judged"], n % 5, n % 3, *figures, pace, *trust)
+                self._row(
+                    "rater_stats",
+                    PROJECT,
+                    rater,
+                    "active",
+                    told["judged"],
+                    told["judged"],
+                    n % 5,
+                    n % 3,
+                    *figures,
+                    pace,
+                    *trust,
+                )
             for day, judged in crowd.days[n].items():
                 worked = told["worked", day]  # type: ignore[index]  # one counter holds both kinds of keys
                 self._row("rater_days", PROJECT, rater, day, judged, worked)

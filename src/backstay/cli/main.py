@@ -32,7 +32,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "redteam": ("stage:redteam", "Attack the pipeline and measure what holds."),
     },
     "Feedback": {
-        "import": ("import_data:import_data", "Store judgments from a file; bad rows are refused with line numbers."),
+        "import": (
+            "import_data:import_data",
+            "Store judgments from a file; bad rows are refused with their places.",
+        ),
         "export": ("export_data:export_data", "Write pairs, judgments, merged models or run specs for other tools."),
         "audit": ("audit:audit", "Write the pairs that a trusted person should judge once more."),
         "raters": ("raters:raters", "Show how far each rater is trusted."),
@@ -41,6 +44,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "The guard": {
         "approve": ("approve:approve", "List, show, approve, deny and edit held tool calls."),
         "guard": ("guard:guard", "Serve the gateway; test, sign, replay and explain policies."),
+    },
+    "Keeping": {
+        "db": ("db:db", "Back up, restore, check and migrate the project's database."),
     },
     "Looking": {
         "runs": ("runs:runs", "List the runs of a project."),

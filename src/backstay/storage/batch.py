@@ -1,7 +1,7 @@
 """Writing: everything that one transaction stores, and the journal entries that vouch for it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Table, insert, select
@@ -20,7 +20,7 @@ from backstay.records import (
     content_hash,
     sha256_hex,
 )
-from backstay.storage.journal import append_entries, judgment_payload, retraction_payload, utc_now
+from backstay.storage.journal import Entry, append_entries, judgment_payload, retraction_payload, utc_now
 from backstay.storage.tables import (
     RECORD_TABLES,
     judgments,
@@ -80,31 +80,54 @@ class Batch:
         """Store demonstrations; returns how many were new."""
         return self._add("demonstrations", dataset, records)
 
-    def append_judgments(self, dataset: str, records: Sequence[Judgment]) -> list[Judgment]:
+    def append_judgments(
+        self, dataset: str, records: Sequence[Judgment], *, sizes: Mapping[str, int] | None = None
+    ) -> list[Judgment]:
         """Append judgments to the journal and the table; returns them with `prev_hash` and `hash` filled.
 
         Raises UsageError for an unknown task or rater, an id that is taken, or a choice that does not fit its task.
+        With `sizes`, the number of responses by task, nothing is read: the caller has read the tasks and made the ids,
+        and the keys of the tables hold.
         """
         _check_dataset(dataset)
-        self._check_judgments(dataset, records)
+        if sizes is None:
+            self._check_judgments(dataset, records)
+        else:
+            for row in records:
+                _check_fit(row, sizes[row.task_id])
         bodies = [_body(judgment) for judgment in records]
         texts = [canonical_json(body).decode() for body in bodies]
-        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
-        rows = [
-            {
-                "dataset": dataset,
-                "seq": entry.seq,
-                "record": text,
-                "prev_hash": entry.prev_hash,
-                "hash": entry.hash,
-                **searchable("judgments", body),
-            }
-            for body, text, entry in zip(bodies, texts, entries, strict=True)
-        ]
-        if rows:
-            self._connection.execute(insert(judgments), rows)
-        chained = zip(records, entries, strict=True)
+        chained = zip(records, self._append(dataset, bodies, texts), strict=True)
         return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
+
+    def add_canonical(self, name: str, dataset: str, texts: Sequence[str]) -> int:
+        """Store records given as canonical JSON; returns how many were new.
+
+        For loads too large for objects. Prompts and responses that are known by id are left alone: the id is the hash
+        of what counts. The database refuses what refers to nothing.
+        """
+        _check_dataset(dataset)
+        rows: dict[str, dict[str, Any]] = {}
+        for text in texts:
+            row = {"dataset": dataset, "record": text, **_names(name, json.loads(text))}
+            rows.setdefault(row["id"], row)
+        return self._add_rows(name, dataset, rows, keep_known=name in ("prompts", "responses"))
+
+    def append_canonical(self, dataset: str, texts: Sequence[str]) -> int:
+        """Append judgments given as canonical JSON without hashes, whose fit to their tasks the caller has checked.
+
+        Returns how many were new; one that stands already is left alone. Raises IntegrityError where it stands with
+        other content.
+        """
+        _check_dataset(dataset)
+        bodies = {body["id"]: (body, text) for body, text in ((json.loads(text), text) for text in texts)}
+        stored = self._stored(judgments, dataset, bodies)
+        for judgment_id, record in stored.items():
+            if record != bodies[judgment_id][1]:
+                raise IntegrityError(_conflict("judgments", judgment_id, record, bodies[judgment_id][1]))
+        new = [pair for judgment_id, pair in bodies.items() if judgment_id not in stored]
+        self._append(dataset, [body for body, _ in new], [text for _, text in new])
+        return len(new)
 
     def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
         """Append retractions to the journal and the table; returns how many.
@@ -117,7 +140,7 @@ class Batch:
         items = [("retraction", retraction_payload(dataset, text)) for text in texts]
         entries = append_entries(self._connection, items)
         rows = [
-            {"dataset": dataset, "seq": entry.seq, "record": text, **searchable("retractions", record.payload())}
+            {"dataset": dataset, "seq": entry.seq, "record": text, **_names("retractions", record.payload())}
             for record, text, entry in zip(records, texts, entries, strict=True)
         ]
         if rows:
@@ -141,13 +164,32 @@ class Batch:
         """Canonical JSON by id of those rows among `ids` that the named table holds (judgments: without hashes)."""
         return self._stored(metadata.tables[name], dataset, ids)
 
+    def _append(self, dataset: str, bodies: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[Entry]:
+        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
+        rows = [
+            {
+                "dataset": dataset,
+                "seq": entry.seq,
+                "record": text,
+                "prev_hash": entry.prev_hash,
+                "hash": entry.hash,
+                **_names("judgments", body),
+            }
+            for body, text, entry in zip(bodies, texts, entries, strict=True)
+        ]
+        if rows:
+            self._connection.execute(insert(judgments), rows)
+        return entries
+
     def _add(self, name: str, dataset: str, records: Iterable[Record]) -> int:
         _check_dataset(dataset)
+        return self._add_rows(name, dataset, _rows(name, dataset, records))
+
+    def _add_rows(self, name: str, dataset: str, rows: dict[str, dict[str, Any]], *, keep_known: bool = False) -> int:
         table = RECORD_TABLES[name][0]
-        rows = _rows(name, dataset, records)
         stored = self._stored(table, dataset, rows)
         for row_id, record in stored.items():
-            if rows[row_id]["record"] != record:
+            if rows[row_id]["record"] != record and not keep_known:
                 raise IntegrityError(_conflict(name, row_id, record, rows[row_id]["record"]))
         new = [row for row_id, row in rows.items() if row_id not in stored]
         if new:
@@ -246,11 +288,23 @@ def _rows(name: str, dataset: str, records: Iterable[Record]) -> dict[str, dict[
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
         payload = record.payload()
-        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **searchable(name, payload)}
+        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **_names(name, payload)}
         first = rows.setdefault(row["id"], row)
         if first["record"] != row["record"]:
             raise IntegrityError(_conflict(name, row["id"], first["record"], row["record"]))
     return rows
+
+
+def _names(table: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The columns that repeat what a record says; raises UsageError for a name that not every database holds."""
+    found = searchable(table, payload)
+    for column, value in found.items():
+        if len(value) > _MAX_NAME or "\0" in value:
+            raise UsageError(
+                f"{table}: {column} {value[:40]!r} ({len(value)} characters) is no name for a record",
+                cure="give 1 to 200 characters without NUL",
+            )
+    return found
 
 
 def _conflict(name: str, row_id: str, stored: str, given: str) -> str:

@@ -1,4 +1,4 @@
-"""The lead's pages: projects, one project, its raters, one rater, the audit of cohorts. They work without script."""
+"""The lead's pages: one project, its raters, one rater, the audit of cohorts. They work without script."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from backstay.errors import BackstayError
-from backstay.feedback.collection import Project, RaterStats, Rejected, all_projects, project_of
+from backstay.feedback.collection import Project, RaterStats, Rejected, project_of
 from backstay.feedback.collection.raters import day_text
 from backstay.feedback.collection.standing import change_status
 from backstay.feedback.collection.submission import storable
@@ -53,14 +53,6 @@ HEADS = (
 """Columns of the raters' table by what they sort by."""
 
 Json = dict[str, Any]
-
-
-@router.get("")
-async def lead(request: Request, who: Reader, console: Here, services: At) -> Response:
-    """The projects."""
-    found = await console.read(lambda connection: [row for row in all_projects(connection) if who.may_enter(row.id)])
-    rows = [overview_json(await services.overview(project.id)) | {"name": project.name} for project in found]
-    return await _page(request, "insight_projects", projects=rows)
 
 
 @router.get("/{project}")
@@ -216,6 +208,8 @@ def _tabs(who: Principal, project: Project, tab: str) -> Json:
     may_read = Permission.READ_RATERS in who.permissions
     tabs = [("overview", "Overview", "")]
     tabs += [("raters", "Raters", "/raters"), ("cohorts", "Cohort audit", "/cohorts")] if may_read else []
+    tabs += [("settings", "Settings", "/settings"), ("guidelines", "Guidelines", "/guidelines")]
+    tabs += [("gold", "Gold", "/gold")] if Permission.PROPOSE in who.permissions else []
     return {
         "project": project,
         "tab": tab,
@@ -254,7 +248,7 @@ def _simulated(connection: Connection, project_id: str) -> tuple[int, int]:
 
 def _classes(certain: list[tuple[float, int]] | None) -> list[tuple[str, int]]:
     """Items by class of certainty, from the least certain, as a chart names them."""
-    return [(f"{least:.0%} or more", count) for least, count in reversed(certain or [])]
+    return [(f"{least:.0%} or more" if least else "below 50%", count) for least, count in reversed(certain or [])]
 
 
 def _day(at_ms: int) -> str:

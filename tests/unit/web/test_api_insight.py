@@ -24,7 +24,6 @@ ROUTES = [
     ("GET", f"{API}/trust", RATERS),
     ("GET", f"{API}/cohorts", RATERS),
     ("POST", f"{API}/raters/r-00001/status", {Role.LEAD}),
-    ("GET", "/lead", READ),
     ("GET", f"/lead/{PROJECT}", READ),
     ("GET", f"/lead/{PROJECT}/raters", RATERS),
     ("GET", f"/lead/{PROJECT}/raters/r-00001", RATERS),

@@ -1,18 +1,21 @@
 """Items: one prompt with its responses, which is asked along every dimension of the project at once."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from backstay.feedback.collection.project import Project
 from backstay.feedback.tasks import distinct_texts
 from backstay.records import Dimension, Response, Task, canonical_json, content_id, sha256_hex
 from backstay.storage.console_tables import gold_items, items
+from backstay.storage.decisions import gold_decisions, with_gold
 from backstay.storage.tables import prompts, responses, tasks
 from backstay.storage.unit import Unit
+
+NEW = 10.0
+"""Priority of an item without a vote."""
 
 PAGE = 200
 """Prompts that one unit of work turns into items, so that raters never wait long for it."""
@@ -25,7 +28,7 @@ _FIND = select(items).where(items.c.project == bindparam("of"), items.c.id == bi
 
 
 class Item(NamedTuple):
-    """An item as it stands. `counts` and `belief` are by dimension."""
+    """An item as it stands. By dimension: `counts` of answers, and the ballots of `certainty` as its `belief`."""
 
     project: str
     id: str
@@ -37,7 +40,7 @@ class Item(NamedTuple):
     wants: int
     leased: int
     counts: dict[str, dict[str, int]]
-    belief: dict[str, dict[str, float]]
+    belief: dict[str, list[list[str | float]]]
     priority: float
 
 
@@ -66,27 +69,27 @@ def fill_page(unit: Unit, project: Project, after: str = "") -> Filled:
     return Filled(found, page[-1] if len(page) == PAGE else None)
 
 
-def item_of(row: Any) -> Item:
-    """A row of the table as an item."""
+def item_of(row: RowMapping | Mapping[str, Any]) -> Item:
+    """A row of the table by names of columns."""
     return Item(
-        project=row.project,
-        id=row.id,
-        prompt_id=row.prompt_id,
-        response_ids=tuple(json.loads(row.response_ids)),
-        task_ids=json.loads(row.task_ids),
-        state=row.state,
-        votes=row.votes,
-        wants=row.wants,
-        leased=row.leased,
-        counts=json.loads(row.counts),
-        belief=json.loads(row.belief),
-        priority=row.priority,
+        project=row["project"],
+        id=row["id"],
+        prompt_id=row["prompt_id"],
+        response_ids=tuple(json.loads(row["response_ids"])),
+        task_ids=json.loads(row["task_ids"]),
+        state=row["state"],
+        votes=row["votes"],
+        wants=row["wants"],
+        leased=row["leased"],
+        counts=json.loads(row["counts"]),
+        belief=json.loads(row["belief"]),
+        priority=row["priority"],
     )
 
 
 def find_item(connection: Connection, project_id: str, item_id: str) -> Item | None:
     """The item, or None."""
-    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).first()
+    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).mappings().first()
     return None if row is None else item_of(row)
 
 
@@ -98,8 +101,8 @@ def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
 def _with_tasks(unit: Unit, project: Project, page: Sequence[str]) -> Iterator[tuple[str, list[Task]]]:
     query = select(tasks.c.record).where(tasks.c.dataset == project.dataset, tasks.c.prompt_id.in_(page))
     by_prompt: dict[str, list[Task]] = {prompt_id: [] for prompt_id in page}
-    for record in unit.connection.execute(query.order_by(tasks.c.id)).scalars():
-        task = Task.from_json(record)
+    stored = [Task.from_json(record) for record in unit.connection.execute(query.order_by(tasks.c.id)).scalars()]
+    for task in with_gold(stored, gold_decisions(unit.connection, project.dataset)):
         by_prompt[task.prompt_id].append(task)
     yield from by_prompt.items()
 
@@ -143,7 +146,7 @@ def _add_item(
         "leased": 0,
         "counts": "{}",
         "belief": "{}",
-        "priority": math.log(2.0) if project.settings.active else 0.0,
+        "priority": NEW,
         "place": int(sha256_hex(f"{project.id} {item_id}".encode())[:16], 16) >> (64 - _PLACE_BITS),
     }
     unit.connection.execute(insert(items), [row])

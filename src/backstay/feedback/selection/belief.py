@@ -1,4 +1,4 @@
-"""What is believed of an item: which of two responses is better, or that neither is, from votes of raters of known trust.
+"""What is believed of an item: which of two responses is better, or neither, from votes of raters of known trust.
 
 Three truths: the first response is better, the second is, or they are equal. A rater's accuracy x is the chance to
 name the better one when the rater names a side at all; it is not known but has a Beta(right, wrong) distribution, and
@@ -30,8 +30,10 @@ HERMITE_POINTS = 20
 
 @dataclass(frozen=True)
 class Ties:
-    """How ties come about: `prior`, the share of equal items; `decided` and `equal`, the chance of the answer "tie"
-    where one response is better and where they are equal.
+    """How ties come about.
+
+    `prior`: the share of equal items. `decided` and `equal`: the chance of the answer "tie" where one response is
+    better and where they are equal.
     """
 
     prior: float = 0.2
@@ -138,7 +140,8 @@ def vote_evidence(answer: Ints, trust: Trust, ties: Ties, weight: Floats | float
     second = side + np.where(code == SECOND, right, wrong)
     sided = np.stack([first, second, np.full(first.shape, coin)], axis=-1)
     evidence: Floats = np.where((code == TIE)[..., None], said_tie, sided)
-    return evidence * np.asarray(weight)[..., None]
+    weighted: Floats = evidence * np.asarray(weight)[..., None]
+    return weighted
 
 
 def with_votes(belief: Belief, item: Ints, evidence: Floats) -> Belief:
@@ -149,7 +152,8 @@ def with_votes(belief: Belief, item: Ints, evidence: Floats) -> Belief:
 def summed(index: Ints, rows: Floats, size: int) -> Floats:
     """Rows (N, K) summed by index (N) into (size, K); an index without rows has zeros."""
     columns = [np.bincount(index, rows[:, k], size) for k in range(rows.shape[1])]
-    return np.stack(columns, axis=1).astype(np.float64)
+    total: Floats = np.stack(columns, axis=1).astype(np.float64)
+    return total
 
 
 def without_votes(belief: Belief, item: Ints, evidence: Floats) -> Belief:

@@ -20,8 +20,8 @@ MOST_SIMULATED = 500
 class Team:
     """Who will vote: of R raters `trust`, `voice` (cohort, or a number of their own) and `share` of the coming votes.
 
-    `per_hour` (R): votes an hour, known up to a factor exp(N(0, pace_spread^2)). `checks`: share of assignments that
-    are gold items and repeats, which cost time and money but no vote.
+    `per_hour` (R): votes an hour, each rater's known up to its own factor exp(N(0, pace_spread^2)). `checks`: share of
+    assignments that are gold items and repeats, which cost time and money but no vote.
     """
 
     trust: Trust
@@ -54,8 +54,10 @@ class Forecast:
 
 @dataclass(frozen=True)
 class CertaintyCost:
-    """To the end of the rule, over `items` open ones: judgments (checks included), hours of raters' work, money, and
-    the share of the open items that end certain; the others end at the most votes.
+    """What it takes to the end of the rule.
+
+    Over `items` open ones: judgments (checks included), hours of raters' work, money, and the share of the open items
+    that end certain; the others end at the most votes.
     """
 
     items: int

@@ -30,24 +30,28 @@ class ChoiceRule:
 
     `gold` and `repeat`: chance of a gold item and of a repeat at each assignment, whatever was done before.
     `uniform`: share of votes on an item drawn evenly. `temperature`: of the softmax over gains, as a share of the
-    largest gain; small = nearly always the most telling item. `trust` and `reward`: worth of a nat on the rater's trust
-    and on the reward, in nats on a label. `strategy`: "active", or "even" for the item with the fewest votes.
+    largest gain; small = nearly always the most telling item. `equality`, `trust` and `reward`: worth of a nat on
+    whether the responses are equal, on the rater's trust and on the reward, in nats on which is better. `first_votes`:
+    items with fewer votes and leases than this come first, the fewest first; 0 = off. `strategy`: "active", or "even"
+    for the item with the fewest votes.
     """
 
     gold: float = 0.1
     repeat: float = 0.02
     uniform: float = 0.1
     temperature: float = 0.05
-    equality: float = 0.0
+    equality: float = 0.3
     trust: float = 0.1
-    first_votes: int = 0
     reward: float = 1.0
+    first_votes: int = 2
     strategy: str = "active"
 
     def __post_init__(self) -> None:
         """Refuse what is no probability and a temperature that would make propensities 0."""
         if min(self.gold, self.repeat) < 0.0 or self.gold + self.repeat >= 1.0:
             raise UsageError(f"gold is {self.gold} and repeat {self.repeat}; both at least 0, together below 1")
+        if min(self.equality, self.trust, self.reward, self.first_votes) < 0:
+            raise UsageError("equality, trust, reward and first_votes must be at least 0; one of them is not")
         if not 0.0 < self.uniform <= 1.0:
             raise UsageError(f"uniform is {self.uniform}; it must lie in (0, 1], or some items could never be chosen")
         if self.temperature <= 0.0:
@@ -137,7 +141,8 @@ def vote_probabilities(candidates: Candidates, trust: Trust, ties: Ties, rule: C
     score = _score(candidates, trust, ties, rule)
     scale = rule.temperature * max(float(np.ptp(score)), 1e-12)
     soft = np.exp((score - score.max()) / scale)
-    return (1.0 - rule.uniform) * soft / soft.sum() + rule.uniform / size
+    probability: Floats = (1.0 - rule.uniform) * soft / soft.sum() + rule.uniform / size
+    return probability
 
 
 def _score(candidates: Candidates, trust: Trust, ties: Ties, rule: ChoiceRule) -> Floats:
@@ -149,7 +154,8 @@ def _score(candidates: Candidates, trust: Trust, ties: Ties, rule: ChoiceRule) -
     worth = gain.direction + rule.equality * gain.equality + rule.trust * gain.trust
     if candidates.reward is not None:
         worth = worth + rule.reward * candidates.reward
-    return np.where(waiting < rule.first_votes, worth.max(initial=0.0) * (1.0 + rule.first_votes - waiting), worth / (1.0 + candidates.leased))
+    first = max(float(worth.max()), 1e-9) * (1.0 + rule.first_votes - waiting)
+    return np.where(waiting < rule.first_votes, first, worth / (1.0 + candidates.leased))
 
 
 def _drawn(probability: Floats, rng: np.random.Generator) -> int:

@@ -25,7 +25,8 @@ def gold_weights(exposure: Ints, seen: Bools, retired: Bools, cap: int) -> Float
     if not fit.any():
         return np.zeros(exposure.size)
     least = fit & (exposure == exposure[fit].min())
-    return least / least.sum()
+    weights: Floats = least / least.sum()
+    return weights
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def leak_test(right: Bools, accuracy: Floats, late: Bools) -> LeakTest:
     conditional on how many of all answers were right, which removes any odds ratio that all raters share. Then
     P(late right = t) = e_t(late odds) e_{m-t}(early odds) / e_m(all odds), with e_k the elementary symmetric polynomial
     of the raters' odds: Fisher's exact test with unequal raters. The level is kept exactly where the odds are known.
-    Taken per rater instead of per item (`late` = items many had seen, `accuracy` = others' share right on each), it says
-    whether a rater does better on exposed gold than on fresh gold.
+    Taken per rater instead of per item (`late` = items many had seen, `accuracy` = others' share right on each), it
+    says whether a rater does better on exposed gold than on fresh gold.
     """
     if not right.shape == accuracy.shape == late.shape:
         raise UsageError(f"sizes differ: right {right.shape}, accuracy {accuracy.shape}, late {late.shape}")
@@ -71,8 +72,10 @@ def log_symmetric(weight: Floats) -> Floats:
 
 
 def look_level(answers: int, level: float) -> float:
-    """Level of the look at `answers` answers, 0 where none is due: looks are at 8, 16, 32, ... answers, and the i-th
-    spends level * 2^-i, so that all together raise a false alarm with at most `level`, however long it goes on.
+    """Level of the look at `answers` answers, 0 where none is due.
+
+    Looks are at 8, 16, 32, ... answers, and the i-th spends level * 2^-i, so that all together raise a false alarm with
+    at most `level`, however long it goes on.
     """
     ratio = answers / FIRST_LOOK
     if ratio < 1.0 or not math.log2(ratio).is_integer():

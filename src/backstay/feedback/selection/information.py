@@ -18,8 +18,10 @@ SERIES_FROM = 6.0
 
 @dataclass(frozen=True)
 class Gain:
-    """Of I candidates, in nats: `direction`, on which response is better if one is; `equality`, on whether one is;
-    `trust`, on the rater's accuracy.
+    """Of I candidates, in nats.
+
+    `direction`: on which response is better, if one is. `equality`: on whether one is. `trust`: on the rater's
+    accuracy.
 
     With the truth Y and D = whether Y is a side: I(answer; Y | D), I(answer; D) and I(answer; accuracy | Y). By the
     chain rule the three sum to I(answer; Y and accuracy).
@@ -74,7 +76,7 @@ def ensemble_gain(log_odds: Floats, trust: Trust) -> Floats:
 
 
 def expected_entropy(trust: Trust) -> Floats:
-    """E[-x log x - (1 - x) log(1 - x)] for x ~ Beta(right, wrong), by E[x log x] = E[x] (psi(right + 1) - psi(sum + 1))."""
+    """E[-x log x - (1 - x) log(1 - x)], x ~ Beta(right, wrong); E[x log x] = E[x] (psi(right + 1) - psi(sum + 1))."""
     a, b = np.asarray(trust.right, dtype=np.float64), np.asarray(trust.wrong, dtype=np.float64)
     return digamma(a + b + 1.0) - (a * digamma(a + 1.0) + b * digamma(b + 1.0)) / (a + b)
 

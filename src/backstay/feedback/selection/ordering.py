@@ -1,4 +1,4 @@
-"""The order in which responses are shown: random, recorded, and balanced for each rater; and what place does to answers.
+"""The order in which responses are shown: random, recorded, balanced for each rater; and what place does to answers.
 
 Balanced: among each rater's `BLOCK` times K assignments of K responses, the first response stands in each place equally
 often, in an order that only the key knows. What a rater gains by always taking the first is then nothing.

@@ -30,7 +30,7 @@ def repeat_weights(ago: Ints, repeated: Bools, lag: int) -> Floats:
 
 
 def self_consistency(first: Ints, second: Ints) -> Share:
-    """How often N repeats were answered as before. `first` and `second`: answers in the items' own order of responses."""
+    """How often N repeats were answered as before, the answers in the items' own order of responses."""
     return wilson(int(np.sum(first == second)), int(first.size))
 
 

@@ -43,7 +43,7 @@ class StoppingRule:
 
 @dataclass(frozen=True)
 class Ballots:
-    """N votes: `item`, `voice` (a cohort, or a rater of no cohort, as a number), `evidence` (N, 3) of `vote_evidence`."""
+    """N votes: `item`, `voice` (number of a cohort, or of a rater of none), `evidence` (N, 3) of `vote_evidence`."""
 
     item: Ints
     voice: Ints
@@ -52,7 +52,7 @@ class Ballots:
 
 @dataclass(frozen=True)
 class Support:
-    """Of I items: `leading` truth, its `certainty` with every voice and the prior capped, `voices` that speak for it."""
+    """Of I items: `leading` truth, its `certainty` with voices and prior capped, `voices` for it, `votes`."""
 
     leading: Ints
     certainty: Floats

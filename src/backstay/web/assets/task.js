@@ -10,6 +10,8 @@ import { without } from "./spans.js";
 import { refreshResponses, showPrompt, showResponses } from "./task_view.js";
 
 const DRAFT_MS = 300;
+const MOST_MARKS = 50;
+const LONGEST_EDIT = 20_000;
 const TOOLS = { D: "submit", Z: "undo", S: "skip", F: "flag", R: "reason", V: "mark", E: "edit", G: "guidelines", T: "pause", Q: "help", "?": "help" };
 
 export class Task {
@@ -149,7 +151,9 @@ export class Task {
   mark(slot, start, end, label) {
     const others = this.state.spans.filter((span) => span.slot !== slot);
     const kept = without(this.state.spans.filter((span) => span.slot === slot), start, end);
-    this.state.spans = [...others, ...kept, ...(label ? [{ slot, start, end, label }] : [])];
+    const spans = [...others, ...kept, ...(label ? [{ slot, start, end, label }] : [])];
+    if (spans.length > MOST_MARKS) return tell("marks", "warn", "Too many marks", `A judgment holds ${MOST_MARKS} at most.`);
+    this.state.spans = spans;
     this.changed();
   }
 
@@ -178,11 +182,23 @@ export class Task {
       this.activate(missing);
       return say(`Not answered yet: ${titled(missing)}`);
     }
+    const edit = this.edited();
+    if (edit && [...edit.text].length > LONGEST_EDIT) {
+      return tell("edit", "warn", "The improvement is too long", `It may have ${LONGEST_EDIT.toLocaleString()} characters, and has ${[...edit.text].length.toLocaleString()}.`);
+    }
+    take("edit", "marks");
     this.keepDraft();
     this.close();
-    const { flags, spans, rationale, edit } = this.state;
-    const isChanged = edit && edit.text !== this.assignment.responses.find((response) => response.slot === edit.slot).text;
-    this.to.judge({ answers: this.answers.submission(), flags, spans, rationale, edit: isChanged ? edit : null });
+    const { flags, spans, rationale } = this.state;
+    this.to.judge({ answers: this.answers.submission(), flags, spans, rationale: storable(rationale), edit });
+  }
+
+  /** The improved response, where it is one: neither empty nor what it was. */
+  edited() {
+    const { edit } = this.state;
+    if (edit === null || edit.text.trim() === "") return null;
+    const original = this.assignment.responses.find((response) => response.slot === edit.slot).text;
+    return edit.text === original ? null : { slot: edit.slot, text: storable(edit.text) };
   }
 
   tool(id) {
@@ -275,4 +291,9 @@ export class Task {
     if (response) this.placed(() => this.answers.placeNext(this.state.active, response.slot, this.isTie));
     return Boolean(response);
   }
+}
+
+/** What a database can hold: no NUL, and no half of a surrogate pair. @param {string} text */
+function storable(text) {
+  return text.replaceAll("\0", "\ufffd").replace(/\p{Cs}/gu, "\ufffd");
 }

@@ -1,10 +1,8 @@
 """What a wanted certainty still costs in votes, hours and money, from a sample of a project's open items.
 
-The simulation is `feedback.selection.certainty_cost`. Past votes count with their raters' mean trust, since items keep
-answers by number and not by rater.
+The simulation is `feedback.selection.certainty_cost`, with the stopping rule by which the project itself ends items.
 """
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +10,21 @@ from sqlalchemy import Connection, func, select
 
 from backstay.errors import UsageError
 from backstay.feedback.collection import Project, RaterStats, all_stats, project_of
-from backstay.feedback.selection.belief import FIRST, SECOND, TIE, Ties, Trust, prior_belief, vote_evidence
+from backstay.feedback.collection.certainty import Ballot, Kept, beta_of, ties_of
+from backstay.feedback.selection.belief import Ties, Trust, prior_belief, vote_evidence
 from backstay.feedback.selection.certainty_cost import Forecast, Team, certainty_cost
 from backstay.feedback.selection.stopping import Ballots, StoppingRule
 from backstay.storage.console_tables import items
 from backstay.web.insight.raters_table import shown_at_once
+from backstay.web.insight.sampling import sampled_beliefs
 
 SAMPLE = 400
-"""Open items that are read, evenly from the most to the least uncertain."""
+"""Open items that are read."""
 
 DRAWS = 60
 RATERS = 100
 """Raters who are expected to go on: those who judged most lately."""
 
-LETTERS = {"0>1": FIRST, "1>0": SECOND, "tie": TIE, "bad": TIE}
 Json = dict[str, Any]
 
 
@@ -55,11 +54,12 @@ def forecast_of(
     if not count:
         none = Forecast(0.0, 0.0, 0.0)
         return ProjectForecast(rule.certainty, rule.most, 0, 0, none, none, none if _paid(project) else None, none)
-    team, mean = team_of(project, all_stats(connection, project_id))
-    counted = _sampled(connection, project_id, -(-count // SAMPLE))
-    ballots = _ballots(counted, project.settings.dimensions[0], mean)
-    prior = prior_belief(np.zeros(len(counted)), Ties())
-    found = certainty_cost(prior, ballots, team, Ties(), rule, np.random.default_rng(0), DRAWS)
+    team = team_of(project, all_stats(connection, project_id))
+    counted = sampled_beliefs(connection, project_id, items.c.state == "open", SAMPLE)
+    ties = ties_of(project.settings)
+    ballots = _ballots(counted, project.settings.dimensions[0], ties)
+    prior = prior_belief(np.zeros(len(counted)), ties)
+    found = certainty_cost(prior, ballots, team, ties, rule, np.random.default_rng(0), DRAWS)
     scale = count / len(counted)
     return ProjectForecast(
         rule.certainty,
@@ -73,19 +73,6 @@ def forecast_of(
     )
 
 
-def _sampled(connection: Connection, project_id: str, every: int) -> list[Json]:
-    """Votes by answer of each `every`-th open item."""
-    order = (items.c.priority.desc(), items.c.place.desc())
-    numbered = (
-        select(items.c.counts, func.row_number().over(order_by=order).label("number"))
-        .where(items.c.project == project_id, items.c.state == "open")
-        .subquery()
-    )
-    query = select(numbered.c.counts).where(numbered.c.number % every == 0)
-    found = connection.execute(query).scalars().all() or connection.execute(select(numbered.c.counts)).scalars().all()
-    return [json.loads(text) for text in found]
-
-
 def rule_of(project: Project, certainty: float | None, most_votes: int | None) -> StoppingRule:
     """The project's rule, or one that is asked for."""
     settings = project.settings
@@ -94,26 +81,24 @@ def rule_of(project: Project, certainty: float | None, most_votes: int | None) -
     return StoppingRule(certainty or settings.certainty, least, most, min(2, most))
 
 
-def team_of(project: Project, stats: list[RaterStats]) -> tuple[Team, float]:
-    """Those who are expected to go on, in proportion to what they did; and the mean trust of a vote so far."""
+def team_of(project: Project, stats: list[RaterStats]) -> Team:
+    """Those who are expected to go on, in proportion to what they did."""
     active = [row for row in stats if row.status == "active" and row.judged > 0 and row.median_ms]
     active = sorted(active, key=lambda row: -row.last_at_ms)[:RATERS]
     if not active:
         raise UsageError("nobody active has judged anything yet", cure="wait for the first judgments")
     share = np.array([row.judged for row in active], dtype=np.float64)
-    trust = np.clip([row.trust for row in active], 0.02, 0.98)
-    size = np.array([_strength(row) for row in active])
+    right, wrong = np.array([beta_of(row) for row in active]).T
     per_hour = np.array([3_600_000.0 / (row.median_ms or 1.0) for row in active])
     settings = project.settings
-    team = Team(
-        Trust(trust * size, (1.0 - trust) * size),
+    return Team(
+        Trust(right, wrong),
         np.arange(len(active), dtype=np.int64),
         share / share.sum(),
         per_hour,
         checks=settings.gold_share + settings.repeat_share,
         price_per_hour=settings.pay_per_hour,
     )
-    return team, float(share @ trust / share.sum())
 
 
 def forecast_json(found: ProjectForecast) -> Json:
@@ -130,23 +115,20 @@ def forecast_json(found: ProjectForecast) -> Json:
     }
 
 
-def _strength(row: RaterStats) -> float:
-    """Judgments that the interval of a rater's trust is worth: that of a Beta with this mean and spread."""
-    spread = max(1e-3, (row.trust_high - row.trust_low) / 3.92)
-    mean = min(0.98, max(0.02, row.trust))
-    return float(np.clip(mean * (1.0 - mean) / spread**2 - 1.0, 2.0, 1000.0))
-
-
-def _ballots(counted: list[Json], dimension: str, trust: float) -> Ballots:
-    item, answer = [], []
-    for place, counts in enumerate(counted):
-        for label, n in counts.get(dimension, {}).items():
-            item += [place] * n
-            answer += [LETTERS[label]] * n
-    told = np.array(answer, dtype=np.int64)
-    mean = Trust(np.full(told.size, 8.0 * trust), np.full(told.size, 8.0 * (1.0 - trust)))
-    evidence = vote_evidence(told, mean, Ties()).reshape(-1, 3)
-    return Ballots(np.array(item, dtype=np.int64), RATERS + np.arange(told.size, dtype=np.int64), evidence)
+def _ballots(kept: list[Kept], dimension: str, ties: Ties) -> Ballots:
+    """The votes so far; each rater is a voice, numbered beyond those who are to vote."""
+    rows = [(place, Ballot(*row)) for place, item in enumerate(kept) for row in item.get(dimension, ())]  # type: ignore[arg-type]  # JSON knows no tuples
+    voices = {rater: RATERS + n for n, rater in enumerate(dict.fromkeys(ballot.rater_id for _, ballot in rows))}
+    trust = Trust(
+        np.array([ballot.right for _, ballot in rows], dtype=np.float64),
+        np.array([ballot.wrong for _, ballot in rows], dtype=np.float64),
+    )
+    answers = np.array([ballot.answer for _, ballot in rows], dtype=np.int64)
+    return Ballots(
+        np.array([place for place, _ in rows], dtype=np.int64),
+        np.array([voices[ballot.rater_id] for _, ballot in rows], dtype=np.int64),
+        vote_evidence(answers, trust, ties).reshape(-1, 3),
+    )
 
 
 def _paid(project: Project) -> bool:

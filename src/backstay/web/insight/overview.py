@@ -1,19 +1,25 @@
 """A project at a glance: votes, items by state and certainty, judgments by day, and who is at work."""
 
-import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from backstay.feedback.collection import Project, project_of
+from backstay.feedback.collection.certainty import beliefs
 from backstay.feedback.collection.raters import day_text
 from backstay.storage.console_tables import items, rater_days, rater_stats
 from backstay.web.agreement import Agreement, agreement_of
 from backstay.web.insight.cohort_audit import interval_json
+from backstay.web.insight.raters_table import shown_at_once
+from backstay.web.insight.sampling import sampled_beliefs
 
 STATES = ("open", "done", "disputed", "settled", "withdrawn")
-CERTAINTIES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
-"""Lower bounds of the classes of certainty that are shown, the highest first."""
+CERTAINTIES = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Lower bounds of the classes of certainty that are shown, the highest first; the last class is below them."""
+
+SAMPLE = 1000
+"""Items whose certainty is looked at."""
 
 DAY_MS = 86_400_000
 DAYS = 60
@@ -21,7 +27,7 @@ Json = dict[str, Any]
 
 
 class Overview(NamedTuple):
-    """What stands in a project. `wanted` counts votes that are still missing, `certain` items by least certainty."""
+    """What stands in a project. `wanted` counts votes that are still missing, `certain` sampled items by certainty."""
 
     project: Project
     at_ms: int
@@ -117,18 +123,12 @@ def _series(judged: dict[int, int], since: int, today: int) -> list[tuple[str, i
 
 
 def _certain(connection: Connection, project: Project) -> list[tuple[float, int]] | None:
-    """Items by class of certainty, from the entropy that orders them; None where the project does not keep it."""
-    if not project.settings.active:
+    """Items by class of certainty along their least certain dimension, from a sample; None for rankings."""
+    if shown_at_once(connection, project.id) != 2:
         return None
-    mine = (items.c.project == project.id) & (items.c.state != "withdrawn")
-    sums = [
-        func.sum(case((items.c.priority <= _entropy(least) + 1e-9, 1), else_=0)) for least in CERTAINTIES
-    ]  # In one walk over an index.
-    row = connection.execute(select(func.count(), *sums).where(mine)).one()
-    reached = [int(count or 0) for count in row[1:]]
-    classes = [b - a for a, b in zip([0, *reached], [*reached, int(row[0])], strict=True)]
-    return list(zip([*CERTAINTIES, 0.5], classes, strict=True))
-
-
-def _entropy(p: float) -> float:
-    return -(p * math.log(p) + (1 - p) * math.log(1 - p))
+    kept = sampled_beliefs(connection, project.id, items.c.state != "withdrawn", SAMPLE)
+    if not kept:
+        return None
+    found = beliefs(kept, project.settings).certainty
+    bounds = [1.1, *CERTAINTIES, 0.0]
+    return [(lower, int(((found >= lower) & (found < upper)).sum())) for upper, lower in pairwise(bounds)]

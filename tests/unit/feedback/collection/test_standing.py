@@ -24,9 +24,9 @@ def test_a_paused_rater_gives_back_and_gets_nothing(tmp_path: Path) -> None:
             '"by":"maria","did":"paused","project":"p","rater":"ann","reason":"Too fast","was":"active"'
             in entry.payload
         )
-        assert made.do(lambda unit: issue(unit, made.project, "ann", made.rng)).why == "paused"
+        assert made.do(lambda unit: issue(unit, made.project, "ann", made.secret)).why == "paused"
         with pytest.raises(Rejected) as refused:
-            made.do(lambda unit: submit(unit, held.id, "ann", "key-late-one", verdict(held, 0), made.rng))
+            made.do(lambda unit: submit(unit, held.id, "ann", "key-late-one", verdict(held, 0), made.secret))
         assert refused.value.code == "paused"
         made.do(lambda unit: change_status(unit, made.project, "ann", "active", "maria", "Talked about it"))
         assert made.next("ann").state == "open"

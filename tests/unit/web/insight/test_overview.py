@@ -1,6 +1,5 @@
 """The overview counts what stands in the tables, and is counted once for many who look."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from sqlalchemy import func, select
 
 from backstay.errors import UsageError
 from backstay.feedback.collection import project_of
+from backstay.feedback.collection.certainty import beliefs
 from backstay.feedback.collection.items import item_of
-from backstay.feedback.collection.tally import certainty
 from backstay.storage.console_tables import items
 from backstay.storage.tables import judgments
 from backstay.web.insight.forecast import forecast_of, rule_of, team_of
@@ -29,7 +28,8 @@ def site(tmp_path: Path) -> Iterator[ConsoleSite]:
 def test_it_counts_what_a_walk_over_all_items_counts(site: ConsoleSite) -> None:
     with site.console.engine.connect() as connection:
         found = overview_of(connection, PROJECT, site.clock.now_ms)
-        every = [item_of(row) for row in connection.execute(select(items))]
+        project = project_of(connection, PROJECT)
+        every = [item_of(row) for row in connection.execute(select(items)).mappings()]
         stored = connection.execute(select(func.count()).select_from(judgments)).scalar_one()
     assert found.given == stored
     assert sum(judged for _, judged in found.days) == stored
@@ -38,10 +38,10 @@ def test_it_counts_what_a_walk_over_all_items_counts(site: ConsoleSite) -> None:
         state: sum(item.state == state for item in every) for state in {item.state for item in every}
     }
     assert found.certain is not None
-    sure = [certainty(item, "overall") for item in every]
-    bounds = [math.inf, *(least for least, _ in found.certain)]
-    for (least, count), upper in zip(found.certain, bounds, strict=False):
-        assert count == sum(least - 1e-9 <= value < upper - 1e-9 for value in sure)
+    sure = [float(beliefs([item.belief], project.settings).certainty[0]) for item in every]
+    for (least, count), upper in zip(found.certain, [2.0, *(least for least, _ in found.certain)], strict=False):
+        assert count == sum(least <= value < upper for value in sure)
+    assert sum(count for _, count in found.certain) == len(every)
     told = overview_json(found)
     assert told["done_share"] == pytest.approx(found.items["done"] / len(every))
 

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_tables
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -58,6 +60,7 @@ def upgrade() -> None:
         sa.Column("leased", sa.Integer, nullable=False),
         sa.Column("counts", sa.Text, nullable=False),
         sa.Column("belief", sa.Text, nullable=False),
+        sa.Column("scores", sa.Text),
         sa.Column("priority", sa.Float(53), nullable=False),
         sa.Column("place", sa.BigInteger, nullable=False),
         sa.ForeignKeyConstraint(["project"], ["projects.id"]),
@@ -83,6 +86,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(60), primary_key=True),
         sa.Column("rater_id", sa.String(200), primary_key=True),
         sa.Column("status", sa.String(12), nullable=False),
+        sa.Column("issued", sa.Integer, nullable=False),
         sa.Column("judged", sa.Integer, nullable=False),
         sa.Column("skipped", sa.Integer, nullable=False),
         sa.Column("retracted", sa.Integer, nullable=False),
@@ -208,6 +212,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; judgments stay, and the journal still says who decided what."""
-    for name in reversed(TABLES):
-        op.drop_table(name)
+    """Drop the tables, where there is no project; judgments stay, and the journal says who decided what."""
+    drop_tables(*reversed(TABLES))
