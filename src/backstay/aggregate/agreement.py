@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backstay.aggregate.votes import Floats, Votes
+from backstay.aggregate.votes import Floats, Ints, Votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ def fleiss_kappa(counts: Floats) -> float:
     return _value(_kappa, counts)
 
 
-def agreement_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
-    """Pairwise agreement with a percentile bootstrap interval over items."""
-    return _interval(_agreement, counts, seed, draws)
+def agreement_interval(counts: Floats, *, seed: int, draws: int = 400, times: Ints | None = None) -> Interval:
+    """Pairwise agreement with a percentile bootstrap interval over items; row i stands for `times[i]` of them, or 1."""
+    return _interval(_agreement, counts, seed, draws, times)
 
 
-def alpha_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
-    """Alpha with a percentile bootstrap interval over items."""
-    return _interval(_alpha, counts, seed, draws)
+def alpha_interval(counts: Floats, *, seed: int, draws: int = 400, times: Ints | None = None) -> Interval:
+    """Alpha with a percentile bootstrap interval over items; row i stands for `times[i]` of them, or 1."""
+    return _interval(_alpha, counts, seed, draws, times)
 
 
 def kappa_interval(counts: Floats, *, seed: int, draws: int = 400) -> Interval:
@@ -70,16 +70,25 @@ def _value(statistic: Statistic, counts: Floats) -> float:
     return float(statistic(np.ones((1, pairable.shape[0])), pairable)[0])
 
 
-def _interval(statistic: Statistic, counts: Floats, seed: int, draws: int) -> Interval:
-    value = _value(statistic, counts)
+def _interval(statistic: Statistic, counts: Floats, seed: int, draws: int, times: Ints | None = None) -> Interval:
     # Items with the same counts are interchangeable: drawing kinds of items is the same bootstrap, small at any size.
-    kinds, often = np.unique(_pairable(counts), axis=0, return_counts=True)
+    kinds, often = _kinds(counts, times)
     n_items = int(often.sum())
+    value = float(statistic(often[None, :].astype(np.float64), kinds)[0])
     if n_items < 2 or np.isnan(value):
         return Interval(value, float("nan"), float("nan"))
     drawn = np.random.default_rng(seed).multinomial(n_items, often / n_items, size=draws).astype(np.float64)
     low, high = np.nanquantile(statistic(drawn, kinds), [0.025, 0.975])
     return Interval(value, float(low), float(high))
+
+
+def _kinds(counts: Floats, times: Ints | None) -> tuple[Floats, Ints]:
+    """The distinct rows among items with two votes or more, and how many items each stands for."""
+    each = np.ones(counts.shape[0], dtype=np.int64) if times is None else times
+    wanted = (counts.sum(axis=1) >= 2.0) & (each > 0)
+    kinds, place = np.unique(counts[wanted], axis=0, return_inverse=True)
+    often = np.bincount(place.reshape(-1), each[wanted], kinds.shape[0]).astype(np.int64)
+    return kinds, often
 
 
 def _pairable(counts: Floats) -> Floats:

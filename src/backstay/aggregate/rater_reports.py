@@ -36,7 +36,7 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     _, first = np.unique(votes.judgment, return_index=True)
     judged = np.bincount(votes.rater[first], minlength=votes.n_raters)
     weight = tally(votes.rater, fitted.fit.evidence * votes.side, votes.n_raters) / np.maximum(count, 1)
-    notes = _notes(general, posterior)
+    notes = notes_in_general(general, posterior)
     _note_contexts(notes, votes, fitted, posterior)
     _note_hard_pairs(notes, fitted)
     return [
@@ -55,7 +55,8 @@ def rater_trust(votes: Votes, fitted: Fitted) -> list[RaterTrust]:
     ]
 
 
-def _notes(general: Fitted, posterior: TrustPosterior) -> list[list[str]]:
+def notes_in_general(general: Fitted, posterior: TrustPosterior) -> list[list[str]]:
+    """Remarks on each rater of a fit with one voice a rater."""
     known, settings = general.known, general.settings
     notes: list[list[str]] = [[] for _ in range(general.columns.n_raters)]
     for r in range(len(notes)):

@@ -62,7 +62,7 @@ gold_items = _of_project(
     Column("right", Integer, nullable=False),
     Column("author", String(200), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Index(None, "project", "state", "exposures"),
+    Index(None, "project", "state", "exposures", "item_id"),
 )
 rater_stats = _of_project(
     "rater_stats",
@@ -103,6 +103,17 @@ trust_history = _of_project(
     Column("low", Float(53), nullable=False),
     Column("high", Float(53), nullable=False),
     Column("judged", Integer, nullable=False),
+)
+trust_runs = _of_project(
+    "trust_runs",
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(10), nullable=False),
+    Column("started_by", String(200), nullable=False),
+    Column("method", String(10), nullable=False),
+    Column("judged", BigInteger, nullable=False),
+    Column("took_ms", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("findings", Text, nullable=False),
 )
 vote_patterns = _of_project(
     "vote_patterns",

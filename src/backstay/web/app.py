@@ -8,10 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
-from backstay.web import access, governance, rating_pages
-from backstay.web.api import projects, rating
+from backstay.web import access, governance, insight_pages, rating_pages
+from backstay.web.api import insight, projects, rating
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
+from backstay.web.insight.services import install_insight
 
 API_HEADERS = {
     "cache-control": "no-store",
@@ -25,9 +26,11 @@ API_HEADERS = {
 ROUTERS: tuple[APIRouter, ...] = (
     rating.router,
     projects.router,
+    insight.router,
     rating_pages.router,
     *access.ROUTERS,
     *governance.ROUTERS,
+    insight_pages.router,
 )
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
@@ -51,6 +54,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
     install_faults(app)
     access.install_access(app, console)
     governance.install_governance(app, console)
+    install_insight(app, console)
     return app
 
 

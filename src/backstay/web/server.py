@@ -1,4 +1,4 @@
-"""The console as a process: it listens, ends leases that are over, and stops without cutting answers off."""
+"""The console as a process: it listens, ends leases, keeps trust fresh, and stops without cutting answers off."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from fastapi import FastAPI
 
 from backstay.errors import BackstayError
 from backstay.feedback.collection import expire
 from backstay.guard.gateway.server import listen
 from backstay.web.app import build_app
 from backstay.web.console import Console
+from backstay.web.trust import TrustRefresh
 
 SWITCH_S = 0.0005
 """How long a thread of Python keeps the others waiting: the writer comes back from the database many times an answer,
@@ -29,9 +31,10 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
     settings = console.settings
     listener = listen(settings.host, settings.port)
     with contextlib.closing(listener):
-        server = uvicorn.Server(_config(console))
+        app = build_app(console)
+        server = uvicorn.Server(_config(app, console))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        sweeping = asyncio.ensure_future(_sweep(console))
+        sweeping = asyncio.ensure_future(_sweep(console, app.state.insight.trust))
         with _signals(stop):
             while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
                 await asyncio.sleep(0.01)
@@ -42,11 +45,12 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
             await serving
         sweeping.cancel()
         await asyncio.wait([sweeping])
+        await app.state.insight.trust.close()
 
 
-def _config(console: Console) -> uvicorn.Config:
+def _config(app: FastAPI, console: Console) -> uvicorn.Config:
     return uvicorn.Config(
-        build_app(console),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -74,10 +78,11 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _sweep(console: Console) -> None:
+async def _sweep(console: Console, trust: TrustRefresh) -> None:
     while True:
         await asyncio.sleep(console.settings.sweep_s)
-        try:
-            await console.write(expire)
-        except BackstayError as error:
-            _log.error("ending leases: %s", error)
+        for task, work in (("ending leases", console.write(expire)), ("keeping trust fresh", trust.tend())):
+            try:
+                await work
+            except BackstayError as error:
+                _log.error("%s: %s", task, error)

@@ -61,7 +61,7 @@ def _gold_candidates(again: bool) -> Select[Any]:
         gold_items.c.exposures < bindparam("exposures"),
     )
     query = select(items.c.id, gold_items.c.exposures).join(gold_items, match).where(where, _unseen(again))
-    return query.order_by(gold_items.c.exposures, items.c.place).limit(GOLD_CANDIDATES)
+    return query.order_by(gold_items.c.exposures, gold_items.c.item_id).limit(GOLD_CANDIDATES)
 
 
 _OPEN_ITEMS = (_open_items(False), _open_items(True))

@@ -40,7 +40,9 @@ _COUNT_ISSUED = (
     .where(rater_stats.c.project == bindparam("of"), rater_stats.c.rater_id == bindparam("rater"))
     .values(issued=rater_stats.c.issued + 1)
 )
-_OPEN = select(assignments).where(MINE, assignments.c.state == "open")
+_OPEN = select(assignments).where(MINE, assignments.c.settled_at_ms.is_(None), assignments.c.state == "open")
+"""What is open is not settled, which an index finds among all that a rater ever did."""
+
 _SEEN = (
     select(func.count())
     .select_from(assignments)

@@ -1,0 +1,153 @@
+"""The console on a database of many judgments: server time of the next task and of the raters page. One JSON line.
+
+The judgments are synthetic and their raters simulated; the journal's chain is sound. Times are of requests to the
+application in this process, no network between: `task_ms` of POST .../assignments by different raters, each with the
+group commit and the fsync that a served answer waits for; `issue_ms` of choosing and leasing alone; `raters_ms` of the
+raters page as HTML; `overview_cold_s` of the first overview. Peak memory is this process's.
+
+    python benchmarks/console/scale.py --judgments 1000000 --raters 2000
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+
+from bulk_console import DAY_MS, PROJECT, START_MS, fill_console
+from console_site import ConsoleSite, console_site
+from sqlalchemy import func, select, update
+
+from backstay.feedback.collection import issue, project_of
+from backstay.storage.account_tables import accounts
+from backstay.storage.console_tables import assignments
+from backstay.storage.unit import Unit
+from backstay.web.accounts import directory
+from backstay.web.permissions import Role
+
+DAYS = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judgments", type=int, default=100_000)
+    parser.add_argument("--raters", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="where the database is kept, or found from an earlier run")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = asked.folder or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        if not (folder / "console.db").exists():
+            fill_console(folder / "console.db", asked.judgments, asked.raters, days=DAYS)
+        filled_s = time.perf_counter() - began
+        with console_site(folder) as site:
+            print(json.dumps(measured(site, asked) | {"filled_s": round(filled_s, 1)}))
+
+
+def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
+    site.clock.now_ms = max(START_MS + DAYS * DAY_MS, _last_lease(site)) + 1000
+    lead = site.as_role(Role.LEAD, name=f"lead-{time.time_ns()}")
+    people = [browser_of(site, n * max(1, asked.raters // 40)) for n in range(min(40, asked.raters))]
+    path = f"/api/v1/projects/{PROJECT}/assignments"
+
+    def task(n: int) -> Callable[[], None]:
+        def ask() -> None:
+            if n % len(people) == 0:
+                site.clock.move(1000)  # The leases of last time are over, so that each request chooses anew.
+            answered(people[n % len(people)].post(path))
+
+        return ask
+
+    raters = timed([lambda: page(lead, f"/lead/{PROJECT}/raters")] * 10)
+    began = time.perf_counter()
+    page(lead, f"/lead/{PROJECT}")
+    overview_s = time.perf_counter() - began
+    tasks = timed([task(n) for n in range(asked.requests)])
+    return {
+        "benchmark": "console_scale",
+        "data": "synthetic judgments by simulated raters",
+        "judgments": asked.judgments,
+        "raters": asked.raters,
+        "database_mb": round((Path(str(site.console.engine.url.database)).stat().st_size) / 1e6),
+        "requests": asked.requests,
+        "task_ms": quantiles(tasks),
+        "issue_ms": quantiles([issued(site, n * 7 % asked.raters) for n in range(asked.requests)]),
+        "raters_ms": quantiles(raters),
+        "overview_cold_s": round(overview_s, 2),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _last_lease(site: ConsoleSite) -> int:
+    """When the last lease of an earlier run on this database ends."""
+    query = select(func.max(assignments.c.expires_at_ms)).where(assignments.c.state == "open")
+    with site.console.engine.connect() as connection:
+        return int(connection.execute(query).scalar() or 0)
+
+
+def browser_of(site: ConsoleSite, number: int):  # type: ignore[no-untyped-def]  # a browser of the tests' own
+    """An account that rates as a simulated rater of the crowd."""
+    rater, name = f"r-{number:05d}", f"rater-{number}"
+    with site.console.engine.connect() as connection:
+        known = connection.execute(select(accounts.c.id).where(accounts.c.rater_id == rater)).scalar()
+    if known is None:
+        known = site.add(Role.RATER, name).id
+        change = update(accounts).where(accounts.c.id == known).values(rater_id=rater)
+        site.console.write_now(lambda unit: unit.connection.execute(change))
+    with site.console.engine.connect() as connection:
+        return site.signed_in(directory.get(connection, known))
+
+
+def issued(site: ConsoleSite, number: int) -> float:
+    """Milliseconds that choosing and leasing take within the transaction."""
+    site.clock.move(20 * 60)
+
+    def work(unit: Unit) -> float:
+        project = project_of(unit.connection, PROJECT)
+        began = time.perf_counter()
+        issue(unit, project, f"r-{number:05d}", site.console.secret)
+        return 1000 * (time.perf_counter() - began)
+
+    return site.console.write_now(work)
+
+
+def page(browser, path: str) -> None:  # type: ignore[no-untyped-def]  # a browser of the tests' own
+    """Load a page."""
+    answered(browser.get(path))
+
+
+def answered(answer) -> None:  # type: ignore[no-untyped-def]  # a response of the tests' own client
+    """Stop where something went wrong."""
+    if answer.status_code != 200:
+        raise SystemExit(f"{answer.status_code}: {answer.text[:500]}")
+
+
+def timed(works: list[Callable[[], None]]) -> list[float]:
+    """Milliseconds of each."""
+    found = []
+    for work in works:
+        began = time.perf_counter()
+        work()
+        found.append(1000 * (time.perf_counter() - began))
+    return found
+
+
+def quantiles(values: list[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum."""
+    ordered = sorted(values)
+    return {
+        "p50": round(ordered[len(ordered) // 2], 1),
+        "p95": round(ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))], 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
