@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
+from backstay.web import access
 from backstay.web.api import projects, rating
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
@@ -21,7 +22,7 @@ API_HEADERS = {
 }
 """Of every answer that has none of its own."""
 
-ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router)
+ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, *access.ROUTERS)
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 
@@ -42,6 +43,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
     for router in routers:
         app.include_router(router)
     install_faults(app)
+    access.install_access(app, console)
     return app
 
 

@@ -1,28 +1,44 @@
-"""The gate of every route: `allowed(permission)` for whoever may, `public()` for everybody; each route has exactly one.
+"""The gate of every route: `allowed(permission)` for whoever may, `public()` for everybody; each route has one of them.
 
-Both refuse a foreign Host. What writes must come from one of our pages; in a session it must also bring the session's
-CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
+What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
 browser sends one by itself. A request with a bearer token and a cookie is the bearer's.
 """
 
-from typing import Any
-
-from fastapi import Depends, Request
+from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backstay.errors import UsageError
 from backstay.guard.gateway.faults import ApiFault
 from backstay.guard.inbox.forms import FORM_TYPE, read_form
 from backstay.web.accounts.accounts import Accounts, Browser, Found
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.refusal import Refused
+from backstay.web.console import Console
 from backstay.web.permissions import Permission
 
-__all__ = ["Allowed", "CookieRenewal", "Principal", "Public", "accounts_of", "allowed", "browser_of", "public"]
+__all__ = [
+    "Allowed",
+    "CookieRenewal",
+    "Principal",
+    "Public",
+    "accounts_of",
+    "allowed",
+    "browser_of",
+    "console_of",
+    "public",
+]
 
 CSRF_HEADER = "x-backstay-csrf"
 CSRF_FIELDS = ("form", "csrf")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def console_of(request: Request) -> Console:
+    """The console of the application."""
+    found = request.app.state.console
+    assert isinstance(found, Console)  # noqa: S101  a mistake in setting up the application, not of a request
+    return found
 
 
 def accounts_of(request: Request) -> Accounts:
@@ -33,49 +49,48 @@ def accounts_of(request: Request) -> Accounts:
 
 
 class Allowed:
-    """Lets through whoever has a permission, as a Principal."""
+    """Lets through whoever has one of the permissions, as a Principal; in a path with `project`, to their own only."""
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission = permission
+    def __init__(self, *permissions: Permission) -> None:
+        self.permissions = permissions
 
     async def __call__(self, request: Request) -> Principal:
-        """Who asks; raises Refused 401, 403, 421 or 429."""
+        """Who asks; raises Refused 401, 403, 404 or 429."""
         accounts = accounts_of(request)
-        _check_host(accounts, request)
         found = await visitor_of(request)
         if found is None:
             raise Refused(401, "signed_out", "nobody is signed in", cure="sign in, or send an API token as bearer")
         if found.principal.via != "token" and request.method not in SAFE:
             await _check_own_page(accounts, request, found)
         accounts.check_rate(found.principal)
-        if not found.principal.may(self.permission):
-            raise Refused(
-                403, "not_allowed", f"this needs the permission {self.permission}", cure="ask somebody who has it"
-            )
+        if not found.principal.permissions.intersection(self.permissions):
+            needed = " or ".join(self.permissions)
+            raise Refused(403, "not_allowed", f"this needs the permission {needed}", cure="ask somebody who has it")
+        if (project := request.path_params.get("project")) is not None:
+            found.principal.check_enter(project)
         return found.principal
 
 
 class Public:
     """Lets everybody through; what writes must still come from one of our pages."""
 
-    permission = None
+    permissions = ()
 
     async def __call__(self, request: Request) -> None:
-        """Raises Refused 403 or 421."""
+        """Raises Refused 403."""
         accounts = accounts_of(request)
-        _check_host(accounts, request)
         if request.method not in SAFE and not accounts.site.is_our_page(request.headers):
             raise _foreign()
 
 
-def allowed(permission: Permission) -> Any:
-    """The dependency of a route for whoever has a permission, as `who: Principal = allowed(Permission.RATE)`."""
-    return Depends(Allowed(permission))
+def allowed(*permissions: Permission) -> Allowed:
+    """The gate for whoever has one of these: `who: Annotated[Principal, Depends(allowed(Permission.RATE))]`."""
+    return Allowed(*permissions)
 
 
-def public() -> Any:
-    """The dependency of a route for everybody: `dependencies=[public()]`."""
-    return Depends(Public())
+def public() -> Public:
+    """The gate for everybody: `dependencies=[Depends(public())]`."""
+    return Public()
 
 
 async def visitor_of(request: Request) -> Found | None:
@@ -112,6 +127,8 @@ async def form_of(request: Request) -> dict[str, str]:
             request.state.form = await read_form(request)
         except ApiFault as fault:
             raise Refused(fault.status, "form_refused", fault.message, cure="load the page again") from fault
+        except UsageError as error:
+            raise Refused(400, "form_refused", error.message, cure=error.cure or "") from error
     fields: dict[str, str] = request.state.form
     return fields
 
@@ -173,11 +190,6 @@ async def _check_own_page(accounts: Accounts, request: Request, found: Found) ->
     if not accounts.site.is_our_page(request.headers):
         raise _foreign()
     await check_csrf(request, found)
-
-
-def _check_host(accounts: Accounts, request: Request) -> None:
-    if not accounts.site.is_our_host(request.headers):
-        raise Refused(421, "foreign_host", "the console is not served under this host name", cure="use its address")
 
 
 def _foreign() -> Refused:

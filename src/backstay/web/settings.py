@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from backstay.records import Settings
+from backstay.web.accounts.settings import AccountSettings
 
 Seconds = Annotated[float, Field(gt=0.0)]
 
@@ -34,3 +35,5 @@ class ConsoleSettings(Settings):
     """Attempts after which an event that a webhook never confirms is given up: 15 take about 17 hours."""
     webhook_keep_days: Annotated[int, Field(ge=1, le=3650)] = 7
     """Days for which confirmed events stay on the list of a webhook."""
+    accounts: AccountSettings = AccountSettings()
+    """Accounts and signing in."""

@@ -13,9 +13,9 @@ from backstay.storage.unit import Unit
 from backstay.web.accounts import api_tokens, directory, invitations, name_lock, rater_links, sessions
 from backstay.web.accounts.directory import Account, note
 from backstay.web.accounts.oidc import OidcSignIn
+from backstay.web.accounts.one_time import secret_sha256
 from backstay.web.accounts.password_rules import check_new, normal_password
 from backstay.web.accounts.passwords import Passwords
-from backstay.web.accounts.one_time import secret_sha256
 from backstay.web.accounts.ports import Console
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.rate_limits import Buckets
@@ -23,7 +23,7 @@ from backstay.web.accounts.rater_links import RaterLink
 from backstay.web.accounts.refusal import Refused, too_many
 from backstay.web.accounts.sessions import Session
 from backstay.web.accounts.settings import AccountSettings
-from backstay.web.permissions import LINK_PERMISSIONS, Role
+from backstay.web.permissions import LINK_PERMISSIONS, Permission, Role
 
 Digest = Callable[[bytes], str]
 _WRONG = Refused(
@@ -54,14 +54,20 @@ class Accounts:
     """Everything about accounts of one console; `digest` is a MAC under the project's key (`Ledger.digest`)."""
 
     def __init__(
-        self, console: Console, settings: AccountSettings, digest: Digest, listens_on: str = "127.0.0.1"
+        self,
+        console: Console,
+        settings: AccountSettings,
+        digest: Digest,
+        *,
+        listens_on: str = "127.0.0.1",
+        origin: str = "",
     ) -> None:
         self.console, self.settings, self.digest = console, settings, digest
-        self.site = Site(listens_on, settings.origin)
+        self.site = Site(listens_on, origin)
         self.cookie = "__Host-backstay" if self.site.secure else "backstay"
         self.flow_cookie = f"{self.cookie}-flow"
         self.passwords = Passwords(settings.password)
-        self.oidc = OidcSignIn(console, settings)
+        self.oidc = OidcSignIn(console, settings, origin)
         self.attempts = Attempts()
         self.buckets = Buckets(settings.api_per_s, settings.api_burst)
         self.strangers = Buckets(_STRANGER_PER_S, _STRANGER_BURST)
@@ -158,7 +164,7 @@ class Accounts:
                 owner.display_name,
                 owner.role,
                 permissions,
-                owner.rater_id,
+                owner.rater_id if Permission.RATE in permissions else None,
                 "token",
                 None if owner.projects is None else frozenset(owner.projects),
                 token_id=token.id,
@@ -244,7 +250,7 @@ def _of_account(account: Account, session: Session) -> Principal:
         account.display_name,
         account.role,
         account.permissions,
-        account.rater_id,
+        account.rater_id if Permission.RATE in account.permissions else None,
         "session",
         None if account.projects is None else frozenset(account.projects),
         session_id=session.id,

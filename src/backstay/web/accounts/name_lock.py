@@ -38,7 +38,7 @@ def failed(unit: Unit, settings: AccountSettings, key: str) -> bool:
         row = {"key": key, "failures": 1, "since_ms": unit.now_ms, "locked_until_ms": 0}
         unit.connection.execute(insert(_table).values(row))
         return False
-    locks = (count + 1) % settings.lock_failures == 0
+    locks = bool((count + 1) % settings.lock_failures == 0)
     values = {"failures": count + 1} | ({"locked_until_ms": unit.now_ms + settings.lock_s * 1000} if locks else {})
     unit.connection.execute(update(_table).where(_table.c.key == key).values(values))
     return locks

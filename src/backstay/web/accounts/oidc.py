@@ -46,8 +46,8 @@ class Flow:
 class OidcSignIn:
     """Sends people to their provider and takes them back."""
 
-    def __init__(self, console: Console, settings: AccountSettings) -> None:
-        self._console, self._settings = console, settings
+    def __init__(self, console: Console, settings: AccountSettings, origin: str) -> None:
+        self._console, self._settings, self._origin = console, settings, origin.rstrip("/")
         self.providers = {name: Provider(provider) for name, provider in settings.oidc.items()}
 
     async def start(self, name: str, after: str, invitation: str = "") -> tuple[str, str]:
@@ -133,10 +133,9 @@ class OidcSignIn:
         return found
 
     def _redirect_uri(self, name: str) -> str:
-        origin = self._settings.origin.rstrip("/")
-        if not origin:
+        if not self._origin:
             raise Refused(503, "origin_missing", "the console does not know its own address", cure="set the origin")
-        return f"{origin}/sign-in/with/{name}/callback"
+        return f"{self._origin}/sign-in/with/{name}/callback"
 
 
 def role_of(settings: OidcProvider, subject: Subject) -> Role:

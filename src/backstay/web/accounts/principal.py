@@ -17,7 +17,9 @@ class Principal:
     name: str
     role: Role
     permissions: frozenset[Permission]
-    rater_id: str
+    rater_id: str | None
+    """As whom they rate; None for who does not."""
+
     via: Literal["session", "token", "link"]
     projects: frozenset[str] | None = None
     """The projects that are open to them; None: all."""

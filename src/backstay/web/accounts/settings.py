@@ -2,18 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from backstay.records import Settings
 from backstay.web.permissions import Role
 
 Positive = Annotated[int, Field(gt=0)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class PasswordSettings(_Settings):
+class PasswordSettings(Settings):
     """How passwords are hashed (argon2id, RFC 9106). A change takes effect at each account's next sign-in."""
 
     memory_kib: int = Field(65_536, ge=8, le=4_194_304)
@@ -32,7 +29,7 @@ class PasswordSettings(_Settings):
     """Attempts that may wait for their turn; more are told to come back later."""
 
 
-class SessionSettings(_Settings):
+class SessionSettings(Settings):
     """How long somebody stays signed in."""
 
     idle_s: Positive = 7_200
@@ -51,7 +48,7 @@ class SessionSettings(_Settings):
     """Sessions of one account; the one that was used longest ago makes way."""
 
 
-class LinkSettings(_Settings):
+class LinkSettings(Settings):
     """Links for raters without an account."""
 
     second_browser: Literal["move", "refuse"] = "refuse"
@@ -61,7 +58,7 @@ class LinkSettings(_Settings):
     """The longest that a link may hold, seconds."""
 
 
-class OidcProvider(_Settings):
+class OidcProvider(Settings):
     """Another service at which people sign in (OpenID Connect)."""
 
     title: str = Field(min_length=1, max_length=60)
@@ -99,11 +96,8 @@ class OidcProvider(_Settings):
         return self
 
 
-class AccountSettings(_Settings):
+class AccountSettings(Settings):
     """Everything about accounts."""
-
-    origin: str = Field("", max_length=300)
-    """Where people reach the console, such as https://rate.example.com; empty: this machine only. OIDC needs it."""
 
     password: PasswordSettings = PasswordSettings()
     """Hashing of passwords."""
