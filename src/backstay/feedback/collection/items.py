@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from backstay.feedback.collection.project import Project
 from backstay.feedback.tasks import distinct_texts
@@ -18,6 +18,10 @@ PAGE = 200
 """Prompts that one unit of work turns into items, so that raters never wait long for it."""
 
 _PLACE_BITS = 62
+
+
+_FIND = select(items).where(items.c.project == bindparam("of"), items.c.id == bindparam("item"))
+"""Statements of the way of an answer are built once: that costs more than SQLite takes to run them."""
 
 
 class Item(NamedTuple):
@@ -82,7 +86,7 @@ def item_of(row: Any) -> Item:
 
 def find_item(connection: Connection, project_id: str, item_id: str) -> Item | None:
     """The item, or None."""
-    row = connection.execute(select(items).where(items.c.project == project_id, items.c.id == item_id)).first()
+    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).first()
     return None if row is None else item_of(row)
 
 

@@ -5,10 +5,10 @@ import random
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, insert, select, update
 
-from backstay.feedback.collection.items import Item, find_item, item_of
-from backstay.feedback.collection.project import Project, guidelines_of
+from backstay.feedback.collection.items import Item, find_item
+from backstay.feedback.collection.project import Project, guidelines_version
 from backstay.feedback.collection.raters import join_project
 from backstay.feedback.collection.tally import write_item
 from backstay.records import uuid7
@@ -17,12 +17,55 @@ from backstay.storage.unit import Unit
 
 Why = Literal["", "done", "paused", "closed", "nothing_left", "requalify"]
 Purpose = Literal["vote", "gold", "consistency"]
-CANDIDATES = 64
+CANDIDATES, GOLD_CANDIDATES = 64, 8
 REPEAT_AFTER = 10
 """Assignments that lie between a task and its repetition."""
 
 HELD = ("open", "judged", "skipped")
 """States in which an assignment counts as having shown its prompt to its rater."""
+
+
+_MINE = and_(assignments.c.project == bindparam("of"), assignments.c.rater_id == bindparam("rater"))
+_SHOWN = and_(_MINE, assignments.c.state.in_(HELD), assignments.c.purpose != "consistency")
+_SAME_PROMPT = assignments.c.prompt_id == items.c.prompt_id
+# Statements of the way of an answer are built once: that costs more than SQLite takes to run them.
+_FIND = select(assignments).where(assignments.c.id == bindparam("assignment"))
+_WRITE = update(assignments).where(assignments.c.id == bindparam("assignment"))
+_OPEN = select(assignments).where(_MINE, assignments.c.state == "open")
+_SEEN = (
+    select(func.count())
+    .select_from(assignments)
+    .where(_SHOWN, assignments.c.prompt_id == bindparam("prompt"), assignments.c.id != bindparam("but"))
+)
+
+
+def _unseen(again: bool) -> ColumnElement[bool]:
+    """Items whose prompt the rater has not had as often as may be, and that are not the rater's already."""
+    if not again:
+        return ~exists(select(1).where(_SHOWN, _SAME_PROMPT))
+    times = select(func.count()).where(_SHOWN, _SAME_PROMPT).scalar_subquery()
+    return and_(times < bindparam("most"), ~exists(select(1).where(_SHOWN, assignments.c.item_id == items.c.id)))
+
+
+def _open_items(again: bool) -> Select[str]:
+    where = and_(items.c.project == bindparam("of"), items.c.state == "open", items.c.leased < items.c.wants)
+    order = (items.c.priority.desc(), items.c.place.desc())  # One direction, so that the index gives the order.
+    return select(items.c.id).where(where, _unseen(again)).order_by(*order).limit(CANDIDATES)
+
+
+def _gold_candidates(again: bool) -> Select[str]:
+    match = and_(gold_items.c.project == items.c.project, gold_items.c.item_id == items.c.id)
+    where = and_(
+        gold_items.c.project == bindparam("of"),
+        gold_items.c.state == "active",
+        gold_items.c.exposures < bindparam("exposures"),
+    )
+    query = select(items.c.id).join(gold_items, match).where(where, _unseen(again))
+    return query.order_by(gold_items.c.exposures, items.c.place).limit(GOLD_CANDIDATES)
+
+
+_OPEN_ITEMS = (_open_items(False), _open_items(True))
+_GOLD_ITEMS = (_gold_candidates(False), _gold_candidates(True))
 
 
 class Assignment(NamedTuple):
@@ -56,7 +99,7 @@ class Issued(NamedTuple):
 
 
 class _Pick(NamedTuple):
-    item: Item
+    item_id: str
     purpose: Purpose
     strategy: str
     propensity: float
@@ -74,9 +117,10 @@ def issue(unit: Unit, project: Project, rater_id: str, rng: random.Random) -> Is
             return Issued(held)
         release(unit.connection, held, "expired", unit.now_ms)
     pick = _pick(unit.connection, project, rater_id, rng)
-    if pick is None:
+    item = find_item(unit.connection, project.id, pick.item_id) if pick else None
+    if pick is None or item is None:
         return Issued(None, _why_nothing(unit.connection, project))
-    return Issued(lease(unit, project, rater_id, pick.item, pick.purpose, pick.strategy, pick.propensity, rng))
+    return Issued(lease(unit, project, rater_id, item, pick.purpose, pick.strategy, pick.propensity, rng))
 
 
 def lease(
@@ -102,7 +146,7 @@ def lease(
         purpose=purpose,
         strategy=strategy,
         propensity=propensity,
-        guidelines_version=guidelines_of(unit.connection, project.id).version,
+        guidelines_version=guidelines_version(unit.connection, project.id),
         issued_at_ms=unit.now_ms,
         expires_at_ms=unit.now_ms + 1000 * project.settings.lease_s,
         state="open",
@@ -115,13 +159,13 @@ def lease(
 
 def find_assignment(connection: Connection, assignment_id: str) -> Assignment | None:
     """The assignment, or None."""
-    row = connection.execute(select(assignments).where(assignments.c.id == assignment_id)).mappings().first()
+    row = connection.execute(_FIND, {"assignment": assignment_id}).mappings().first()
     return None if row is None else _assignment(row)
 
 
 def settle(connection: Connection, assignment: Assignment, **changes: Any) -> Assignment:
     """Write what changes about an assignment."""
-    connection.execute(update(assignments).where(assignments.c.id == assignment.id).values(changes))
+    connection.execute(_WRITE, {"assignment": assignment.id, **changes})
     return assignment._replace(**changes)
 
 
@@ -144,37 +188,17 @@ def expire(unit: Unit, most: int = 500) -> int:
 
 def seen_before(connection: Connection, assignment: Assignment, most: int) -> bool:
     """Whether the rater, apart from this assignment, has had as many items of the prompt as may be."""
-    where = and_(_shown_to(assignment.project, assignment.rater_id), assignments.c.id != assignment.id)
-    same = where & (assignments.c.prompt_id == assignment.prompt_id)
-    return int(connection.execute(select(func.count()).select_from(assignments).where(same)).scalar_one()) >= most
+    at = {"of": assignment.project, "rater": assignment.rater_id, "prompt": assignment.prompt_id, "but": assignment.id}
+    return int(connection.execute(_SEEN, at).scalar_one()) >= most
 
 
 def _open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:
-    where = and_(assignments.c.project == project_id, assignments.c.rater_id == rater_id, assignments.c.state == "open")
-    return [_assignment(row) for row in connection.execute(select(assignments).where(where)).mappings()]
+    rows = connection.execute(_OPEN, {"of": project_id, "rater": rater_id}).mappings()
+    return [_assignment(row) for row in rows]
 
 
 def _assignment(row: Any) -> Assignment:
     return Assignment(**{**row, "order_shown": tuple(json.loads(row["order_shown"]))})
-
-
-def _shown_to(project_id: str, rater_id: str) -> ColumnElement[bool]:
-    return and_(
-        assignments.c.project == project_id,
-        assignments.c.rater_id == rater_id,
-        assignments.c.state.in_(HELD),
-        assignments.c.purpose != "consistency",
-    )
-
-
-def _unseen(project: Project, rater_id: str) -> ColumnElement[bool]:
-    """Items whose prompt the rater has not had too often, and that are not the rater's already."""
-    shown = _shown_to(project.id, rater_id)
-    most = project.settings.prompts_again
-    if most == 1:
-        return ~exists(select(1).where(shown, assignments.c.prompt_id == items.c.prompt_id))
-    times = select(func.count()).where(shown, assignments.c.prompt_id == items.c.prompt_id).scalar_subquery()
-    return and_(times < most, ~exists(select(1).where(shown, assignments.c.item_id == items.c.id)))
 
 
 def _pick(connection: Connection, project: Project, rater_id: str, rng: random.Random) -> _Pick | None:
@@ -193,27 +217,21 @@ def _pick(connection: Connection, project: Project, rater_id: str, rng: random.R
     return _Pick(rng.choice(found), "vote", "active" if settings.active else "uniform", share)
 
 
-def _candidates(connection: Connection, project: Project, rater_id: str) -> Sequence[Item]:
-    where = and_(items.c.project == project.id, items.c.state == "open", items.c.leased < items.c.wants)
-    query = select(items).where(where, _unseen(project, rater_id))
-    order = (items.c.priority.desc(), items.c.place)
-    return [item_of(row) for row in connection.execute(query.order_by(*order).limit(CANDIDATES))]
+def _candidates(connection: Connection, project: Project, rater_id: str) -> Sequence[str]:
+    most = project.settings.prompts_again
+    at = {"of": project.id, "rater": rater_id, "most": most}
+    return connection.execute(_OPEN_ITEMS[most > 1], at).scalars().all()
 
 
-def _gold(connection: Connection, project: Project, rater_id: str, rng: random.Random) -> Item | None:
+def _gold(connection: Connection, project: Project, rater_id: str, rng: random.Random) -> str | None:
     """One of the least exposed gold items that the rater has not seen."""
-    match = and_(gold_items.c.project == items.c.project, gold_items.c.item_id == items.c.id)
-    where = and_(
-        gold_items.c.project == project.id,
-        gold_items.c.state == "active",
-        gold_items.c.exposures < project.settings.gold_exposures,
-    )
-    query = select(items).join(gold_items, match).where(where, _unseen(project, rater_id))
-    rows = connection.execute(query.order_by(gold_items.c.exposures, items.c.place).limit(8)).all()
-    return item_of(rng.choice(rows)) if rows else None
+    most, exposures = project.settings.prompts_again, project.settings.gold_exposures
+    at = {"of": project.id, "rater": rater_id, "most": most, "exposures": exposures}
+    found = connection.execute(_GOLD_ITEMS[most > 1], at).scalars().all()
+    return rng.choice(found) if found else None
 
 
-def _repeat(connection: Connection, project: Project, rater_id: str, rng: random.Random) -> Item | None:
+def _repeat(connection: Connection, project: Project, rater_id: str, rng: random.Random) -> str | None:
     """Something that the rater judged a while ago and was not asked again."""
     own = and_(assignments.c.project == project.id, assignments.c.rater_id == rater_id)
     judged = select(assignments.c.item_id).where(own, assignments.c.state == "judged")
@@ -222,7 +240,7 @@ def _repeat(connection: Connection, project: Project, rater_id: str, rng: random
     old = connection.execute(judged.order_by(order).offset(REPEAT_AFTER).limit(CANDIDATES)).scalars().all()
     repeated = set(connection.execute(again).scalars())
     left = [item_id for item_id in old if item_id not in repeated]
-    return find_item(connection, project.id, rng.choice(left)) if left else None
+    return rng.choice(left) if left else None
 
 
 def _why_nothing(connection: Connection, project: Project) -> Why:

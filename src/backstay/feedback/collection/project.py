@@ -1,11 +1,12 @@
 """Projects: which data set is rated, along which dimensions, by how many, and under which guidelines."""
 
+import functools
 import json
 import re
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from backstay.errors import UsageError
 from backstay.feedback.collection.rejection import Rejected
@@ -19,6 +20,9 @@ Count = Annotated[int, Field(ge=1, le=100)]
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,58}")
 MAX_GUIDELINES = 100_000
 """Characters."""
+
+_FIND = select(projects).where(projects.c.id == bindparam("of"))
+_NEWEST = select(func.max(guidelines.c.version)).where(guidelines.c.project == bindparam("of"))
 
 
 class ProjectSettings(Settings):
@@ -115,7 +119,7 @@ def change_project(unit: Unit, project: Project, by: str, **changes: Any) -> Pro
 
 def project_of(connection: Connection, project_id: str) -> Project:
     """The project; raises Rejected where there is none."""
-    row = connection.execute(select(projects).where(projects.c.id == project_id)).first()
+    row = connection.execute(_FIND, {"of": project_id}).first()
     if row is None:
         raise Rejected("not_found", f"there is no project {project_id[:60]!r}")
     return _project(row)
@@ -130,10 +134,7 @@ def write_guidelines(unit: Unit, project: Project, text: str, by: str) -> Guidel
     """A new version; earlier ones stay, and every judgment says which one it was made under."""
     if not text.strip() or len(text) > MAX_GUIDELINES:
         raise UsageError(f"guidelines have 1 to {MAX_GUIDELINES} characters")
-    latest = unit.connection.execute(
-        select(func.max(guidelines.c.version)).where(guidelines.c.project == project.id)
-    ).scalar()
-    found = Guidelines((latest or 0) + 1, text, by, unit.now_ms)
+    found = Guidelines(guidelines_version(unit.connection, project.id) + 1, text, by, unit.now_ms)
     unit.connection.execute(insert(guidelines).values(found._asdict() | {"project": project.id}))
     unit.note("console.guidelines", {"by": by, "project": project.id, "version": found.version, "text": text})
     return found
@@ -148,9 +149,20 @@ def guidelines_of(connection: Connection, project_id: str, version: int | None =
     return NO_GUIDELINES if row is None else Guidelines(row.version, row.text, row.author, row.at_ms)
 
 
+def guidelines_version(connection: Connection, project_id: str) -> int:
+    """The newest version's number; 0 where there is none."""
+    return int(connection.execute(_NEWEST, {"of": project_id}).scalar() or 0)
+
+
 def _project(row: Any) -> Project:
-    settings = ProjectSettings.model_validate(json.loads(row.settings))
-    return Project(row.id, row.name, row.dataset, settings, row.status, row.created_by, row.created_at_ms)
+    return Project(
+        row.id, row.name, row.dataset, _settings(row.settings), row.status, row.created_by, row.created_at_ms
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _settings(text: str) -> ProjectSettings:
+    return ProjectSettings.model_validate(json.loads(text))
 
 
 def _text(settings: ProjectSettings) -> str:

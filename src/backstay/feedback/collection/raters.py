@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from backstay.feedback.collection.project import Project
 from backstay.records import Rater
@@ -21,6 +21,16 @@ PRIOR_RIGHT, PRIOR_WRONG = 6.0, 2.0
 _DAY_MS = 86_400_000
 _STEPS = 4
 """Bins of the pace for each doubling of the time."""
+
+
+_MINE = (rater_stats.c.project == bindparam("of")) & (rater_stats.c.rater_id == bindparam("rater"))
+_FIND, _WRITE = select(rater_stats).where(_MINE), update(rater_stats).where(_MINE)
+_DAY = (
+    (rater_days.c.project == bindparam("of"))
+    & (rater_days.c.rater_id == bindparam("rater"))
+    & (rater_days.c.day == bindparam("on"))
+)
+_FIND_DAY, _WRITE_DAY = select(rater_days.c.judged, rater_days.c.worked_ms).where(_DAY), update(rater_days).where(_DAY)
 
 
 class RaterStats(NamedTuple):
@@ -61,8 +71,7 @@ class RaterStats(NamedTuple):
 
 def stats_of(connection: Connection, project_id: str, rater_id: str) -> RaterStats | None:
     """The rater's row, or None before the first assignment."""
-    where = (rater_stats.c.project == project_id) & (rater_stats.c.rater_id == rater_id)
-    row = connection.execute(select(rater_stats).where(where)).mappings().first()
+    row = connection.execute(_FIND, {"of": project_id, "rater": rater_id}).mappings().first()
     return None if row is None else _stats(dict(row))
 
 
@@ -87,8 +96,7 @@ def join_project(unit: Unit, project: Project, rater_id: str) -> RaterStats:
 
 def write_stats(connection: Connection, stats: RaterStats) -> None:
     """Write a rater's row."""
-    where = (rater_stats.c.project == stats.project) & (rater_stats.c.rater_id == stats.rater_id)
-    connection.execute(update(rater_stats).where(where).values(_row(stats)))
+    connection.execute(_WRITE, {"of": stats.project, "rater": stats.rater_id, **_row(stats)})
 
 
 def with_pace(stats: RaterStats, duration_ms: int, sign: int) -> RaterStats:
@@ -101,15 +109,15 @@ def with_pace(stats: RaterStats, duration_ms: int, sign: int) -> RaterStats:
 def count_day(connection: Connection, project_id: str, rater_id: str, now_ms: int, judged: int, worked_ms: int) -> None:
     """Add to the rater's day, by UTC."""
     day = now_ms // _DAY_MS
-    where = (rater_days.c.project == project_id) & (rater_days.c.rater_id == rater_id) & (rater_days.c.day == day)
-    row = connection.execute(select(rater_days.c.judged, rater_days.c.worked_ms).where(where)).first()
+    at = {"of": project_id, "rater": rater_id, "on": day}
+    row = connection.execute(_FIND_DAY, at).first()
     if row is None:
         values = {"project": project_id, "rater_id": rater_id, "day": day}
         counts = {"judged": max(0, judged), "worked_ms": max(0, worked_ms)}
         connection.execute(insert(rater_days), [values | counts])
         return
     counts = {"judged": max(0, row.judged + judged), "worked_ms": max(0, row.worked_ms + worked_ms)}
-    connection.execute(update(rater_days).where(where).values(counts))
+    connection.execute(_WRITE_DAY, at | counts)
 
 
 def streak_days(connection: Connection, project_id: str, rater_id: str, now_ms: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.project import Project, ProjectSettings
@@ -16,6 +16,16 @@ from backstay.storage.console_tables import items, vote_patterns
 
 TIE, BAD = "tie", "bad"
 LEAST_TRUST, MOST_TRUST = 0.02, 0.98
+
+
+_WRITE = update(items).where((items.c.project == bindparam("of")) & (items.c.id == bindparam("item")))
+_MOVE = (
+    update(vote_patterns)
+    .where(vote_patterns.c.project == bindparam("of"))
+    .where(vote_patterns.c.dimension == bindparam("along"))
+    .where(vote_patterns.c.pattern == bindparam("votes"))
+    .values(n_items=vote_patterns.c.n_items + bindparam("step"))
+)
 
 
 class Vote(NamedTuple):
@@ -86,8 +96,7 @@ def write_item(connection: Connection, item: Item) -> Item:
         "belief": as_json(item.belief),
         "priority": item.priority,
     }
-    where = (items.c.project == item.project) & (items.c.id == item.id)
-    connection.execute(update(items).where(where).values(values))
+    connection.execute(_WRITE, {"of": item.project, "item": item.id, **values})
     return item
 
 
@@ -119,14 +128,8 @@ def _move_pattern(
         pattern = ",".join(f"{name}:{n}" for name, n in counts.items())
         if not pattern or len(pattern) > _LONGEST:
             continue
-        where = (
-            (vote_patterns.c.project == project_id)
-            & (vote_patterns.c.dimension == dimension)
-            & (vote_patterns.c.pattern == pattern)
-        )
-        if connection.execute(select(vote_patterns.c.n_items).where(where)).first():
-            connection.execute(update(vote_patterns).where(where).values(n_items=vote_patterns.c.n_items + step))
-        else:
+        at = {"of": project_id, "along": dimension, "votes": pattern, "step": step}
+        if not connection.execute(_MOVE, at).rowcount:
             row = {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
             connection.execute(insert(vote_patterns), [row])
 

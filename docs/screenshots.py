@@ -1,0 +1,141 @@
+"""Pictures of the rating pages for the docs, over made-up tasks: `python docs/screenshots.py [NAME ...]`.
+
+Needs the dev extra and Chromium; the API behind the pages is the one that the browser tests use, in memory.
+"""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "docs" / "web" / "images"
+LARGEST = 150_000
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from fake_rating_api import FakeTask, fake_rating  # noqa: E402  found beside the tests, not installed
+
+DESKTOP, PHONE = {"width": 1360, "height": 860}, {"width": 390, "height": 844}
+GUIDE = """# Better means
+
+1. **True** before pleasant.
+2. As long as the question needs.
+3. Says what it does not know.
+
+## Not better
+
+* Repeating the question
+* Flattery
+"""
+TIDES = FakeTask(
+    [("user", "Why are there two high tides a day, when the Moon is only on one side of the Earth?")],
+    [
+        "The Moon pulls on the near side of the Earth **more than on its centre**, and on the centre more than on the far "
+        "side. So the near side is drawn away from the Earth, and the Earth away from the far side:\n\n"
+        "1. a bulge of water towards the Moon,\n2. a second one on the other side.\n\n"
+        "The Earth turns under both in about 24 h 50 min, so most coasts see two high tides:\n\n"
+        "| tide | after |\n|---|---|\n| first | 0 h |\n| second | 12 h 25 min |",
+        "Great question! The Moon pulls the water up. On the other side the *centrifugal force* of the Earth's spin throws "
+        "the water outwards, so that there are two tides.\n\nThink of a bucket on a string:\n\n"
+        "> When you swing it round, the water stays in.\n\nSo it is with the sea.",
+    ],
+)
+CODE = FakeTask(
+    [
+        ("user", "How do I read a large CSV file in Python without loading all of it?"),
+        ("assistant", "Row by row, with the `csv` module. Do the rows need to be typed?"),
+        ("user", "Yes: the second column is a number. I need its sum."),
+    ],
+    [
+        "```python\nimport csv\n\nwith open(\"sales.csv\", newline=\"\") as file:\n    rows = csv.reader(file)\n"
+        "    next(rows)\n    print(sum(float(row[1]) for row in rows))\n```\n\nIt holds one row at a time.",
+        "Use pandas:\n\n```python\nimport pandas as pd\n\nprint(pd.read_csv(\"sales.csv\").iloc[:, 1].sum())\n```\n\n"
+        "It is fast and short.",
+    ],
+    dimensions=["helpful", "harmless", "honest"],
+)
+RANKING = FakeTask(
+    [("user", "Suggest a name for a small bakery by the sea.")],
+    [
+        "**Salt & Crumb**: short, and it says both.",
+        "*The Seaside Bakery Shop of Bread*",
+        "**Driftwood Loaf**. It sounds warm, and the sign draws itself.",
+        "As a language model I cannot name bakeries.",
+    ],
+    kind="ranking",
+)
+
+
+def shoot(page: Any, name: str) -> None:
+    """Write a picture, in few colours, and refuse one that is too large for a repository."""
+    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    kept = io.BytesIO()
+    picture.quantize(200, dither=Image.Dither.NONE).save(kept, "PNG", optimize=True)
+    if kept.tell() > LARGEST:
+        raise SystemExit(f"{name}.png has {kept.tell():,} bytes; the most is {LARGEST:,}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / f"{name}.png").write_bytes(kept.getvalue())
+    print(f"{name}.png {kept.tell():,}")
+
+
+def ready(page: Any) -> None:
+    page.wait_for_selector("body[data-state=task]")
+    page.wait_for_timeout(300)
+    for note in page.locator("#notices .note button:has-text('Close')").all():
+        note.click()
+
+
+def pictures(browser: Any, name: str) -> None:
+    """One picture, by its name."""
+    task = {"dimensions": CODE, "ranking": RANKING, "rating-dark": CODE}.get(name, TIDES)
+    is_phone, scheme = name == "rating-phone", "dark" if name == "rating-dark" else "light"
+    with fake_rating(task, *[TIDES] * 17, guidelines=[GUIDE]) as api:
+        context = browser.new_context(
+            viewport=PHONE if is_phone else DESKTOP,
+            color_scheme=scheme,
+            has_touch=is_phone,
+            is_mobile=is_phone,
+            device_scale_factor=1.5 if is_phone else 1,
+        )
+        page = context.new_page()
+        page.goto(f"{api.url}/rate/sky")
+        ready(page)
+        STEPS.get(name, lambda _: None)(page)
+        page.wait_for_timeout(300)
+        shoot(page, name)
+        context.close()
+
+
+def _press(page: Any, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+STEPS: dict[str, Any] = {
+    "rating": lambda page: None,
+    "guidelines": lambda page: _press(page, "g"),
+    "dimensions": lambda page: _press(page, "2", "4"),
+    "ranking": lambda page: _press(page, "3", "1", "4"),
+    "rating-phone": lambda page: None,
+    "rating-dark": lambda page: _press(page, "2"),
+    "marking": lambda page: _press(page, "v", *["ArrowRight"] * 8, *["Shift+ArrowRight"] * 5, "g"),
+    "flags": lambda page: _press(page, "f", "a", "3"),
+}
+
+
+def main() -> None:
+    """Every picture, or those that are named."""
+    names = sys.argv[1:] or list(STEPS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name in names:
+            pictures(browser, name)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
