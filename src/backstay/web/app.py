@@ -9,9 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
 from backstay.web import access
-from backstay.web.api import projects, rating
+from backstay.web.api import exports, imports, projects, rating, webhooks, whoami
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
+from backstay.web.openapi import install_openapi, operation_id
 
 API_HEADERS = {
     "cache-control": "no-store",
@@ -22,7 +23,15 @@ API_HEADERS = {
 }
 """Of every answer that has none of its own."""
 
-ROUTERS: tuple[APIRouter, ...] = (rating.router, projects.router, *access.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (
+    rating.router,
+    projects.router,
+    imports.router,
+    exports.router,
+    webhooks.router,
+    whoami.router,
+    *access.ROUTERS,
+)
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 
@@ -35,6 +44,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
         responses=dict(ERRORS),  # type: ignore[arg-type]  # FastAPI wants int | str keys of an invariant dict
         middleware=[Middleware(Front, console=console)],
     )
@@ -43,7 +53,8 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
     for router in routers:
         app.include_router(router)
     install_faults(app)
-    access.install_access(app, console)
+    found = access.install_access(app, console)
+    install_openapi(app, found.cookie)
     return app
 
 

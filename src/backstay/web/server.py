@@ -1,4 +1,4 @@
-"""The console as a process: it listens, ends leases that are over, and stops without cutting answers off."""
+"""The console as a process: it listens, ends leases that are over, sends webhooks, and stops without cutting answers off."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from backstay.feedback.collection import expire
 from backstay.guard.gateway.server import listen
 from backstay.web.app import build_app
 from backstay.web.console import Console
+from backstay.web.webhooks.delivering import Deliveries
 
 _log = logging.getLogger("backstay.web")
 
@@ -25,7 +26,7 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
     with contextlib.closing(listener):
         server = uvicorn.Server(_config(console))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        sweeping = asyncio.ensure_future(_sweep(console))
+        working = [asyncio.ensure_future(_sweep(console)), asyncio.ensure_future(Deliveries(console).run())]
         with _signals(stop):
             while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
                 await asyncio.sleep(0.01)
@@ -34,8 +35,9 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
             await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             await serving
-        sweeping.cancel()
-        await asyncio.wait([sweeping])
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
 
 
 def _config(console: Console) -> uvicorn.Config:

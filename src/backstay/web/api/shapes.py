@@ -259,7 +259,7 @@ class ImportFault(Shape):
     error: ImportFaultBody
 
 
-class Me(Shape):
+class Caller(Shape):
     """Who asks, and what they may do."""
 
     account_id: str

@@ -19,7 +19,7 @@ async def get_health() -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/me", response_model=shapes.Me)
+@router.get("/me", response_model=shapes.Caller)
 async def get_me(who: Anybody) -> JSONResponse:
     """Who the caller is, and what they may do."""
     return JSONResponse(
