@@ -12,6 +12,8 @@
 A message says what was wrong, the value seen, and what is accepted or which command cures it.
 """
 
+from typing import Any
+
 
 class BackstayError(Exception):
     """Base of the tree; the command line prints its message without a traceback."""
@@ -38,11 +40,22 @@ class RecipeError(UsageError):
 
 
 class ImportRefused(UsageError):
-    """An import holds rows that break its format; nothing of it was stored."""
+    """An import holds rows that break its format; nothing of it was stored.
 
-    def __init__(self, message: str, *, problems: tuple[str, ...] = (), cure: str | None = None) -> None:
+    `problems` are the bad rows in words, `rows` the same as data: line, column, field, problem and text of each.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: tuple[str, ...] = (),
+        rows: tuple[dict[str, Any], ...] = (),
+        cure: str | None = None,
+    ) -> None:
         super().__init__(message, cure=cure)
         self.problems = problems
+        self.rows = rows
 
 
 class GateRefused(BackstayError):

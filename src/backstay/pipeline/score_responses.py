@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from backstay.errors import ImportRefused, UsageError
 from backstay.feedback.importing.lines import ReadLimits
-from backstay.feedback.importing.rows import RowProblem, SourceRow, read_rows, text_of
+from backstay.feedback.importing.problems import RowProblem
+from backstay.feedback.importing.rows import SourceRow, read_rows, text_of
 from backstay.learn import ModelSettings, RewardSettings
 from backstay.learn.branch_states import BranchStates
 from backstay.learn.models.language_model import LanguageModel

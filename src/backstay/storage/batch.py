@@ -20,7 +20,7 @@ from backstay.records import (
     content_hash,
     sha256_hex,
 )
-from backstay.storage.journal import append_entries, judgment_payload, retraction_payload, utc_now
+from backstay.storage.journal import Entry, append_entries, judgment_payload, retraction_payload, utc_now
 from backstay.storage.tables import (
     RECORD_TABLES,
     judgments,
@@ -89,21 +89,7 @@ class Batch:
         self._check_judgments(dataset, records)
         bodies = [_body(judgment) for judgment in records]
         texts = [canonical_json(body).decode() for body in bodies]
-        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
-        rows = [
-            {
-                "dataset": dataset,
-                "seq": entry.seq,
-                "record": text,
-                "prev_hash": entry.prev_hash,
-                "hash": entry.hash,
-                **searchable("judgments", body),
-            }
-            for body, text, entry in zip(bodies, texts, entries, strict=True)
-        ]
-        if rows:
-            self._connection.execute(insert(judgments), rows)
-        chained = zip(records, entries, strict=True)
+        chained = zip(records, self._append(dataset, bodies, texts), strict=True)
         return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
 
     def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
@@ -124,6 +110,35 @@ class Batch:
             self._connection.execute(insert(retractions), rows)
         return len(rows)
 
+    def add_canonical(self, name: str, dataset: str, texts: Sequence[str]) -> int:
+        """Store records given as canonical JSON; returns how many were new.
+
+        For loads too large for objects. Prompts and responses that are known by id are left alone: the id is the hash
+        of what counts. The database refuses what refers to nothing.
+        """
+        _check_dataset(dataset)
+        rows: dict[str, dict[str, Any]] = {}
+        for text in texts:
+            row = {"dataset": dataset, "record": text, **searchable(name, json.loads(text))}
+            rows.setdefault(row["id"], row)
+        return self._add_rows(name, dataset, rows, keep_known=name in ("prompts", "responses"))
+
+    def append_canonical(self, dataset: str, texts: Sequence[str]) -> int:
+        """Append judgments given as canonical JSON without hashes, whose fit to their tasks the caller has checked.
+
+        Returns how many were new; one that stands already is left alone. Raises IntegrityError where it stands with
+        other content.
+        """
+        _check_dataset(dataset)
+        bodies = {body["id"]: (body, text) for body, text in ((json.loads(text), text) for text in texts)}
+        stored = self._stored(judgments, dataset, bodies)
+        for judgment_id, record in stored.items():
+            if record != bodies[judgment_id][1]:
+                raise IntegrityError(_conflict("judgments", judgment_id, record, bodies[judgment_id][1]))
+        new = [pair for judgment_id, pair in bodies.items() if judgment_id not in stored]
+        self._append(dataset, [body for body, _ in new], [text for _, text in new])
+        return len(new)
+
     def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
         """Journal a person's decision to release or quarantine an item."""
         if not reviewer.strip() or not reason.strip():
@@ -141,13 +156,32 @@ class Batch:
         """Canonical JSON by id of those rows among `ids` that the named table holds (judgments: without hashes)."""
         return self._stored(metadata.tables[name], dataset, ids)
 
+    def _append(self, dataset: str, bodies: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[Entry]:
+        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
+        rows = [
+            {
+                "dataset": dataset,
+                "seq": entry.seq,
+                "record": text,
+                "prev_hash": entry.prev_hash,
+                "hash": entry.hash,
+                **searchable("judgments", body),
+            }
+            for body, text, entry in zip(bodies, texts, entries, strict=True)
+        ]
+        if rows:
+            self._connection.execute(insert(judgments), rows)
+        return entries
+
     def _add(self, name: str, dataset: str, records: Iterable[Record]) -> int:
         _check_dataset(dataset)
+        return self._add_rows(name, dataset, _rows(name, dataset, records))
+
+    def _add_rows(self, name: str, dataset: str, rows: dict[str, dict[str, Any]], *, keep_known: bool = False) -> int:
         table = RECORD_TABLES[name][0]
-        rows = _rows(name, dataset, records)
         stored = self._stored(table, dataset, rows)
         for row_id, record in stored.items():
-            if rows[row_id]["record"] != record:
+            if rows[row_id]["record"] != record and not keep_known:
                 raise IntegrityError(_conflict(name, row_id, record, rows[row_id]["record"]))
         new = [row for row_id, row in rows.items() if row_id not in stored]
         if new:

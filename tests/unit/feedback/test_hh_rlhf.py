@@ -81,7 +81,7 @@ def test_bad_row_is_refused_with_its_line_number(tmp_path: Path, row: object, co
     good = pair(f"{HELLO} Four.", f"{HELLO} Five.")
     parsed = read(write(tmp_path / "rows.jsonl", good, b"", row, good))
     assert parsed.problem_count == 1
-    assert parsed.problems[0].startswith("line 3: ")
+    assert parsed.problems[0].startswith("line 3, column ")
     assert complaint in parsed.problems[0]
     assert (parsed.rows, len(parsed.judgments), parsed.duplicates) == (3, 1, 1)
 

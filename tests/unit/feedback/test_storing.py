@@ -57,7 +57,7 @@ def test_bad_rows_refuse_the_whole_file(tmp_path: Path) -> None:
         assert store.repository.datasets() == []
         message = str(refused.value)
         assert "25 of 27 rows break the format; nothing was stored" in message
-        assert [line.strip().split(":")[0] for line in message.splitlines()[1:21]] == [
+        assert [line.strip().split(",")[0] for line in message.splitlines()[1:21]] == [
             f"line {n}" for n in range(3, 23)
         ]
         assert "and 5 more" in message

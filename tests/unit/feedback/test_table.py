@@ -139,7 +139,7 @@ def test_messages_in_the_prompt_column(tmp_path: Path) -> None:
 def test_bad_row_is_refused_with_its_line_number(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     parsed = read(tmp_path, {**ROW, "gold": "b"}, {**ROW, **change})
     assert parsed.problem_count == 1
-    assert parsed.problems[0].startswith("line 2: ")
+    assert parsed.problems[0].startswith("line 2, column ")
     assert complaint in parsed.problems[0]
 
 

@@ -106,7 +106,7 @@ def test_forms_of_the_format(tmp_path: Path, row: dict[str, Any], expected: list
 def test_bad_row_is_refused(tmp_path: Path, row: dict[str, Any], complaint: str) -> None:
     parsed = read(tmp_path, {"prompt": "ok", "chosen": "a", "rejected": "b"}, row)
     assert parsed.problem_count == 1
-    assert parsed.problems[0].startswith("line 2: ")
+    assert parsed.problems[0].startswith("line 2, column ")
     assert complaint in parsed.problems[0]
 
 

@@ -1,18 +1,24 @@
-"""Storing what an importer parsed: all of it in one transaction, or nothing."""
+"""Storing what an importer read: all of it in one transaction, or nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backstay.errors import ImportRefused
 from backstay.feedback.importing.parsed import ParsedImport
+from backstay.feedback.importing.problems import Problem
 from backstay.records import Judgment, canonical_json
 from backstay.storage import Batch, Store
 
 SHOWN_PROBLEMS = 20
+TWO_WAYS = "use the same column and value map, or another data set"
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import stored. `known` counts judgments that the data set held already."""
+    """What an import stored. `known` counts judgments that the data set held already.
+
+    `problems` are the first 1000 of the refused rows, `rejects` is the file that holds all of them, "" for none.
+    """
 
     dataset: str
     rows: int
@@ -26,6 +32,8 @@ class ImportReport:
     duplicates: int
     refused: int
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    rejects: str = ""
 
     def summary(self) -> str:
         """One line for people."""
@@ -38,6 +46,7 @@ class ImportReport:
             said += f"; {self.known} were imported before" if self.known else ""
         said += f"; {self.duplicates} duplicate rows counted once" if self.duplicates else ""
         said += f"; {self.refused} of {self.rows} rows refused" if self.refused else ""
+        said += f" and written to {self.rejects}" if self.rejects else ""
         return "; ".join((said, *self.notes))
 
 
@@ -46,23 +55,39 @@ def import_into(store: Store, parsed: ParsedImport, *, allow_partial: bool = Fal
 
     Raises ImportRefused when rows break the format, unless `allow_partial`; then nothing is stored.
     """
-    _refuse(parsed, allow_partial)
+    refuse_bad_rows(parsed.path, parsed.rows, parsed.problem_count, parsed.refused, allow_partial=allow_partial)
     with store.repository.batch() as batch:
         return _store(batch, parsed)
 
 
-def _refuse(parsed: ParsedImport, allow_partial: bool) -> None:
-    good = parsed.rows - parsed.problem_count
-    if not parsed.problem_count or (allow_partial and good):
+def refuse_bad_rows(
+    name: str, rows: int, count: int, problems: Sequence[Problem], *, allow_partial: bool
+) -> None:
+    """Raise ImportRefused where rows break the format, unless the good ones are wanted and there are some."""
+    good = rows - count
+    if not count or (allow_partial and good):
         return
-    shown = "\n".join(f"  {problem}" for problem in parsed.problems[:SHOWN_PROBLEMS])
-    more = parsed.problem_count - min(SHOWN_PROBLEMS, len(parsed.problems))
+    shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+    more = count - min(SHOWN_PROBLEMS, len(problems))
     raise ImportRefused(
-        f"{parsed.path}: {parsed.problem_count} of {parsed.rows} rows break the format; nothing was stored\n{shown}"
+        f"{name}: {count} of {rows} rows break the format; nothing was stored\n{shown}"
         + (f"\n  and {more} more" if more else ""),
-        problems=parsed.problems,
+        problems=tuple(map(str, problems)),
+        rows=tuple(problem.payload() for problem in problems),
         cure=f"mend the file, or import the other {good} rows with --allow-partial" if good else "mend the file",
     )
+
+
+def import_event(report: ImportReport, form: str, name: str, file_sha256: str) -> dict[str, str | int]:
+    """What the journal says of an import."""
+    return {
+        "dataset": report.dataset,
+        "format": form,
+        "file": name,
+        "file_sha256": file_sha256,
+        "judgments": report.judgments,
+        "refused": report.refused,
+    }
 
 
 def _store(batch: Batch, parsed: ParsedImport) -> ImportReport:
@@ -85,9 +110,10 @@ def _store(batch: Batch, parsed: ParsedImport) -> ImportReport:
         duplicates=parsed.duplicates,
         refused=parsed.problem_count,
         notes=parsed.notes,
+        problems=parsed.refused,
     )
     if report.judgments or report.demonstrations or report.tasks:
-        batch.add_event("import", _event(parsed, report))
+        batch.add_event("import", import_event(report, parsed.format, parsed.path, parsed.file_sha256))
     return report
 
 
@@ -96,8 +122,7 @@ def _new_judgments(batch: Batch, parsed: ParsedImport) -> list[Judgment]:
     for judgment in parsed.judgments:
         if judgment.id in stored and stored[judgment.id] != _body(judgment):
             raise ImportRefused(
-                f"{parsed.path} was imported into {parsed.dataset} before, but read in another way",
-                cure="use the same column and value map, or another data set",
+                f"{parsed.path} was imported into {parsed.dataset} before, but read in another way", cure=TWO_WAYS
             )
     return [judgment for judgment in parsed.judgments if judgment.id not in stored]
 
@@ -106,14 +131,3 @@ def _body(judgment: Judgment) -> str:
     """Canonical JSON without the fields that the journal fills, as the table holds it."""
     kept = {key: value for key, value in judgment.payload().items() if key not in ("prev_hash", "hash")}
     return canonical_json(kept).decode()
-
-
-def _event(parsed: ParsedImport, report: ImportReport) -> dict[str, str | int]:
-    return {
-        "dataset": parsed.dataset,
-        "format": parsed.format,
-        "file": parsed.path,
-        "file_sha256": parsed.file_sha256,
-        "judgments": report.judgments,
-        "refused": report.refused,
-    }

@@ -10,10 +10,12 @@ from typing import Any, Literal, cast, get_args
 from pydantic import Field
 
 from backstay.errors import ImportRefused, UsageError
+from backstay.feedback.importing.cells import RowReader
+from backstay.feedback.importing.intake import Reading
+from backstay.feedback.importing.judged import HELDOUT_SHARE, Verdict
 from backstay.feedback.importing.lines import ReadLimits
-from backstay.feedback.importing.parsed import HELDOUT_SHARE, Collector, JudgedPair, ParsedImport, Verdict
-from backstay.feedback.importing.rows import Format, RowProblem, SourceRow, format_of, parse_json, read_rows, text_of
-from backstay.feedback.importing.trl import messages_of
+from backstay.feedback.importing.parsed import ParsedImport, parse
+from backstay.feedback.importing.rows import Format, SourceRow, format_of, read_rows
 from backstay.records import Dimension, Message, Rater, Settings
 
 REQUIRED = ("prompt", "response_a", "response_b", "choice", "rater")
@@ -26,10 +28,13 @@ OPTIONAL = (
     "dimension",
     "first_shown",
     "simulated",
+    "strength",
+    "flags",
+    "spans",
+    "purpose",
 )
-VALUES: dict[str, Verdict] = {"a": "a", "b": "b", "tie": "tie", "both_bad": "both_bad", "0": "a", "1": "b"}
-_MAX_ID = 190
-Letter = Literal["a", "b"]
+GUARD = "formula_guard"
+"""The column by which a csv of ours says that cells that a spreadsheet would run carry an apostrophe in front."""
 
 
 class TableSettings(Settings):
@@ -37,7 +42,8 @@ class TableSettings(Settings):
 
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name -> the file's column, where they differ. Required: prompt, response_a, response_b, choice,
-    rater; optional: gold, duration_ms, created_at, rationale, cohort, dimension, first_shown, simulated."""
+    rater; optional: gold, duration_ms, created_at, rationale, cohort, dimension, first_shown, simulated,
+    strength, flags, spans, purpose."""
     values: dict[str, str] = Field(default_factory=dict)
     """The file's choice value -> a, b, tie or both_bad; empty = those words themselves, and 0 for a, 1 for b."""
     prompt_kind: Literal["text", "messages"] = "text"
@@ -54,25 +60,19 @@ def read_table(
     path: Path, *, dataset: str, settings: TableSettings | None = None, limits: ReadLimits | None = None
 ) -> ParsedImport:
     """Parse a csv, jsonl (each also as .gz) or Parquet file of judgments; stores nothing."""
-    chosen = settings or TableSettings()
+    return parse(path, dataset, table_reading(path, settings or TableSettings(), limits or ReadLimits()))
+
+
+def table_reading(path: Path, settings: TableSettings, limits: ReadLimits) -> Reading:
+    """The rows of such a file, and how they are read."""
     kind = format_of(path)
-    header, rows = _with_header(read_rows(path, kind, limits or ReadLimits()))
-    columns = _resolve(path, chosen, header, kind)
-    reader = _RowReader(chosen, columns)
-    collector = Collector("table", path, dataset, chosen.heldout_share)
-    collector.read(rows, reader.pair)
-    ignored = sorted(set(header) - set(columns.values()))
-    return collector.result((f"columns not read: {', '.join(ignored)}",) if ignored else ())
-
-
-def parse_time(text: str) -> str:
-    """An ISO 8601 time, or one that ends in " UTC", as the journal writes times; without a zone it is taken as UTC."""
-    try:
-        found = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
-    except ValueError as error:
-        raise RowProblem(f"created_at is no ISO 8601 time: {text[:40]!r}") from error
-    zoned = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    return zoned.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    header, rows = _with_header(read_rows(path, kind, limits))
+    columns = _resolve(path, settings, header, kind)
+    guarded = kind == "csv" and GUARD in header
+    reader = RowReader(settings, columns, guarded=guarded)
+    ignored = sorted(set(header) - set(columns.values()) - ({GUARD} if guarded else set()))
+    notes = (f"columns not read: {', '.join(ignored)}",) if ignored else ()
+    return Reading("table", rows, reader.item, settings.heldout_share, lambda: notes)
 
 
 def _with_header(rows: Iterator[SourceRow]) -> tuple[list[str], Iterable[SourceRow]]:
@@ -110,108 +110,3 @@ def _check_values(values: Mapping[str, str]) -> None:
     for value in values.values():
         if value not in get_args(Verdict):
             raise UsageError(f"the value map leads to {value!r}", cure=f"use one of {', '.join(get_args(Verdict))}")
-
-
-class _RowReader:
-    """Reads one row through the column map."""
-
-    def __init__(self, settings: TableSettings, columns: Mapping[str, str]) -> None:
-        self._settings = settings
-        self._columns = columns
-        self._values = cast("dict[str, Verdict]", settings.values) or VALUES
-
-    def pair(self, row: dict[str, Any]) -> JudgedPair:
-        """The row as a judged pair; raises RowProblem."""
-        verdict = self._verdict(self._required(row, "choice"), "choice")
-        return JudgedPair(
-            messages=self._messages(self._required(row, "prompt")),
-            text_a=self._response(row, "response_a"),
-            text_b=self._response(row, "response_b"),
-            verdict=verdict,
-            rater=self._rater(row),
-            dimension=self._dimension(row),
-            gold=self._letter(row, "gold"),
-            first_shown=self._letter(row, "first_shown") or ("a" if self._settings.a_shown_first else None),
-            duration_ms=self._duration(row),
-            created_at=parse_time(text) if (text := self._text(row, "created_at")) else "",
-            rationale=self._text(row, "rationale"),
-        )
-
-    def _required(self, row: dict[str, Any], name: str) -> Any:
-        value = row.get(self._columns[name])
-        if value is None or value == "":
-            raise RowProblem(f"has no {name}")
-        return value
-
-    def _response(self, row: dict[str, Any], name: str) -> str:
-        """An answer may be empty: models do give empty answers, and screening deals with them."""
-        value = row.get(self._columns[name])
-        if value is None:
-            raise RowProblem(f"has no {name}")
-        return text_of(value, name)
-
-    def _text(self, row: dict[str, Any], name: str) -> str:
-        value = row.get(self._columns.get(name, ""))
-        return "" if value is None else text_of(value, name)
-
-    def _messages(self, value: Any) -> tuple[Message, ...]:
-        if isinstance(value, list):
-            return messages_of(value, "prompt")
-        text = text_of(value, "prompt")
-        if self._settings.prompt_kind == "messages":
-            return messages_of(parse_json(text), "prompt")
-        return (Message(role="user", content=text),)
-
-    def _verdict(self, value: Any, name: str) -> Verdict:
-        key = value if isinstance(value, str) else str(value)
-        if isinstance(value, bool) or key not in self._values:
-            raise RowProblem(f"{name} is {key[:40]!r}; accepted: {', '.join(self._values)}")
-        return self._values[key]
-
-    def _letter(self, row: dict[str, Any], name: str) -> Letter | None:
-        """A column that names one of the two responses, with the values of `choice`; empty = unknown."""
-        value = row.get(self._columns.get(name, ""))
-        if value is None or value == "":
-            return None
-        verdict = self._verdict(value, name)
-        if verdict not in ("a", "b"):
-            raise RowProblem(f"{name} is {verdict}, not one of the two responses")
-        return verdict
-
-    def _rater(self, row: dict[str, Any]) -> Rater:
-        value = self._required(row, "rater")
-        rater_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else text_of(value, "rater")
-        if not rater_id.strip() or len(rater_id) > _MAX_ID or not rater_id.isprintable():
-            raise RowProblem(f"rater {rater_id[:40]!r} is not 1 to {_MAX_ID} printable characters")
-        cohort = self._text(row, "cohort")
-        return Rater(
-            id=rater_id,
-            display_name=rater_id,
-            cohort={"cohort": cohort} if cohort else {},
-            simulated=self._simulated(row),
-        )
-
-    def _simulated(self, row: dict[str, Any]) -> bool:
-        value = row.get(self._columns.get("simulated", ""))
-        word = str(value).lower()
-        if word not in ("true", "false", "", "none"):
-            raise RowProblem(f"simulated is {word[:40]!r}, not true or false")
-        return word == "true"
-
-    def _dimension(self, row: dict[str, Any]) -> Dimension:
-        found = self._text(row, "dimension") or self._settings.dimension
-        if found not in get_args(Dimension):
-            raise RowProblem(f"dimension is {found[:40]!r}; accepted: {', '.join(get_args(Dimension))}")
-        return cast("Dimension", found)
-
-    def _duration(self, row: dict[str, Any]) -> int | None:
-        value = row.get(self._columns.get("duration_ms", ""))
-        if value is None or value == "":
-            return None
-        try:
-            found = int(value)
-        except (TypeError, ValueError, OverflowError):
-            found = -1
-        if isinstance(value, bool) or found < 0 or found > 2**53 or (isinstance(value, float) and found != value):
-            raise RowProblem(f"duration_ms is {str(value)[:40]!r}, not a whole number of milliseconds")
-        return found

@@ -5,9 +5,12 @@ from typing import Any, get_args
 
 from backstay.errors import UsageError
 from backstay.feedback.importing.hh_rlhf import split_pair
+from backstay.feedback.importing.intake import Reading
+from backstay.feedback.importing.judged import HELDOUT_SHARE, JudgedItem, Vote, choice_of, import_rater
 from backstay.feedback.importing.lines import ReadLimits
-from backstay.feedback.importing.parsed import HELDOUT_SHARE, Collector, JudgedPair, ParsedImport, import_rater
-from backstay.feedback.importing.rows import RowProblem, format_of, read_rows, text_of
+from backstay.feedback.importing.parsed import ParsedImport, parse
+from backstay.feedback.importing.problems import RowProblem
+from backstay.feedback.importing.rows import format_of, read_rows, text_of
 from backstay.records import Dimension, Message, Rater, Role
 
 _DIALOGUE_START = "\n\nHuman:"
@@ -23,43 +26,50 @@ def read_trl(
     limits: ReadLimits | None = None,
 ) -> ParsedImport:
     """Parse a jsonl, jsonl.gz or Parquet file of {prompt?, chosen, rejected}; stores nothing."""
+    return parse(path, dataset, trl_reading(path, dataset, dimension, heldout_share, limits or ReadLimits()))
+
+
+def trl_reading(
+    path: Path, dataset: str, dimension: Dimension, heldout_share: float, limits: ReadLimits
+) -> Reading:
+    """The rows of such a file, and how they are read."""
     kind = format_of(path)
     if kind == "csv":
         raise UsageError(f"{path.name}: TRL data comes as jsonl or Parquet", cure="import it as csv with a column map")
-    collector = Collector("trl", path, dataset, heldout_share)
     rater = import_rater(dataset)
-    collector.read(read_rows(path, kind, limits or ReadLimits()), lambda row: _pair(row, rater, dimension))
-    return collector.result()
+    return Reading("trl", read_rows(path, kind, limits), lambda row: _pair(row, rater, dimension), heldout_share)
 
 
-def messages_of(value: Any, name: str) -> tuple[Message, ...]:
-    """A list of {"role", "content"} as messages; raises RowProblem for anything else."""
+def messages_of(value: Any, name: str, *where: str | int) -> tuple[Message, ...]:
+    """A list of {"role", "content"} as messages; raises RowProblem for anything else, at `where`, by default `name`."""
+    where = where or (name,)
     if not isinstance(value, list) or not value:
-        raise RowProblem(f"{name} is not a list of messages")
-    return tuple(_message(item, name) for item in value)
+        raise RowProblem(f"{name} is not a list of messages", *where)
+    return tuple(_message(item, name, *where, place) for place, item in enumerate(value))
 
 
-def _message(item: Any, name: str) -> Message:
+def _message(item: Any, name: str, *where: str | int) -> Message:
     if not isinstance(item, dict) or item.keys() != {"role", "content"}:
-        raise RowProblem(f"{name} has a message that is not exactly a role and a content")
+        raise RowProblem(f"{name} has a message that is not exactly a role and a content", *where)
     role: Role = item["role"]
     if role not in get_args(Role):
-        raise RowProblem(f"{name} has a message with the role {str(item['role'])[:40]!r}")
-    return Message(role=role, content=text_of(item["content"], f"{name} content"))
+        raise RowProblem(f"{name} has a message with the role {str(item['role'])[:40]!r}", *where, "role")
+    return Message(role=role, content=text_of(item["content"], f"{name} content", *where, "content"))
 
 
-def _pair(row: dict[str, Any], rater: Rater, dimension: Dimension) -> JudgedPair:
+def _pair(row: dict[str, Any], rater: Rater, dimension: Dimension) -> JudgedItem:
     missing = {"chosen", "rejected"} - row.keys()
     if missing:
         raise RowProblem(f"has no {' and no '.join(sorted(missing))}")
-    messages, better, worse = _texts(row.get("prompt"), row["chosen"], row["rejected"])
-    return JudgedPair(messages, better, worse, "a", rater, dimension)
+    messages, better, worse = preferred_texts(row.get("prompt"), row["chosen"], row["rejected"])
+    return JudgedItem(messages, (better, worse), (Vote(rater, choice_of("a"), dimension),))
 
 
-def _texts(prompt: Any, chosen: Any, rejected: Any) -> Texts:
+def preferred_texts(prompt: Any, chosen: Any, rejected: Any) -> Texts:
+    """The dialogue and the two answers, in whichever of TRL's layouts; raises RowProblem."""
     if isinstance(chosen, list) or isinstance(rejected, list):
         return _conversational(prompt, messages_of(chosen, "chosen"), messages_of(rejected, "rejected"))
-    chosen, rejected = text_of(chosen, "chosen"), text_of(rejected, "rejected")
+    chosen, rejected = text_of(chosen, "chosen", "chosen"), text_of(rejected, "rejected", "rejected")
     if prompt is not None:
         return _dialogue(prompt), chosen, rejected
     if chosen.startswith(_DIALOGUE_START) and rejected.startswith(_DIALOGUE_START):
@@ -70,18 +80,19 @@ def _texts(prompt: Any, chosen: Any, rejected: Any) -> Texts:
 def _dialogue(prompt: Any) -> tuple[Message, ...]:
     if isinstance(prompt, list):
         return messages_of(prompt, "prompt")
-    text = text_of(prompt, "prompt")
+    text = text_of(prompt, "prompt", "prompt")
     if not text.strip():
-        raise RowProblem("prompt is empty")
+        raise RowProblem("prompt is empty", "prompt")
     return (Message(role="user", content=text),)
 
 
 def _conversational(prompt: Any, chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> Texts:
     """Everything before the last message belongs to the prompt and must agree."""
-    if chosen[-1].role != "assistant" or rejected[-1].role != "assistant":
-        raise RowProblem("chosen or rejected does not end with the assistant's message")
+    for name, messages in (("chosen", chosen), ("rejected", rejected)):
+        if messages[-1].role != "assistant":
+            raise RowProblem("chosen or rejected does not end with the assistant's message", name)
     if chosen[:-1] != rejected[:-1]:
-        raise RowProblem("chosen and rejected differ before the last message")
+        raise RowProblem("chosen and rejected differ before the last message", "rejected")
     before = () if prompt is None else _dialogue(prompt)
     # A prompt column may repeat what stands at the beginning of both dialogues.
     shared = chosen[:-1] if chosen[: len(before)] == before else before + chosen[:-1]
@@ -98,5 +109,5 @@ def _implicit(chosen: str, rejected: str) -> Texts:
         length -= 1
     prompt = chosen[:length].strip()
     if not prompt:
-        raise RowProblem("there is no prompt, and chosen and rejected do not begin with the same words")
+        raise RowProblem("there is no prompt, and chosen and rejected do not begin with the same words", "rejected")
     return (Message(role="user", content=prompt),), chosen[length:], rejected[length:]
