@@ -249,8 +249,8 @@ class ImportFaultBody(Shape):
     fields: list[str] = []
     problems: list[ImportProblem]
     refused: Count
-    rows: Count
     rejects: str | None
+    """Where the refused rows can be fetched for an hour."""
 
 
 class ImportFault(Shape):
