@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,9 +79,11 @@ class FilePlace:
         return found.st_dev, found.st_ino
 
 
-def fetch_rows(connection: Connection, query: Select[Any]) -> Sequence[Sequence[Any]]:
+def fetch_rows(
+    connection: Connection, query: Select[Any], values: Mapping[str, Any] | None = None
+) -> Sequence[Sequence[Any]]:
     """Rows as the driver gives them: a walk over a long journal spends half its time on SQLAlchemy's row objects."""
-    cursor = connection.execute(query).cursor
+    cursor = connection.execute(query, values).cursor
     if cursor is None:
         raise TypeError("the query gives no rows")
     try:
