@@ -54,7 +54,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
         app.include_router(router)
     install_faults(app)
     found = access.install_access(app, console)
-    install_openapi(app, found.cookie)
+    install_openapi(app, routers, found.cookie)
     return app
 
 

@@ -1,8 +1,9 @@
 """openapi.json: what FastAPI finds out by itself, and who may call what."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -18,12 +19,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def install_openapi(app: FastAPI, cookie: str) -> None:
-    """Have the application describe its API, with the ways of signing in, permissions and examples."""
+def install_openapi(app: FastAPI, routers: Sequence[APIRouter], cookie: str) -> None:
+    """Have the application describe the API of these routers: ways of signing in, permissions and examples as well."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
 
     def described() -> Json:
         if app.openapi_schema is None:
-            app.openapi_schema = _described(app, cookie)
+            app.openapi_schema = _described(app, routes, cookie)
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
@@ -35,11 +37,10 @@ def permissions_of(route: APIRoute) -> tuple[str, ...] | None:
     return tuple(str(permission) for permission in gates[0].permissions) if gates else None
 
 
-def _described(app: FastAPI, cookie: str) -> Json:
-    routes = [route for route in app.routes if isinstance(route, APIRoute) and route.path.startswith(PREFIX)]
-    schema: Json = get_openapi(title=app.title, version=app.version, description=app.description, routes=routes)
-    components = schema.setdefault("components", {})
-    components["securitySchemes"] = {
+def _described(app: FastAPI, routes: Sequence[APIRoute], cookie: str) -> Json:
+    schema: Json = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schema["paths"] = {path: found for path, found in schema["paths"].items() if path.startswith(PREFIX)}
+    schema["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API token."},
         "session": {"type": "apiKey", "in": "cookie", "name": cookie, "description": "A browser that is signed in."},
         "csrf": {
@@ -50,10 +51,9 @@ def _described(app: FastAPI, cookie: str) -> Json:
         },
     }
     for name, example in EXAMPLES.items():
-        if name in components.get("schemas", {}):
-            components["schemas"][name]["examples"] = [example]
+        schema["components"]["schemas"][name]["examples"] = [example]
     for route in routes:
-        for method in route.methods:
+        for method in route.methods if route.path_format in schema["paths"] else ():
             _secure(schema["paths"][route.path_format][method.lower()], method, permissions_of(route))
     return schema
 

@@ -11,7 +11,7 @@ from backstay.records import Dimension
 from backstay.web.api import shapes
 from backstay.web.api.projects import fill
 from backstay.web.api.rating import Here, ProjectId
-from backstay.web.faults import ApiFault
+from backstay.web.faults import ApiFault, Fault
 from backstay.web.gate import Principal, allowed
 from backstay.web.permissions import Permission
 from backstay.web.shown import Json
@@ -26,7 +26,7 @@ BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-REFUSED: dict[int | str, dict[str, Any]] = {422: {"model": shapes.ImportFault | shapes.Fault}}
+REFUSED: dict[int | str, dict[str, Any]] = {422: {"model": shapes.ImportFault | Fault}}
 
 
 @router.post(
