@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
-from backstay.web import access
+from backstay.web import access, rating_pages
 from backstay.web.api import exports, imports, projects, rating, webhooks, whoami
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
@@ -30,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     exports.router,
     webhooks.router,
     whoami.router,
+    rating_pages.router,
     *access.ROUTERS,
 )
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}

@@ -90,7 +90,8 @@ def install_faults(app: FastAPI) -> None:
         status, code = told(error)
         if status >= 500:
             _log.error("%s %s: %s", request.method, request.url.path, error)
-        place = [FieldFault(place=error.place, message=error.message)] if getattr(error, "place", "") else []
+        where = error.place if isinstance(error, Rejected) else ""
+        place = [FieldFault(place=where, message=error.message)] if where else []
         return fault_response(status, code, error.message, error.cure or "", place)
 
     async def _invalid(_: Request, error: Exception) -> Response:

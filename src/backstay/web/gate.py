@@ -25,6 +25,7 @@ __all__ = [
     "accounts_of",
     "allowed",
     "browser_of",
+    "console_here",
     "console_of",
     "public",
 ]
@@ -39,6 +40,11 @@ def console_of(request: Request) -> Console:
     found = request.app.state.console
     assert isinstance(found, Console)  # noqa: S101  a mistake in setting up the application, not of a request
     return found
+
+
+async def console_here(request: Request) -> Console:
+    """The same as a dependency: one that is no coroutine would be run in a thread, for every request."""
+    return console_of(request)
 
 
 def accounts_of(request: Request) -> Accounts:

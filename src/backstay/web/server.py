@@ -48,6 +48,7 @@ def _config(console: Console) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_keep_alive=75,  # Longer than somebody reads a task: a new connection for each would cost a round trip.
         timeout_graceful_shutdown=int(console.settings.drain_s),
     )
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,11 @@ async def received(console: Console, stream: AsyncIterator[bytes], length: str |
     most = console.settings.max_upload_bytes
     if length is not None and length.isdigit() and int(length) > most:
         raise _too_large(most)
-    path = console.scratch / f"upload-{secrets.token_hex(16)}"
-    try:
+    with tempfile.TemporaryDirectory(dir=console.scratch) as folder:
+        path = Path(folder) / "upload"
         path.touch(mode=0o600)
         await _written(path, stream, most)
         yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 async def stored(console: Console, upload: Upload, path: Path) -> Outcome:
@@ -127,10 +126,8 @@ def _stored(console: Console, upload: Upload, project: Project, path: Path) -> O
                 return Outcome(project, {"refused": staged.refused}, rejects, error)
             return Outcome(project, counts_of(report), rejects)
     except ImportRefused as error:  # The file as a whole cannot be read.
-        message = error.message.replace(str(named), "the file").replace(named.name, "the file")
+        message = error.message.replace(str(named), named.name)
         return Outcome(project, {"refused": 0}, None, ImportRefused(message, cure=error.cure))
-    finally:
-        named.unlink(missing_ok=True)
 
 
 def _store(unit: Unit, upload: Upload, staged: StagedImport) -> ImportReport:

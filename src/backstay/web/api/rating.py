@@ -27,14 +27,14 @@ from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
 from backstay.web.api import shapes
 from backstay.web.console import Console
-from backstay.web.gate import Principal, allowed, console_of
+from backstay.web.gate import Principal, allowed, console_here
 from backstay.web.permissions import Permission
 from backstay.web.shown import Json, progress_json, shown
 from backstay.web.webhooks.events import telling_judgment, telling_retraction
 
 router = APIRouter(prefix="/api/v1", tags=["rating"])
 Rating = Annotated[Principal, Depends(allowed(Permission.RATE))]
-Here = Annotated[Console, Depends(console_of)]
+Here = Annotated[Console, Depends(console_here)]
 ProjectId = Annotated[str, Path(max_length=60)]
 AssignmentId = Annotated[str, Path(max_length=36)]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=80, pattern=r"^[A-Za-z0-9_-]+$")]
