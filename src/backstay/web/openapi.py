@@ -53,7 +53,7 @@ def _described(app: FastAPI, routes: Sequence[APIRoute], cookie: str) -> Json:
     for name, example in EXAMPLES.items():
         schema["components"]["schemas"][name]["examples"] = [example]
     for route in routes:
-        for method in route.methods if route.path_format in schema["paths"] else ():
+        for method in (route.methods or ()) if route.path_format in schema["paths"] else ():
             _secure(schema["paths"][route.path_format][method.lower()], method, permissions_of(route))
     return schema
 
