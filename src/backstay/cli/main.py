@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "redteam": ("stage:redteam", "Attack the pipeline and measure what holds."),
     },
     "Feedback": {
+        "serve": ("serve:serve", "Serve the console: people rate, lead, review and administer in the browser."),
         "import": ("import_data:import_data", "Store judgments from a file; bad rows are refused with line numbers."),
         "export": ("export_data:export_data", "Write pairs, judgments, merged models or run specs for other tools."),
         "audit": ("audit:audit", "Write the pairs that a trusted person should judge once more."),
