@@ -6,8 +6,7 @@ import ipaddress
 import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +28,7 @@ class Call:
     method: str
     path: str
     body: bytes | BinaryIO | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
 
 
