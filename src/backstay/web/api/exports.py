@@ -37,14 +37,15 @@ KINDS: dict[str, tuple[str, str]] = {
 
 _BLOCK = 2**18
 _FILE = {"schema": {"type": "string", "format": "binary"}}
+_CONTENT = {kind.partition(";")[0]: _FILE for kind, _ in KINDS.values()} | {
+    "application/json": {"schema": {"type": "array", "items": {"type": "object"}}}
+}
 
 
 @router.get(
     "/projects/{project}/export",
     response_class=StreamingResponse,
-    responses={
-        200: {"content": {kind.partition(";")[0]: _FILE for kind, _ in KINDS.values()}, "description": "A file."}
-    },
+    responses={200: {"content": _CONTENT, "description": "The file."}},
 )
 async def export_project(
     project: ProjectId, who: Exporter, console: Here, form: Annotated[ExportFormat, Query(alias="format")]
