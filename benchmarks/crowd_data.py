@@ -19,7 +19,14 @@ Floats = NDArray[np.float64]
 VALUES = {
     "ukp": {"a1": 1, "a2": -1, "equal": 0},
     "sp_amt": {"0": 1, "1": -1},
+    "cf_amt": {"2": 1, "0": -1, "1": -1, "3": -1, "4": -1},
+    "llmfao": {"left": 1, "right": -1, "tie": 0},
 }
+"""What a label says of a pair. cf_amt has five classes: here, whether it is the commonest or another."""
+
+GOLD_FILES = {"llmfao": "llmfao_gpt4_reference.csv"}
+"""Where the answers are that stand in for the truth, if not in NAME_gold.csv; those of llmfao are a model's."""
+
 SLEEPER_TOPICS = 2
 NOISY_COPIES = 0.7
 ATTACKS = ("none", "flip", "spam", "collude", "bloc", "camouflage", "sleeper", "noisy", "push", "known", "turn")
@@ -52,10 +59,10 @@ class Attacked:
 
 
 def read_crowd(folder: Path, name: str) -> Crowd:
-    """UKPConvArg1 (pairs of arguments) or sp_amt (labels of two classes, read as the sides of a pair)."""
+    """UKPConvArg1 or llmfao (pairs of texts); sp_amt or cf_amt (labels of two classes, read as sides of a pair)."""
     with gzip.open(folder / f"{name}_judgments.csv.gz", "rt", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: (row["task"], row["worker"]))
-    with (folder / f"{name}_gold.csv").open(encoding="utf-8") as file:
+    with (folder / GOLD_FILES.get(name, f"{name}_gold.csv")).open(encoding="utf-8") as file:
         answers = {row["task"]: VALUES[name][row["gold"]] for row in csv.DictReader(file)}
     items = {task: i for i, task in enumerate(dict.fromkeys(row["task"] for row in rows))}
     raters = {rater: r for r, rater in enumerate(sorted({row["worker"] for row in rows}))}
@@ -88,6 +95,33 @@ def read_crowd(folder: Path, name: str) -> Crowd:
     crowd = Crowd(columns, gold, topic, time.astype(np.int64))
     path = folder / f"{name}_items.jsonl.gz"
     return crowd if not path.exists() else _with_texts(crowd, path, list(responses))
+
+
+def of_topics(crowd: Crowd, topics: list[int]) -> Crowd:
+    """The items of some topics, their votes, and the raters who gave them, without texts."""
+    kept, columns = np.isin(crowd.topic, topics), crowd.columns
+    voted = kept[columns.item]
+    raters, rater = np.unique(columns.rater[voted], return_inverse=True)
+    responses, ends = np.unique(np.concatenate([columns.a[kept], columns.b[kept]]), return_inverse=True)
+    a, b = ends.astype(np.int32).reshape(2, -1)
+    count = np.diff(columns.start)[kept]
+    return Crowd(
+        columns._replace(
+            start=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
+            rater=rater.astype(np.int32),
+            side=columns.side[voted],
+            shown=columns.shown[voted],
+            share=columns.share[voted],
+            a=a,
+            b=b,
+            gold=columns.gold[kept],
+            n_raters=raters.size,
+            n_responses=responses.size,
+        ),
+        crowd.gold[kept],
+        crowd.topic[kept],
+        crowd.time[voted],
+    )
 
 
 def _with_texts(crowd: Crowd, path: Path, responses: list[str]) -> Crowd:

@@ -1,7 +1,6 @@
 """A project with prompts of our own making, on a database of its own, for tests of collecting."""
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +32,7 @@ class World:
     """A database, a clock that stands until it is moved, and one project."""
 
     def __init__(self, engine: Engine, seed: int = 1) -> None:
-        self.engine, self.now_ms, self.rng = engine, NOON_MS, random.Random(seed)
+        self.engine, self.now_ms, self.secret = engine, NOON_MS, seed.to_bytes(16)
         self.repository = Repository(engine)
 
     def do(self, work: Callable[[Unit], T]) -> T:
@@ -49,7 +48,7 @@ class World:
 
     def next(self, rater: str) -> Assignment:
         """The rater's assignment, which there must be."""
-        found = self.do(lambda unit: issue(unit, self.project, rater, self.rng)).assignment
+        found = self.do(lambda unit: issue(unit, self.project, rater, self.secret)).assignment
         assert found is not None
         return found
 
@@ -58,7 +57,7 @@ class World:
         found = self.next(rater)
         sent = verdict(found, winner)
         self.now_ms += 5000
-        self.do(lambda unit: submit(unit, found.id, rater, key or f"key-{found.id}", sent, self.rng))
+        self.do(lambda unit: submit(unit, found.id, rater, key or f"key-{found.id}", sent, self.secret))
         return found
 
 

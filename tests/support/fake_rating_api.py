@@ -34,7 +34,9 @@ class FakeTask:
     lease_s: float = 900
 
 
-def pair(prompt: str = "Why is the sky blue?", a: str = "Air scatters blue light.", b: str = "It is *wet*.") -> FakeTask:
+def pair(
+    prompt: str = "Why is the sky blue?", a: str = "Air scatters blue light.", b: str = "It is *wet*."
+) -> FakeTask:
     return FakeTask([("user", prompt)], [a, b])
 
 
@@ -188,7 +190,9 @@ class _Routes:
         return self.pages.message("Sign in", "Here one signs in.", status=200, back=request.query_params["next"])
 
     async def asset(self, request: Request) -> Response:
-        return self.pages.asset(request.path_params["version"], request.path_params["name"]) or Response(status_code=404)
+        return self.pages.asset(request.path_params["version"], request.path_params["name"]) or Response(
+            status_code=404
+        )
 
     def refused(self, request: Request) -> Response | None:
         if request.headers.get("x-backstay-csrf") != "csrf-of-rita":

@@ -1,7 +1,7 @@
 """Writing: everything that one transaction stores, and the journal entries that vouch for it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Table, insert, select
@@ -80,13 +80,21 @@ class Batch:
         """Store demonstrations; returns how many were new."""
         return self._add("demonstrations", dataset, records)
 
-    def append_judgments(self, dataset: str, records: Sequence[Judgment]) -> list[Judgment]:
+    def append_judgments(
+        self, dataset: str, records: Sequence[Judgment], *, sizes: Mapping[str, int] | None = None
+    ) -> list[Judgment]:
         """Append judgments to the journal and the table; returns them with `prev_hash` and `hash` filled.
 
         Raises UsageError for an unknown task or rater, an id that is taken, or a choice that does not fit its task.
+        With `sizes`, the number of responses by task, nothing is read: the caller has read the tasks and made the ids,
+        and the keys of the tables hold.
         """
         _check_dataset(dataset)
-        self._check_judgments(dataset, records)
+        if sizes is None:
+            self._check_judgments(dataset, records)
+        else:
+            for row in records:
+                _check_fit(row, sizes[row.task_id])
         bodies = [_body(judgment) for judgment in records]
         texts = [canonical_json(body).decode() for body in bodies]
         chained = zip(records, self._append(dataset, bodies, texts), strict=True)

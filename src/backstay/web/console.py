@@ -1,7 +1,6 @@
 """What every page and route works with: the database, its one writer, and the clock."""
 
 import asyncio
-import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -43,12 +42,14 @@ class Console:
         self, engine: Engine, ledger: Ledger, settings: ConsoleSettings, clock: Callable[[], int] = now_ms
     ) -> None:
         self.engine, self.ledger, self.settings, self.clock = engine, ledger, settings, clock
-        self.rng: random.Random = random.SystemRandom()
         self._folder = tempfile.TemporaryDirectory(prefix="backstay-console-")
         self.scratch = Path(self._folder.name)
         """For files that are uploaded or about to be sent; only this user can look into it."""
         self.rejects: dict[str, Rejects] = {}
         """Refused rows of imports, by the name under which they can be fetched."""
+        self.secret = bytes.fromhex(ledger.digest(b"console.assignment"))
+        """Nobody without it can foretell who is asked what, and where gold is."""
+
         self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="console-read")
 
     async def read(self, query: Callable[[Connection], T]) -> T:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -15,11 +16,16 @@ from backstay.web.app import build_app
 from backstay.web.console import Console
 from backstay.web.webhooks.delivering import Deliveries
 
+SWITCH_S = 0.0005
+"""How long a thread of Python keeps the others waiting: the writer comes back from the database many times an answer,
+and with the usual 5 ms would wait for readers each time."""
+
 _log = logging.getLogger("backstay.web")
 
 
 async def serve(console: Console, ready: Callable[[str], None], stopping: asyncio.Event | None = None) -> None:
     """Serve until a signal or `stopping` ends it; `ready` is called with the address once requests are taken."""
+    sys.setswitchinterval(SWITCH_S)
     stop = stopping or asyncio.Event()
     settings = console.settings
     listener = listen(settings.host, settings.port)

@@ -1,11 +1,10 @@
 """Items: one prompt with its responses, which is asked along every dimension of the project at once."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
 from backstay.feedback.collection.project import Project
 from backstay.feedback.tasks import distinct_texts
@@ -13,6 +12,9 @@ from backstay.records import Dimension, Response, Task, canonical_json, content_
 from backstay.storage.console_tables import gold_items, items
 from backstay.storage.tables import prompts, responses, tasks
 from backstay.storage.unit import Unit
+
+NEW = 10.0
+"""Priority of an item without a vote."""
 
 PAGE = 200
 """Prompts that one unit of work turns into items, so that raters never wait long for it."""
@@ -25,7 +27,7 @@ _FIND = select(items).where(items.c.project == bindparam("of"), items.c.id == bi
 
 
 class Item(NamedTuple):
-    """An item as it stands. `counts` and `belief` are by dimension."""
+    """An item as it stands. By dimension: `counts` of answers, and the ballots of `certainty` as its `belief`."""
 
     project: str
     id: str
@@ -37,7 +39,7 @@ class Item(NamedTuple):
     wants: int
     leased: int
     counts: dict[str, dict[str, int]]
-    belief: dict[str, dict[str, float]]
+    belief: dict[str, list[list[str | float]]]
     priority: float
 
 
@@ -66,27 +68,27 @@ def fill_page(unit: Unit, project: Project, after: str = "") -> Filled:
     return Filled(found, page[-1] if len(page) == PAGE else None)
 
 
-def item_of(row: Any) -> Item:
-    """A row of the table as an item."""
+def item_of(row: RowMapping | Mapping[str, Any]) -> Item:
+    """A row of the table by names of columns."""
     return Item(
-        project=row.project,
-        id=row.id,
-        prompt_id=row.prompt_id,
-        response_ids=tuple(json.loads(row.response_ids)),
-        task_ids=json.loads(row.task_ids),
-        state=row.state,
-        votes=row.votes,
-        wants=row.wants,
-        leased=row.leased,
-        counts=json.loads(row.counts),
-        belief=json.loads(row.belief),
-        priority=row.priority,
+        project=row["project"],
+        id=row["id"],
+        prompt_id=row["prompt_id"],
+        response_ids=tuple(json.loads(row["response_ids"])),
+        task_ids=json.loads(row["task_ids"]),
+        state=row["state"],
+        votes=row["votes"],
+        wants=row["wants"],
+        leased=row["leased"],
+        counts=json.loads(row["counts"]),
+        belief=json.loads(row["belief"]),
+        priority=row["priority"],
     )
 
 
 def find_item(connection: Connection, project_id: str, item_id: str) -> Item | None:
     """The item, or None."""
-    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).first()
+    row = connection.execute(_FIND, {"of": project_id, "item": item_id}).mappings().first()
     return None if row is None else item_of(row)
 
 
@@ -143,7 +145,7 @@ def _add_item(
         "leased": 0,
         "counts": "{}",
         "belief": "{}",
-        "priority": math.log(2.0) if project.settings.active else 0.0,
+        "priority": NEW,
         "place": int(sha256_hex(f"{project.id} {item_id}".encode())[:16], 16) >> (64 - _PLACE_BITS),
     }
     unit.connection.execute(insert(items), [row])

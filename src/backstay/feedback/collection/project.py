@@ -3,10 +3,11 @@
 import functools
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, ScalarSelect, bindparam, func, insert, select, update
 
 from backstay.errors import UsageError
 from backstay.feedback.collection.rejection import Rejected
@@ -21,8 +22,14 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,58}")
 MAX_GUIDELINES = 100_000
 """Characters."""
 
-_FIND = select(projects).where(projects.c.id == bindparam("of"))
-_NEWEST = select(func.max(guidelines.c.version)).where(guidelines.c.project == bindparam("of"))
+
+def newest_guidelines(project: ColumnElement[str]) -> ScalarSelect[int]:
+    """The version of a project's newest guidelines, as a part of a query; NULL where there are none."""
+    return select(func.max(guidelines.c.version)).where(guidelines.c.project == project).scalar_subquery()
+
+
+_ALL = select(projects, newest_guidelines(projects.c.id).label("guidelines_version"))
+_FIND = _ALL.where(projects.c.id == bindparam("of"))
 
 
 class ProjectSettings(Settings):
@@ -34,8 +41,8 @@ class ProjectSettings(Settings):
     """Votes that an item gets at least."""
     most_votes: Count = 7
     """Votes that an item gets at most, where raters leave it unsure; equal to `votes`: no extra ones."""
-    certainty: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.9
-    """Posterior probability at which an item with enough votes is done."""
+    certainty: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Posterior probability at which an item with enough votes is done; it takes two raters at least."""
     active: bool = True
     """Whether the item is asked for whose answer tells most; else items come in random order."""
     gold_share: Share = 0.08
@@ -79,6 +86,7 @@ class Project(NamedTuple):
     status: Status
     created_by: str
     created_at_ms: int
+    guidelines_version: int = 0
 
 
 class Guidelines(NamedTuple):
@@ -102,7 +110,9 @@ def create_project(unit: Unit, project_id: str, name: str, dataset: str, setting
     if unit.connection.execute(select(projects.c.id).where(projects.c.id == project_id)).first():
         raise Rejected("conflict", f"there is a project {project_id!r} already", cure="choose another id")
     project = Project(project_id, name.strip(), dataset, settings, "open", by, unit.now_ms)
-    unit.connection.execute(insert(projects).values(project._asdict() | {"settings": _text(settings)}))
+    row = project._asdict() | {"settings": _text(settings)}
+    del row["guidelines_version"]
+    unit.connection.execute(insert(projects).values(row))
     unit.note("console.project", {"by": by, "did": "create", "project": project_id, "dataset": dataset})
     return project
 
@@ -119,22 +129,23 @@ def change_project(unit: Unit, project: Project, by: str, **changes: Any) -> Pro
 
 def project_of(connection: Connection, project_id: str) -> Project:
     """The project; raises Rejected where there is none."""
-    row = connection.execute(_FIND, {"of": project_id}).first()
+    row = connection.execute(_FIND, {"of": project_id}).mappings().first()
     if row is None:
         raise Rejected("not_found", f"there is no project {project_id[:60]!r}")
-    return _project(row)
+    return project_of_row(row, row["guidelines_version"] or 0)
 
 
 def all_projects(connection: Connection) -> list[Project]:
     """Every project, in order of id."""
-    return [_project(row) for row in connection.execute(select(projects).order_by(projects.c.id))]
+    rows = connection.execute(_ALL.order_by(projects.c.id)).mappings()
+    return [project_of_row(row, row["guidelines_version"] or 0) for row in rows]
 
 
 def write_guidelines(unit: Unit, project: Project, text: str, by: str) -> Guidelines:
     """A new version; earlier ones stay, and every judgment says which one it was made under."""
     if not text.strip() or len(text) > MAX_GUIDELINES:
         raise UsageError(f"guidelines have 1 to {MAX_GUIDELINES} characters")
-    found = Guidelines(guidelines_version(unit.connection, project.id) + 1, text, by, unit.now_ms)
+    found = Guidelines(project_of(unit.connection, project.id).guidelines_version + 1, text, by, unit.now_ms)
     unit.connection.execute(insert(guidelines).values(found._asdict() | {"project": project.id}))
     unit.note("console.guidelines", {"by": by, "project": project.id, "version": found.version, "text": text})
     return found
@@ -149,14 +160,17 @@ def guidelines_of(connection: Connection, project_id: str, version: int | None =
     return NO_GUIDELINES if row is None else Guidelines(row.version, row.text, row.author, row.at_ms)
 
 
-def guidelines_version(connection: Connection, project_id: str) -> int:
-    """The newest version's number; 0 where there is none."""
-    return int(connection.execute(_NEWEST, {"of": project_id}).scalar() or 0)
-
-
-def _project(row: Any) -> Project:
+def project_of_row(row: RowMapping | Mapping[str, Any], guidelines_version: int) -> Project:
+    """A row of the table as a project."""
     return Project(
-        row.id, row.name, row.dataset, _settings(row.settings), row.status, row.created_by, row.created_at_ms
+        row["id"],
+        row["name"],
+        row["dataset"],
+        _settings(row["settings"]),
+        row["status"],
+        row["created_by"],
+        row["created_at_ms"],
+        guidelines_version,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, insert, select, update
 
 from backstay.feedback.collection.project import Project
 from backstay.records import Rater
@@ -23,6 +23,11 @@ _STEPS = 4
 """Bins of the pace for each doubling of the time."""
 
 
+def _at_least_none(count: ColumnElement[int]) -> ColumnElement[int]:
+    """Undoing on another day than judging takes from a day what it has not."""
+    return case((count < 0, 0), else_=count)
+
+
 _MINE = (rater_stats.c.project == bindparam("of")) & (rater_stats.c.rater_id == bindparam("rater"))
 _FIND, _WRITE = select(rater_stats).where(_MINE), update(rater_stats).where(_MINE)
 _DAY = (
@@ -30,7 +35,14 @@ _DAY = (
     & (rater_days.c.rater_id == bindparam("rater"))
     & (rater_days.c.day == bindparam("on"))
 )
-_FIND_DAY, _WRITE_DAY = select(rater_days.c.judged, rater_days.c.worked_ms).where(_DAY), update(rater_days).where(_DAY)
+_COUNT_DAY = (
+    update(rater_days)
+    .where(_DAY)
+    .values(
+        judged=_at_least_none(rater_days.c.judged + bindparam("n")),
+        worked_ms=_at_least_none(rater_days.c.worked_ms + bindparam("ms")),
+    )
+)
 
 
 class RaterStats(NamedTuple):
@@ -39,6 +51,7 @@ class RaterStats(NamedTuple):
     project: str
     rater_id: str
     status: Status
+    issued: int = 0
     judged: int = 0
     skipped: int = 0
     retracted: int = 0
@@ -72,13 +85,13 @@ class RaterStats(NamedTuple):
 def stats_of(connection: Connection, project_id: str, rater_id: str) -> RaterStats | None:
     """The rater's row, or None before the first assignment."""
     row = connection.execute(_FIND, {"of": project_id, "rater": rater_id}).mappings().first()
-    return None if row is None else _stats(dict(row))
+    return None if row is None else stats_of_row(row)
 
 
 def all_stats(connection: Connection, project_id: str) -> list[RaterStats]:
     """Every rater of a project, in order of id."""
     query = select(rater_stats).where(rater_stats.c.project == project_id).order_by(rater_stats.c.rater_id)
-    return [_stats(dict(row)) for row in connection.execute(query).mappings()]
+    return [stats_of_row(row) for row in connection.execute(query).mappings()]
 
 
 def join_project(unit: Unit, project: Project, rater_id: str) -> RaterStats:
@@ -110,14 +123,10 @@ def count_day(connection: Connection, project_id: str, rater_id: str, now_ms: in
     """Add to the rater's day, by UTC."""
     day = now_ms // _DAY_MS
     at = {"of": project_id, "rater": rater_id, "on": day}
-    row = connection.execute(_FIND_DAY, at).first()
-    if row is None:
-        values = {"project": project_id, "rater_id": rater_id, "day": day}
-        counts = {"judged": max(0, judged), "worked_ms": max(0, worked_ms)}
-        connection.execute(insert(rater_days), [values | counts])
+    if connection.execute(_COUNT_DAY, at | {"n": judged, "ms": worked_ms}).rowcount:
         return
-    counts = {"judged": max(0, row.judged + judged), "worked_ms": max(0, row.worked_ms + worked_ms)}
-    connection.execute(_WRITE_DAY, at | counts)
+    row = {"project": project_id, "rater_id": rater_id, "day": day}
+    connection.execute(insert(rater_days), [row | {"judged": max(0, judged), "worked_ms": max(0, worked_ms)}])
 
 
 def streak_days(connection: Connection, project_id: str, rater_id: str, now_ms: int) -> tuple[int, int]:
@@ -138,8 +147,9 @@ def day_text(day: int) -> str:
     return datetime.fromtimestamp(day * _DAY_MS / 1000, UTC).date().isoformat()
 
 
-def _stats(row: dict[str, Any]) -> RaterStats:
-    return RaterStats(**row | {"pace": json.loads(row["pace"])})
+def stats_of_row(row: RowMapping | Mapping[str, Any]) -> RaterStats:
+    """A row of the table by names of columns."""
+    return RaterStats(**{**row, "pace": json.loads(row["pace"])})
 
 
 def _row(stats: RaterStats) -> dict[str, Any]:

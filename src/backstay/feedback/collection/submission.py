@@ -85,7 +85,7 @@ class Given(NamedTuple):
     task_ids: Mapping[Dimension, str]
     order: Sequence[int]
     lengths: Sequence[int]
-    """Characters of each response, by index."""
+    """Characters of each response, by index; empty where nothing is marked."""
     rater_id: str
     purpose: Literal["vote", "gold", "consistency"]
     elapsed_ms: int

@@ -4,25 +4,25 @@ The same submission sent twice is stored once and answered twice the same: a bro
 """
 
 import json
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
-from backstay.feedback.collection.items import Item, as_json, find_item
+from backstay.feedback.collection.certainty import beta_of
+from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.leasing import (
     Assignment,
     Issued,
-    find_assignment,
     issue,
+    issue_after,
     release,
     seen_before,
     settle,
 )
-from backstay.feedback.collection.project import Project, project_of
-from backstay.feedback.collection.raters import RaterStats, count_day, stats_of, with_pace, write_stats
+from backstay.feedback.collection.raters import RaterStats, count_day, with_pace, write_stats
 from backstay.feedback.collection.rejection import Rejected
+from backstay.feedback.collection.situation import Situation, situation_of
 from backstay.feedback.collection.submission import Given, Submission, judgments_of
 from backstay.feedback.collection.tally import Vote, count_vote, label_of, write_item
 from backstay.records import Dimension, Judgment, Response, content_hash, uuid7
@@ -41,37 +41,27 @@ class Taken(NamedTuple):
     is_new: bool
 
 
-class _Before(NamedTuple):
-    """What a submission meets."""
-
-    project: Project
-    assignment: Assignment
-    item: Item
-    stats: RaterStats
-
-
-def submit(
-    unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, rng: random.Random
-) -> Taken:
+def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, secret: bytes) -> Taken:
     """Take a rater's answer. Raises Rejected with nothing stored: not_found, key_reused, lease_over, does_not_fit."""
-    before = _before(unit.connection, assignment_id, rater_id)
+    before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash(submission.model_dump(mode="json"))
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, rng)
+        return _taken_before(unit, before, digest, secret)
     _check_open(unit, before)
-    given = _given(unit, before)
+    given = _given(unit, before, submission)
     judgments = judgments_of(submission, given, before.project.settings)
-    unit.batch.append_judgments(before.project.dataset, judgments)
+    sizes = dict.fromkeys(given.task_ids.values(), len(given.order))
+    unit.batch.append_judgments(before.project.dataset, judgments, sizes=sizes)
     taken = _count(unit, before, submission, judgments, key, digest)
-    return Taken(taken, issue(unit, before.project, rater_id, rng), True)
+    return Taken(taken, _following(unit, before, secret), True)
 
 
-def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, rng: random.Random) -> Taken:
+def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, secret: bytes) -> Taken:
     """Give an assignment back; its rater is not asked again, and the journal says why."""
-    before = _before(unit.connection, assignment_id, rater_id)
+    before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash([reason, note])
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, rng)
+        return _taken_before(unit, before, digest, secret)
     _check_open(unit, before)
     if before.assignment.state == "open":
         release(unit.connection, before.assignment, "skipped", unit.now_ms)
@@ -81,12 +71,12 @@ def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, n
     write_stats(unit.connection, before.stats._replace(skipped=before.stats.skipped + 1, last_at_ms=unit.now_ms))
     about = {"project": before.project.id, "item": before.item.id, "rater": rater_id, "reason": reason, "note": note}
     unit.note("console.skip", about)
-    return Taken(taken, issue(unit, before.project, rater_id, rng), True)
+    return Taken(taken, _following(unit, before, secret), True)
 
 
 def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
     """Keep an assignment for another lease, while nobody else has taken its place."""
-    before = _before(unit.connection, assignment_id, rater_id)
+    before = situation_of(unit.connection, assignment_id, rater_id)
     _check_open(unit, before)
     expires = {"expires_at_ms": unit.now_ms + 1000 * before.project.settings.lease_s}
     if before.assignment.state == "expired":
@@ -97,7 +87,7 @@ def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
 
 
 def taken_answer(assignment: Assignment) -> dict[str, Any]:
-    """What an assignment's answer column holds: `given`, `labels`, `trust`, and what was counted with it."""
+    """What an assignment's answer column holds: `given`, `labels`, `beta`, and what was counted with it."""
     found: dict[str, Any] = json.loads(assignment.answer or "{}")
     return found
 
@@ -121,42 +111,39 @@ def _is_gold(item: Item) -> ColumnElement[bool]:
     return (gold_items.c.project == item.project) & (gold_items.c.item_id == item.id)
 
 
-def _before(connection: Connection, assignment_id: str, rater_id: str) -> _Before:
-    found = find_assignment(connection, assignment_id)
-    if found is None or found.rater_id != rater_id:  # Somebody else's looks like none at all.
-        raise Rejected("not_found", "there is no such assignment", cure="ask for the next one")
-    project = project_of(connection, found.project)
-    item, stats = find_item(connection, found.project, found.item_id), stats_of(connection, found.project, rater_id)
-    if item is None or stats is None:
-        raise Rejected("not_found", "the item of this assignment is gone", cure="ask for the next one")
-    return _Before(project, found, item, stats)
+def _following(unit: Unit, before: Situation, secret: bytes) -> Issued:
+    """The next assignment; a rater has one open at a time, so the one that was answered was the only one."""
+    was_open = before.assignment.state == "open"
+    return issue_after(unit, before.project, before.stats, secret, has_open=not was_open)
 
 
-def _taken_before(unit: Unit, before: _Before, digest: str, rng: random.Random) -> Taken:
+def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes) -> Taken:
     if before.assignment.key_digest != digest:
         raise Rejected("key_reused", "another answer was sent under this key", cure="use a new Idempotency-Key")
-    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, rng), False)
+    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, secret), False)
 
 
-def _check_open(unit: Unit, before: _Before) -> None:
+def _check_open(unit: Unit, before: Situation) -> None:
     """An answer is taken within its lease, and after it where the place is still free."""
     found, item = before.assignment, before.item
     if found.state in ("judged", "skipped", "retracted"):
         raise Rejected("already_judged", "this assignment has its answer already", cure="ask for the next one")
     if before.project.status == "closed" or before.stats.status == "paused":
         raise Rejected("closed" if before.project.status == "closed" else "paused", "nothing more is taken here")
+    if found.state == "open":
+        return
     is_free = found.purpose != "vote" or (item.state == "open" and item.leased < item.wants)
-    again = seen_before(unit.connection, found, before.project.settings.prompts_again)
-    if found.state == "expired" and (again or not is_free):
+    if not is_free or seen_before(unit.connection, found, before.project.settings.prompts_again):
         raise Rejected("lease_over", "the time for this task ran out and it went to others", cure="take the next one")
 
 
-def _given(unit: Unit, before: _Before) -> Given:
+def _given(unit: Unit, before: Situation, submission: Submission) -> Given:
     order = before.assignment.order_shown
     names = {
         name: before.item.task_ids[name] for name in before.project.settings.dimensions if name in before.item.task_ids
     }
-    lengths = _lengths(unit.connection, before.project.dataset, before.item.response_ids)
+    marked = bool(submission.spans)
+    lengths = _lengths(unit.connection, before.project.dataset, before.item.response_ids) if marked else ()
     elapsed_ms = unit.now_ms - before.assignment.issued_at_ms
     found = before.assignment
     return Given(names, order, lengths, found.rater_id, found.purpose, elapsed_ms, unit.now_ms, CLIENT)
@@ -170,17 +157,18 @@ def _lengths(connection: Connection, dataset: str, response_ids: Sequence[str]) 
 
 
 def _count(
-    unit: Unit, before: _Before, submission: Submission, judgments: Sequence[Judgment], key: str, digest: str
+    unit: Unit, before: Situation, submission: Submission, judgments: Sequence[Judgment], key: str, digest: str
 ) -> Assignment:
     names = [name for name in before.project.settings.dimensions if name in before.item.task_ids]
     labels = dict(zip(names, (label_of(judgment.choice) for judgment in judgments), strict=True))
     first = dict(zip(names, judgments, strict=True))
-    gold = {} if before.assignment.purpose == "consistency" else gold_of(unit.connection, before.item)
+    is_asked = before.has_gold and before.assignment.purpose != "consistency"
+    gold = gold_of(unit.connection, before.item) if is_asked else {}
     right = {name: _best(first[name]) == best for name, best in gold.items() if name in first}
     answer = {
         "given": submission.model_dump(mode="json"),
         "labels": labels,
-        "trust": before.stats.trust,
+        "beta": beta_of(before.stats),
         "gold": right,
         "same": _same_as_before(unit.connection, before, labels),
         "duration_ms": judgments[0].duration_ms or 0,
@@ -190,7 +178,9 @@ def _count(
     if before.assignment.purpose != "consistency":
         open_lease = before.assignment.purpose == "vote" and before.assignment.state == "open"
         item = before.item._replace(leased=before.item.leased - 1) if open_lease else before.item
-        count_vote(unit.connection, before.project, item, Vote(labels, before.stats.trust), 1)
+        count_vote(
+            unit.connection, before.project, item, Vote(before.stats.rater_id, labels, *beta_of(before.stats)), 1
+        )
         count_gold(unit.connection, before.item, right, 1)
     if submission.edit is not None:
         _keep_draft(unit, before, submission)
@@ -246,7 +236,7 @@ def _agreement(item: Item, labels: Mapping[Dimension, str]) -> bool | None:
     return None
 
 
-def _same_as_before(connection: Connection, before: _Before, labels: Mapping[Dimension, str]) -> bool | None:
+def _same_as_before(connection: Connection, before: Situation, labels: Mapping[Dimension, str]) -> bool | None:
     """Whether a repeated answer equals the first one; None where nothing is repeated."""
     found = before.assignment
     if found.purpose != "consistency":
@@ -261,7 +251,7 @@ def _same_as_before(connection: Connection, before: _Before, labels: Mapping[Dim
     return None if old is None else json.loads(old)["labels"] == dict(labels)
 
 
-def _keep_draft(unit: Unit, before: _Before, submission: Submission) -> None:
+def _keep_draft(unit: Unit, before: Situation, submission: Submission) -> None:
     """A better answer waits for a reviewer: what a model imitates is no rater's alone to say."""
     if submission.edit is None:
         return

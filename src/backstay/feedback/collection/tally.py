@@ -3,36 +3,43 @@
 This steers assignment and the live pages. What training reads is made by aggregation, from the judgments themselves.
 """
 
-import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from backstay.feedback.collection.items import Item, as_json
+from backstay.feedback.collection.certainty import ANSWERS, Kept, entropy_of, rule_of, standing
+from backstay.feedback.collection.items import NEW, Item, as_json
 from backstay.feedback.collection.project import Project, ProjectSettings
+from backstay.feedback.selection import is_certain
 from backstay.records import Choice, Dimension
 from backstay.storage.console_tables import items, vote_patterns
 
 TIE, BAD = "tie", "bad"
-LEAST_TRUST, MOST_TRUST = 0.02, 0.98
+FIRST_VOTES = 2
+"""Votes below which an item comes before all that have more."""
 
 
 _WRITE = update(items).where((items.c.project == bindparam("of")) & (items.c.id == bindparam("item")))
-_MOVE = (
-    update(vote_patterns)
-    .where(vote_patterns.c.project == bindparam("of"))
-    .where(vote_patterns.c.dimension == bindparam("along"))
-    .where(vote_patterns.c.pattern == bindparam("votes"))
-    .values(n_items=vote_patterns.c.n_items + bindparam("step"))
-)
+
+
+def _adding(insert: Callable[[Table], Any]) -> Any:
+    new = insert(vote_patterns)
+    total = vote_patterns.c.n_items + new.excluded.n_items
+    return new.on_conflict_do_update(index_elements=["project", "dimension", "pattern"], set_={"n_items": total})
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
 
 
 class Vote(NamedTuple):
-    """A rater's answers by dimension as labels, and how far the rater was trusted when they were counted."""
+    """A rater's answers by dimension as labels, and the Beta distribution of the accuracy that they count with."""
 
+    rater_id: str
     labels: Mapping[Dimension, str]
-    trust: float
+    right: float
+    wrong: float
 
 
 def label_of(choice: Choice) -> str:
@@ -49,13 +56,13 @@ def count_vote(connection: Connection, project: Project, item: Item, vote: Vote,
     counts, belief = dict(item.counts), dict(item.belief)
     for dimension, label in vote.labels.items():
         before = counts.get(dimension, {})
-        after = _moved(before, label, sign)
-        _move_pattern(connection, project.id, dimension, before, after)
-        counts[dimension] = after
-        belief[dimension] = {"log_odds": _log_odds(belief.get(dimension, {}), label, vote.trust, sign)}
-        if not after:  # Exactly as before the first vote, whatever rounding has left.
-            del counts[dimension], belief[dimension]
-    changed = item._replace(counts=counts, belief=belief, votes=item.votes + sign)
+        counts[dimension] = _moved(before, label, sign)
+        _move_pattern(connection, project.id, dimension, before, counts[dimension])
+        if label in ANSWERS and len(item.response_ids) == 2:
+            belief[dimension] = _kept(belief.get(dimension, []), vote, label, sign)
+    counts = {name: labels for name, labels in counts.items() if labels}
+    kept = {name: ballots for name, ballots in belief.items() if ballots}
+    changed = item._replace(counts=counts, belief=kept, votes=item.votes + sign)
     return write_item(connection, settled(changed, project.settings))
 
 
@@ -63,26 +70,22 @@ def settled(item: Item, settings: ProjectSettings) -> Item:
     """The item with what its votes mean: its state, how many more it wants, and its priority."""
     if item.state in ("settled", "withdrawn"):
         return item
-    sure = item.votes > 0 and all(certainty(item, name) >= settings.certainty for name in item.task_ids)
     if item.votes < settings.votes:
         state, wants = "open", settings.votes - item.votes
-    elif sure:
+    elif len(item.response_ids) > 2 or _is_sure(item, settings):
         state, wants = "done", 0
     elif item.votes < settings.most_votes:
         state, wants = "open", 1
     else:
         state, wants = ("disputed" if _is_split(item) else "done"), 0
-    return item._replace(state=state, wants=wants, priority=uncertainty(item) if settings.active else 0.0)
+    return item._replace(state=state, wants=wants, priority=priority(item.votes, item.belief, settings))
 
 
-def certainty(item: Item, dimension: str) -> float:
-    """Probability of the likelier side along a dimension, where the votes count as their raters are trusted."""
-    return 1.0 / (1.0 + math.exp(-abs(item.belief.get(dimension, {}).get("log_odds", 0.0))))
-
-
-def uncertainty(item: Item) -> float:
-    """Entropy of the least certain dimension, in nats."""
-    return max(_entropy(certainty(item, name)) for name in item.task_ids)
+def priority(votes: int, belief: Kept, settings: ProjectSettings) -> float:
+    """Items with fewer votes than FIRST_VOTES come before all others, then the least certain ones."""
+    if votes < FIRST_VOTES:
+        return NEW - votes
+    return entropy_of(belief, settings) if settings.active else -float(votes)
 
 
 def write_item(connection: Connection, item: Item) -> Item:
@@ -100,19 +103,19 @@ def write_item(connection: Connection, item: Item) -> Item:
     return item
 
 
-def _log_odds(belief: Mapping[str, float], label: str, trust: float, sign: int) -> float:
-    """Log-odds that response 0 is the better of two; other answers than 0>1 and 1>0 leave it where it is."""
-    side = {"0>1": 1, "1>0": -1}.get(label, 0)
-    clipped = min(MOST_TRUST, max(LEAST_TRUST, trust))
-    return belief.get("log_odds", 0.0) + sign * side * math.log(clipped / (1.0 - clipped))
+def _is_sure(item: Item, settings: ProjectSettings) -> bool:
+    names, rule = [name for name in settings.dimensions if name in item.task_ids], rule_of(settings)
+    return all(is_certain(standing(item.belief, name, settings), rule)[0] for name in names)
 
 
 def _is_split(item: Item) -> bool:
     return any(len(counts) > 1 for counts in item.counts.values())
 
 
-def _entropy(p: float) -> float:
-    return -sum(q * math.log(q) for q in (p, 1.0 - p) if q > 0.0)
+def _kept(ballots: Sequence[Sequence[str | float]], vote: Vote, label: str, sign: int) -> list[list[str | float]]:
+    """The ballots with the rater's, or without it."""
+    others = [list(row) for row in ballots if row[0] != vote.rater_id]
+    return others + ([[vote.rater_id, ANSWERS[label], vote.right, vote.wrong]] if sign > 0 else [])
 
 
 def _moved(counts: Mapping[str, int], label: str, sign: int) -> dict[str, int]:
@@ -124,14 +127,13 @@ def _move_pattern(
     connection: Connection, project_id: str, dimension: str, before: Mapping[str, int], after: Mapping[str, int]
 ) -> None:
     """Items are counted by their votes as `label:n` joined, so that agreement needs no walk over the judgments."""
-    for counts, step in ((before, -1), (after, 1)):
-        pattern = ",".join(f"{name}:{n}" for name, n in counts.items())
-        if not pattern or len(pattern) > _LONGEST:
-            continue
-        at = {"of": project_id, "along": dimension, "votes": pattern, "step": step}
-        if not connection.execute(_MOVE, at).rowcount:
-            row = {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
-            connection.execute(insert(vote_patterns), [row])
+    rows = [
+        {"project": project_id, "dimension": dimension, "pattern": pattern, "n_items": step}
+        for counts, step in ((before, -1), (after, 1))
+        if (pattern := ",".join(f"{name}:{n}" for name, n in counts.items())) and len(pattern) <= _LONGEST
+    ]
+    if rows:
+        connection.execute(_ADD[connection.dialect.name], rows)
 
 
 _LONGEST = 60

@@ -1,11 +1,11 @@
 """Taking the last answer back: a retraction beside the judgment, and the same task once more."""
 
 import json
-import random
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
 
+from backstay.feedback.collection.choosing import Pick
 from backstay.feedback.collection.items import find_item
 from backstay.feedback.collection.leasing import Assignment, find_assignment, lease, release, settle
 from backstay.feedback.collection.project import Project
@@ -26,7 +26,7 @@ class Undone(NamedTuple):
     answer: Submission
 
 
-def undo(unit: Unit, project: Project, rater_id: str, rng: random.Random) -> Undone:
+def undo(unit: Unit, project: Project, rater_id: str) -> Undone:
     """Retract the rater's last judgment. Raises Rejected where there is none, or where its time is over."""
     last = last_judged(unit.connection, project.id, rater_id)
     settled_ms = (last.settled_at_ms or 0) if last else 0
@@ -39,17 +39,18 @@ def undo(unit: Unit, project: Project, rater_id: str, rng: random.Random) -> Und
     _retract(unit, project, last)
     settle(unit.connection, last, state="retracted")
     if last.purpose != "consistency":
-        item = count_vote(unit.connection, project, item, Vote(answer["labels"], answer["trust"]), -1)
+        item = count_vote(unit.connection, project, item, Vote(rater_id, answer["labels"], *answer["beta"]), -1)
         count_gold(unit.connection, item, answer["gold"], -1)
     count_answer(unit, stats, answer, -1)
     counted = stats_of(unit.connection, project.id, rater_id) or stats
     write_stats(unit.connection, counted._replace(retracted=counted.retracted + 1))
     _give_back_open(unit, project, rater_id)
-    again = lease(unit, project, rater_id, item, last.purpose, last.strategy, last.propensity, rng)
-    order = {"order_shown": json.dumps(last.order_shown)}  # Shown as before, so that the answer still fits its places.
-    unit.connection.execute(update(assignments).where(assignments.c.id == again.id).values(order))
+    # Shown as before, so that the answer still fits its places.
+    again = lease(
+        unit, project, rater_id, item, Pick(item.id, last.purpose, last.strategy, last.propensity), last.order_shown
+    )
     given = Submission.model_validate_json(json.dumps(answer["given"]))
-    return Undone(again._replace(order_shown=last.order_shown), given)
+    return Undone(again, given)
 
 
 def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assignment | None:

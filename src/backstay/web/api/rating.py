@@ -64,7 +64,7 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
     rater = rater_of(who, project)
 
     def work(unit: Unit) -> Issued:
-        return issue(unit, project_of(unit.connection, project), rater, console.rng)
+        return issue(unit, project_of(unit.connection, project), rater, console.secret)
 
     issued = await console.write(work)
     return JSONResponse(await console.read(lambda connection: _issued(connection, console, project, rater, issued)))
@@ -76,7 +76,7 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
     rater = rater_of(who)
 
     def work(unit: Unit) -> Taken:
-        return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.rng))
+        return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.secret))
 
     taken = await console.write(work)
     return await _receipt(console, rater, taken)
@@ -86,7 +86,7 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
 async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Give a task back with a reason."""
     rater = rater_of(who)
-    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.rng))
+    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.secret))
     return await _receipt(console, rater, taken)
 
 
@@ -104,7 +104,7 @@ async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONRespo
     rater = rater_of(who, project)
 
     def work(unit: Unit) -> Undone:
-        return telling_retraction(unit, undo(unit, project_of(unit.connection, project), rater, console.rng))
+        return telling_retraction(unit, undo(unit, project_of(unit.connection, project), rater))
 
     undone = await console.write(work)
 

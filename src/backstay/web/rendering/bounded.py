@@ -13,7 +13,7 @@ DEEPEST = 24
 """Levels of quotes and lists; the parser counts two for a list and its item."""
 
 
-class TooMuchWork(Exception):  # noqa: N818  reads as what it says; it never leaves this package
+class TooMuchWork(Exception):
     """The text would take more steps or levels than it may."""
 
 

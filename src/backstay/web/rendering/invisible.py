@@ -7,6 +7,7 @@ writing needs them: inside an emoji, and between letters of scripts that join.
 
 import re
 import unicodedata
+
 from markupsafe import escape
 
 MOST_MARKS = 2000
@@ -65,4 +66,4 @@ def _needed(text: str, at: int) -> bool:
 
 
 def _is_picture(character: str) -> bool:
-    return bool(character) and unicodedata.category(character) in ("So", "Sm") or character in "‼⁉"
+    return (bool(character) and unicodedata.category(character) in ("So", "Sm")) or character in "‼⁉"

@@ -20,7 +20,31 @@ LONGEST = 60_000
 MOST_LINES = 4000
 MOST_TOKENS = 40_000
 TAGS = frozenset(
-    "p br em strong del code pre blockquote ul ol li h3 h4 h5 h6 table thead tbody tr th td hr span".split()
+    [
+        "p",
+        "br",
+        "em",
+        "strong",
+        "del",
+        "code",
+        "pre",
+        "blockquote",
+        "ul",
+        "ol",
+        "li",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "hr",
+        "span",
+    ]
 )
 CLASSES = frozenset({"unseen", "address", "picture", "info", "maths", "plain", "shown-plain"})
 """Classes that `render` writes; besides, elements have `dir="auto"`, and `ol` its `start`."""

@@ -34,16 +34,16 @@ def test_same_submission_twice_is_stored_once(tmp_path: Path) -> None:
     with world(tmp_path, prompts=3) as found:
         first = found.next("ann")
         sent = verdict(first, 0)
-        one = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
-        two = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
+        one = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.secret))
+        two = found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.secret))
         assert (one.is_new, two.is_new) == (True, False)
         assert one.following.assignment == two.following.assignment
         assert len(judgments(found)) == 1
         with pytest.raises(Rejected, match="another answer") as refused:
-            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 1), found.rng))
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 1), found.secret))
         assert refused.value.code == "key_reused"
         with pytest.raises(Rejected) as again:
-            found.do(lambda unit: submit(unit, first.id, "ann", "key-0002", sent, found.rng))
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0002", sent, found.secret))
         assert again.value.code == "already_judged" and len(judgments(found)) == 1
 
 
@@ -51,9 +51,9 @@ def test_assignment_of_somebody_else_looks_like_none(tmp_path: Path) -> None:
     with world(tmp_path) as found:
         first = found.next("ann")
         with pytest.raises(Rejected) as refused:
-            found.do(lambda unit: submit(unit, first.id, "bob", "key-0001", verdict(first, 0), found.rng))
+            found.do(lambda unit: submit(unit, first.id, "bob", "key-0001", verdict(first, 0), found.secret))
         with pytest.raises(Rejected) as missing:
-            found.do(lambda unit: submit(unit, "none", "bob", "key-0001", verdict(first, 0), found.rng))
+            found.do(lambda unit: submit(unit, "none", "bob", "key-0001", verdict(first, 0), found.secret))
         assert refused.value.message == missing.value.message and refused.value.code == "not_found"
 
 
@@ -65,13 +65,13 @@ def test_late_answer_counts_while_its_place_is_free_and_not_after(tmp_path: Path
         assert found.do(expire) == 1
         other = found.next("bob")
         with pytest.raises(Rejected) as refused:
-            found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.rng))
+            found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.secret))
         assert refused.value.code == "lease_over" and not judgments(found)
         found.now_ms += 61_000
         assert found.do(expire) == 1
-        found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.rng))
+        found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.secret))
         with pytest.raises(Rejected):
-            found.do(lambda unit: submit(unit, other.id, "bob", "key-0002", verdict(other, 0), found.rng))
+            found.do(lambda unit: submit(unit, other.id, "bob", "key-0002", verdict(other, 0), found.secret))
         assert [judgment.rater_id for judgment in judgments(found)] == ["ann"]
 
 
@@ -109,7 +109,7 @@ def test_open_leases_hold_the_places(tmp_path: Path) -> None:
 def test_skipped_task_does_not_come_back_and_goes_to_others(tmp_path: Path) -> None:
     with world(tmp_path, prompts=2) as found:
         first = found.next("ann")
-        taken = found.do(lambda unit: skip(unit, first.id, "ann", "key-0001", "unclear", "what?", found.rng))
+        taken = found.do(lambda unit: skip(unit, first.id, "ann", "key-0001", "unclear", "what?", found.secret))
         assert taken.following.assignment is not None and taken.following.assignment.prompt_id != first.prompt_id
         with found.engine.connect() as connection:
             item = find_item(connection, "p", first.item_id)
@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused_whole(tmp_path: Path, change: dict[str, ob
         first = found.next("ann")
         sent = type(verdict(first, 0)).model_validate(verdict(first, 0).model_dump() | change)
         with pytest.raises(UsageError, match=said):
-            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.rng))
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", sent, found.secret))
         assert not judgments(found) and found.next("ann").id == first.id
 
 

@@ -23,10 +23,11 @@ def test_undo_leaves_the_counts_as_they_were(tmp_path: Path) -> None:
         before = standing(found, first.item_id)
         found.judge("ann", winner=0)
         assert standing(found, first.item_id)[1].gold_right == 1
-        undone = found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+        undone = found.do(lambda unit: undo(unit, found.project, "ann"))
         item, stats = standing(found, first.item_id)
         assert item == before[0]
-        assert stats._replace(retracted=0, last_at_ms=0) == before[1]._replace(last_at_ms=0) and stats.retracted == 1
+        assert stats._replace(retracted=0, issued=1, last_at_ms=0) == before[1]._replace(last_at_ms=0)
+        assert (stats.retracted, stats.issued) == (1, 3)
         assert undone.assignment.order_shown == first.order_shown and undone.assignment.item_id == first.item_id
         assert undone.answer == verdict(first, 0)
         with found.engine.connect() as connection:
@@ -38,9 +39,9 @@ def test_undo_leaves_the_counts_as_they_were(tmp_path: Path) -> None:
 def test_judgment_and_retraction_both_stay_and_one_vote_stands(tmp_path: Path) -> None:
     with world(tmp_path, prompts=2) as found:
         found.judge("ann", winner=0)
-        again = found.do(lambda unit: undo(unit, found.project, "ann", found.rng)).assignment
+        again = found.do(lambda unit: undo(unit, found.project, "ann")).assignment
         assert found.repository.judgments("d") == []
-        found.do(lambda unit: submit(unit, again.id, "ann", "key-again", verdict(again, 1), found.rng))
+        found.do(lambda unit: submit(unit, again.id, "ann", "key-again", verdict(again, 1), found.secret))
         (stands,) = found.repository.judgments("d")
         assert stands.choice.ranking == ((1,), (0,)) and len(found.repository.all_judgments("d")) == 2
         (retraction,) = found.repository.retractions("d")
@@ -52,9 +53,9 @@ def test_only_the_last_judgment_and_only_for_a_while(tmp_path: Path) -> None:
     with world(tmp_path, prompts=3) as found:
         found.judge("ann", winner=0)
         second = found.judge("ann", winner=0)
-        again = found.do(lambda unit: undo(unit, found.project, "ann", found.rng)).assignment
+        again = found.do(lambda unit: undo(unit, found.project, "ann")).assignment
         assert again.item_id == second.item_id
         found.now_ms += 600_001 - 5000
         with pytest.raises(Rejected, match="no judgment that can still be taken back"):
-            found.do(lambda unit: undo(unit, found.project, "ann", found.rng))
+            found.do(lambda unit: undo(unit, found.project, "ann"))
         assert len(found.repository.judgments("d")) == 1
