@@ -113,5 +113,5 @@ def test_no_request_breaks_the_api(tmp_path: Path, mode: GenerationMode) -> None
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_many_requests_do_not_break_it_either(tmp_path: Path, mode: GenerationMode) -> None:
     with open_site(tmp_path) as site:
-        seen = fuzz(site, 100, mode)
-    assert sum(seen.values()) > 2000, json.dumps(seen)
+        seen = fuzz(site, 60, mode)
+    assert sum(seen.values()) > 1500, json.dumps(seen)

@@ -45,7 +45,7 @@ def test_long_line_is_a_refused_row_and_the_next_is_read(tmp_path: Path) -> None
     path = tmp_path / "x.jsonl"
     path.write_bytes(line(GOOD) + line({**GOOD, "chosen": "z" * 20_000}) + line({**GOOD, "prompt": "after"}))
     parsed = read_trl(path, dataset="d", limits=SMALL)
-    assert parsed.problems == ("line 2: longer than 10000 bytes",)
+    assert parsed.problems == ("line 2, column 1: longer than 10000 bytes",)
     assert [prompt.messages[0].content for prompt in parsed.prompts] == ["q", "after"]
 
 
@@ -90,7 +90,7 @@ def test_csv_rows_with_bad_bytes_are_refused_and_others_kept(tmp_path: Path) -> 
     path = tmp_path / "x.csv"
     path.write_bytes(HEADER + b"q,\xff,y,a,ann\n" + b"q,x\x00,y,a,ann\n" + b'"q\n\xfe",x,y,a,ann\n' + b"q,x,y,a,ann\n")
     parsed = read_table(path, dataset="d")
-    assert [problem.split(":")[0] for problem in parsed.problems] == ["line 2", "line 3", "line 4"]
+    assert [problem.split(",")[0] for problem in parsed.problems] == ["line 2", "line 3", "line 4"]
     assert "response_a contains a NUL character" in parsed.problems[1]
     assert len(parsed.judgments) == 1
 

@@ -1,16 +1,18 @@
 """`backstay export`: pairs, judgments, merged models and run specs for other tools."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from backstay.cli.session import Session, shared_options
 
 if TYPE_CHECKING:
-    from backstay.feedback.exporting import ExportReport
+    from backstay.feedback.exporting import ExportFormat, ExportReport
 
-FORMATS = ("trl", "csv", "jsonl", "parquet", "merged", "verl", "openrlhf")
+JUDGMENTS = ("csv", "jsonl", "parquet", "hh-rlhf", "ultrafeedback", "argilla", "label-studio")
+FORMATS = ("trl", *JUDGMENTS, "merged", "verl", "openrlhf")
+SUFFIX_CURE = "name the file .csv, .jsonl or .parquet, as its content is"
 
 
 @click.command(name="export")
@@ -22,7 +24,11 @@ FORMATS = ("trl", "csv", "jsonl", "parquet", "merged", "verl", "openrlhf")
     metavar="RUN",
     help="trl: the run of screen; merged: the run of ppo, dpo or sft. [default: the latest of screen, of ppo]",
 )
-@click.option("--dataset", help="csv, jsonl, parquet: the data set. [default: the one of the latest rate run]")
+@click.option(
+    "--dataset",
+    help="The data set whose judgments are written; trl: these instead of screened pairs."
+    " [default: the one of the latest rate run]",
+)
 @click.option("--force", is_flag=True, help="Replace PATH when it is a file.")
 @click.option(
     "--reference/--no-reference",
@@ -42,10 +48,12 @@ def export_data(
 ) -> None:
     """Write pairs, judgments, merged models or run specs for other tools.
 
-    FORMAT trl writes the screened pairs as preference rows with p_chosen and weight; csv, jsonl and parquet write a
-    data set's judgments as a table that `backstay import` reads back (with --messages). FORMAT merged writes a new
-    folder with the trained model, adapters folded into its weights, that transformers and other tools load. FORMAT
-    verl and openrlhf write a new folder with everything that those trainers need to repeat a run of ppo at scale.
+    FORMAT trl writes the screened pairs as preference rows with p_chosen and weight, or, with --dataset, every judgment
+    of a data set as rows of its own. csv, jsonl and parquet write a data set's judgments as a table that `backstay
+    import` reads back (with --messages); hh-rlhf, ultrafeedback, argilla and label-studio in those layouts. FORMAT
+    merged writes a new folder with the trained model, adapters folded into its weights, that transformers and other
+    tools load. FORMAT verl and openrlhf write a new folder with everything that those trainers need to repeat a run of
+    ppo at scale.
 
     RUN may stand before PATH instead of after --run.
     """
@@ -62,7 +70,12 @@ def export_data(
         raise UsageError(f"{path} is a folder", cure="name a file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists", cure="choose another name, or give --force")
-    report = _pairs(session, path, run_text or "screen") if form == "trl" else _judgments(session, form, path, dataset)
+    if form == "trl" and dataset is None:
+        report = _pairs(session, path, run_text or "screen")
+    elif run_text is not None:
+        raise click.UsageError("the judgments of a data set belong to no run; leave RUN out")
+    else:
+        report = _judgments(session, form, path, dataset)
     left_out = {reason: count for reason, count in report.left_out.items() if count}
     if session.as_json:
         session.emit({"path": str(path), "written": report.written, "left_out": left_out})
@@ -131,19 +144,18 @@ def _merged(session: Session, path: Path, run_text: str) -> None:
 
 
 def _judgments(session: Session, form: str, path: Path, dataset: str | None) -> "ExportReport":
-    from backstay.cli.import_data import SUFFIX_CURE
     from backstay.errors import UsageError
-    from backstay.feedback.exporting import export_judgments
+    from backstay.feedback.exporting import export_dataset
     from backstay.feedback.importing.rows import format_of
     from backstay.pipeline.runs import latest_run
     from backstay.storage import Store
 
-    if format_of(path) != form or path.name.endswith(".gz"):
-        raise UsageError(f"{path.name} is not named as {form}", cure=SUFFIX_CURE.replace(" (.gz may follow)", ""))
+    if form in ("csv", "jsonl", "parquet") and (format_of(path) != form or path.name.endswith(".gz")):
+        raise UsageError(f"{path.name} is not named as {form}", cure=SUFFIX_CURE)
     if dataset is None:
         rate = latest_run(session.project, "rate")
         dataset = str(rate.manifest.predicate["summary"]["dataset"] if rate.manifest else "")
     with Store(session.project.root) as store:
         if dataset not in {found.name for found in store.repository.datasets()}:
             raise UsageError(f"no data set {dataset!r} is stored", cure="backstay import FORMAT PATH")
-        return export_judgments(path, store.repository, dataset)
+        return export_dataset(path, store.repository, dataset, cast("ExportFormat", form))

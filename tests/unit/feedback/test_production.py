@@ -101,7 +101,9 @@ def test_a_judgment_is_known_by_its_thumbs(tmp_path: Path) -> None:
 )
 def test_bad_rows_are_refused_with_their_line(tmp_path: Path, row: dict[str, Any], problem: str) -> None:
     parsed = read_production(write(tmp_path / "tasks.jsonl", task(), row), dataset="d")
-    assert parsed.problem_count == 1 and parsed.problems[0].startswith("line 2, column ") and problem in parsed.problems[0]
+    assert (
+        parsed.problem_count == 1 and parsed.problems[0].startswith("line 2, column ") and problem in parsed.problems[0]
+    )
     with Store(tmp_path, create=True) as store, pytest.raises(ImportRefused, match="nothing was stored"):
         import_into(store, parsed)
 

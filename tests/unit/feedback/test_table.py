@@ -186,7 +186,7 @@ def test_csv_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     parsed = read_table(path, dataset="t")
-    assert [problem.split(":")[0] for problem in parsed.problems] == ["line 5", "line 8"]
+    assert [problem.split(",")[0] for problem in parsed.problems] == ["line 5", "line 8"]
     assert "has 4 columns, the header has 5" in parsed.problems[1]
     assert parsed.prompts[0].messages[0].content == "two\nlines"
 

@@ -73,7 +73,8 @@ class Source:
         """Judgments in the order in which they were appended."""
         raters: dict[str, Data] = {}
         for page in judgment_pages(self.connection, self.dataset, _ROWS_A_PAGE):
-            rows = [[json.loads(text) for text in row[1:]] for row in page]
+            shared = {text: json.loads(text) for text in {text for row in page for text in row[2:]}}
+            rows = [(json.loads(row[1]), shared[row[2]], shared[row[3]]) for row in page]
             rows = [row for row in rows if not self._is_retracted(row[0])]
             self._learn_raters(raters, [row[0]["rater_id"] for row in rows])
             ids = (response_id for _, task, _ in rows for response_id in task["response_ids"])
@@ -129,7 +130,7 @@ class Source:
 
 
 def is_vote(judged: Judged, tally: Tally) -> bool:
-    """Whether a judgment counts; one that was asked for to see whether a rater is consistent does not, and is counted."""
+    """Whether a judgment counts as a vote; one that was asked for to see whether a rater is consistent does not."""
     if judged.judgment.get("purpose", "vote") == "vote":
         return True
     tally.left_out["not asked for as a vote"] += 1

@@ -49,7 +49,7 @@ def _ordered(judged: Judged, source: Source) -> Iterator[tuple[int, int]]:
                     yield better, worse
 
 
-def _trl_row(judged: Judged, better: int, worse: int, source: Source) -> Data:
+def _trl_row(judged: Judged, better: int, worse: int, _: Source) -> Data:
     judgment = judged.judgment
     return {
         "prompt": judged.prompt["messages"],

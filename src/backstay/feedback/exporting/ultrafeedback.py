@@ -65,8 +65,8 @@ def _shares(size: int, votes: Sequence[Judged]) -> list[float]:
     totals = [0.0] * size
     for judged in votes:
         level = {k: depth for depth, group in enumerate(judged.ranking) for k in group}
-        for one in level:
-            beaten = sum(1.0 if level[one] < level[k] else 0.5 for k in level if k != one and level[one] <= level[k])
+        for one, mine in level.items():
+            beaten = sum(1.0 if mine < other else 0.5 for k, other in level.items() if k != one and mine <= other)
             totals[one] += beaten / (size - 1)
     return [total / len(votes) for total in totals]
 

@@ -48,7 +48,9 @@ class FieldSettings(Settings):
         """Refuse names and values that mean nothing."""
         for name in self.columns:
             if name not in ("prompt", "choice") and not re.fullmatch(r"response_([0-9]{1,2}|[a-z])", name):
-                raise UsageError(f"the column map names {name!r}", cure="use prompt, choice, response_1, response_2, ...")
+                raise UsageError(
+                    f"the column map names {name!r}", cure="use prompt, choice, response_1, response_2, ..."
+                )
         for value in self.values.values():
             if value not in get_args(Verdict):
                 raise UsageError(f"the value map leads to {value!r}", cure=f"use one of {', '.join(get_args(Verdict))}")

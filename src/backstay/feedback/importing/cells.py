@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from backstay.feedback.importing.judged import JudgedItem, Verdict, Vote, choice_of
 from backstay.feedback.importing.json_text import parse_json
+from backstay.feedback.importing.judged import JudgedItem, Verdict, Vote, choice_of
 from backstay.feedback.importing.problems import RowProblem
 from backstay.feedback.importing.rows import text_of
 from backstay.feedback.importing.trl import messages_of
@@ -126,7 +126,11 @@ class RowReader:
 
     def _rater(self, row: dict[str, Any]) -> Rater:
         value = self._required(row, "rater")
-        rater_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else text_of(value, "rater", self._columns["rater"])
+        rater_id = (
+            str(value)
+            if isinstance(value, int) and not isinstance(value, bool)
+            else text_of(value, "rater", self._columns["rater"])
+        )
         if not rater_id.strip() or len(rater_id) > _MAX_ID or not rater_id.isprintable():
             raise self._problem("rater", f"{rater_id[:40]!r} is not 1 to {_MAX_ID} printable characters")
         cohort = self._text(row, "cohort")

@@ -10,8 +10,8 @@ from backstay.feedback.importing.lines import ReadLimits, read_blocks
 from backstay.feedback.importing.problems import RowProblem
 from backstay.feedback.importing.rows import SourceRow, json_row, read_rows
 
-_MARK = re.compile(rb'"(?:[^"\\]|\\.)*+"|"|[{}\[\]]', re.DOTALL)
-_BETWEEN = b" \t\r\n,"
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|"|[{}\[\]]', re.DOTALL)
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
 
 
 def read_objects(path: Path, limits: ReadLimits) -> Iterator[SourceRow]:
@@ -45,63 +45,61 @@ def read_document(path: Path, limits: ReadLimits) -> Iterator[SourceRow]:
 
 
 class _Text:
-    """A window on the bytes of a file, and where in the file it begins."""
+    """A window on the bytes of a file, and where in the file the next one stands."""
 
     def __init__(self, path: Path, limits: ReadLimits) -> None:
         self._path, self._limits = path, limits
         self._blocks = read_blocks(path, limits)
-        self._window = bytearray()
+        self._window, self._at = b"", 0
         self.line = self.column = 1
 
     def begins(self, expected: bytes = b"") -> bytes:
-        """The first byte that is neither space nor comma, and b"" at the end; if `expected`, only that one."""
+        """The next byte that is neither space nor comma, and b"" at the end; if `expected`, only that one."""
         while True:
-            rest = self._window.lstrip(_BETWEEN)
-            self.drop(len(self._window) - len(rest))
-            if self._window:
-                found = bytes(self._window[:1])
+            between = _BETWEEN.match(self._window, self._at)
+            self.drop(between.end() - self._at if between else 0)
+            if self._at < len(self._window):
+                found = self._window[self._at : self._at + 1]
                 return found if not expected or found == expected else b""
             if not self._more():
                 return b""
 
     def drop(self, size: int) -> bytes:
-        """Take so many bytes out of the window."""
-        gone = bytes(self._window[:size])
-        del self._window[:size]
-        lines = gone.count(b"\n")
-        last = gone[gone.rfind(b"\n") + 1 :] if lines else gone
-        # A character is counted by its first byte; the others begin with the bits 10.
-        width = len(last) - sum(last.count(byte) for byte in _CONTINUATION if byte in last)
-        self.line += lines
-        self.column = width + 1 if lines else self.column + width
+        """Take the next bytes."""
+        gone = self._window[self._at : self._at + size]
+        self._at += size
+        last = gone[gone.rfind(b"\n") + 1 :]
+        width = len(last) if last.isascii() else len(last.decode(errors="replace"))
+        self.column = width + 1 if len(last) < len(gone) else self.column + width
+        self.line += gone.count(b"\n")
         return gone
 
     def element(self) -> bytes | None:
-        """The object or list at the beginning; None when it does not end within the limit."""
-        depth = place = 0
+        """The next object or list; None when it does not end within the limit."""
+        depth = size = 0
         while True:
-            for found in _MARK.finditer(self._window, place):
+            for found in _MARK.finditer(self._window, self._at + size):
                 mark = found.group()
                 if mark == b'"':
                     break
-                place = found.end()
+                size = found.end() - self._at
                 depth += (mark in b"{[") - (mark in b"}]")
-                if depth == 0:
-                    return self.drop(place) if place <= self._limits.max_line_bytes else None
-            if len(self._window) > self._limits.max_line_bytes or not self._more():
+                if depth == 0 and size <= self._limits.max_line_bytes:
+                    return self.drop(size)
+            if len(self._window) - self._at > self._limits.max_line_bytes or not self._more():
                 return None
 
     def fault(self) -> int:
-        """Where the window stops being JSON, in characters from its beginning."""
+        """Where the next element stops being JSON, in characters from its beginning; 0 when it is sound."""
         try:
-            parse_json(bytes(self._window))
+            parse_json(self._window[self._at :])
         except RowProblem as problem:
-            return problem.offset or 0
+            return 0 if "Extra data" in str(problem) else problem.offset or 0
         return 0
 
     def refuse(self, said: str, offset: int = 0) -> None:
         """Refuse the file at a place behind the window's beginning."""
-        before = bytes(self._window).decode(errors="replace")[:offset]
+        before = self._window[self._at :].decode(errors="replace")[:offset]
         lines = before.count("\n")
         column = offset - before.rfind("\n") if lines else self.column + offset
         place = f"line {self.line + lines}, column {column}"
@@ -119,9 +117,11 @@ class _Text:
                 self.refuse("there is more behind the array")
 
     def _more(self) -> bool:
-        block = next(self._blocks, b"")
-        self._window += block
-        return bool(block)
-
-
-_CONTINUATION = tuple(bytes([value]) for value in range(0x80, 0xC0))
+        """Read on: each time as much again as there is, so that a long element is not looked at too often."""
+        rest = self._window[self._at :]
+        parts, size = [rest], 0
+        while size <= len(rest) and (block := next(self._blocks, b"")):
+            parts.append(block)
+            size += len(block)
+        self._window, self._at = b"".join(parts), 0
+        return size > 0

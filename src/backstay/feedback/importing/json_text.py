@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from json.decoder import scanstring
 from typing import Any
 
 from backstay.feedback.importing.problems import Path, RowProblem
@@ -42,7 +41,7 @@ def fault_offset(text: str) -> int:
         elif word in "}]":
             keys[-1:] = []
         elif word[0] == '"' and keys and keys[-1] is not None and text[_skip(text, token.end())] == ":":
-            name = scanstring(text, token.start() + 1)[0]
+            name = _key(text, token.start())[0]
             if name in keys[-1]:
                 return token.start()
             keys[-1].add(name)
@@ -70,7 +69,7 @@ def _child(text: str, offset: int, step: str | int) -> int | None:
     while text[offset] not in "}]":
         key: str | int = number
         if named:
-            key, offset = scanstring(text, offset + 1)
+            key, offset = _key(text, offset)
             offset = _skip(text, _skip(text, offset) + 1)
         if key == step:
             return offset
@@ -78,6 +77,12 @@ def _child(text: str, offset: int, step: str | int) -> int | None:
         offset = _skip(text, offset + 1) if text[offset] == "," else offset
         number += 1
     return None
+
+
+def _key(text: str, offset: int) -> tuple[str, int]:
+    """The key that begins at a quote, and where it ends."""
+    key, end = json.JSONDecoder().raw_decode(text, offset)
+    return str(key), end
 
 
 def _skip(text: str, offset: int) -> int:

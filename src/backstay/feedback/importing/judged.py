@@ -109,7 +109,10 @@ def bundle_of(item: JudgedItem, number: int, origin: Origin) -> Bundle:
     judged = [_judgment(vote, tasks[vote.dimension], place_of) for vote in item.votes]
     # The first judgment of a row has the id that it had when a row held only one.
     named = [
-        (one.digest(), one.model_copy(update={"id": content_id("judgment", [origin.file_sha256, number, *([k] if k else [])])}))
+        (
+            one.digest(),
+            one.model_copy(update={"id": content_id("judgment", [origin.file_sha256, number, *([k] if k else [])])}),
+        )
         for k, one in enumerate(judged)
     ]
     return Bundle(prompt, responses, tuple(tasks.values()), [vote.rater for vote in item.votes], named)
@@ -128,7 +131,9 @@ def _responses(item: JudgedItem, prompt: Prompt) -> list[Response]:
     if not 2 <= len(item.texts) <= MAX_RESPONSES:
         raise RowProblem(f"has {len(item.texts)} responses, not 2 to {MAX_RESPONSES}")
     if len(set(item.texts)) < len(item.texts):
-        raise RowProblem("both responses are the same text" if len(item.texts) == 2 else "two responses are the same text")
+        raise RowProblem(
+            "both responses are the same text" if len(item.texts) == 2 else "two responses are the same text"
+        )
     policies = item.policies or (POLICY,) * len(item.texts)
     return [
         Response.make(prompt.id, text_of(text, "response"), policy=policy)

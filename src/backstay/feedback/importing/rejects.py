@@ -1,7 +1,6 @@
 """The refused rows of an import in a file of their own, beside what they came from."""
 
 import contextlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def rejects_beside(target: Path | None, rejects: Path) -> Iterator[None]:
             fsync_path(temporary)
             yield
             _check(target, rejects)
-            os.replace(temporary, target)
+            temporary.replace(target)
             fsync_path(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
@@ -45,6 +44,4 @@ def _check(target: Path, rejects: Path) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if target.is_symlink() or not target.is_file() or file_sha256(target) != file_sha256(rejects):
-        raise UsageError(
-            f"{target} stands already and holds other rejects", cure="move it away, then import again"
-        )
+        raise UsageError(f"{target} stands already and holds other rejects", cure="move it away, then import again")

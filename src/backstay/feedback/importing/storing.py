@@ -60,9 +60,7 @@ def import_into(store: Store, parsed: ParsedImport, *, allow_partial: bool = Fal
         return _store(batch, parsed)
 
 
-def refuse_bad_rows(
-    name: str, rows: int, count: int, problems: Sequence[Problem], *, allow_partial: bool
-) -> None:
+def refuse_bad_rows(name: str, rows: int, count: int, problems: Sequence[Problem], *, allow_partial: bool) -> None:
     """Raise ImportRefused where rows break the format, unless the good ones are wanted and there are some."""
     good = rows - count
     if not count or (allow_partial and good):

@@ -95,13 +95,17 @@ class StagedImport:
         report = ImportReport(
             dataset=self.settings.dataset,
             rows=self._intake.rows,
+            prompts=new["prompts"],
+            responses=new["responses"],
+            tasks=new["tasks"],
+            raters=new["raters"],
             demonstrations=0,
+            judgments=new["judgments"],
             known=self._stage.count("judgments") - new["judgments"],
             duplicates=self._intake.duplicates,
             refused=self.refused,
             notes=self._notes,
             problems=self.problems,
-            **new,
         )
         if report.judgments or report.tasks:
             batch.add_event("import", import_event(report, self.format, self.name, self.file_sha256))
@@ -174,9 +178,8 @@ def import_stream(
     """
     with stage_import(source, form, settings, name=name) as staged:
         staged.check()
-        with rejects_beside(rejects if staged.refused else None, staged.rejects):
-            with repository.batch() as batch:
-                report = staged.store(batch)
+        with rejects_beside(rejects if staged.refused else None, staged.rejects), repository.batch() as batch:
+            report = staged.store(batch)
         return replace(report, rejects=str(rejects) if rejects and staged.refused else "")
 
 

@@ -3,9 +3,8 @@
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -16,7 +15,7 @@ from backstay.feedback.importing.judged import HELDOUT_SHARE, Verdict
 from backstay.feedback.importing.lines import ReadLimits
 from backstay.feedback.importing.parsed import ParsedImport, parse
 from backstay.feedback.importing.rows import Format, SourceRow, format_of, read_rows
-from backstay.records import Dimension, Message, Rater, Settings
+from backstay.records import Dimension, Settings
 
 REQUIRED = ("prompt", "response_a", "response_b", "choice", "rater")
 OPTIONAL = (

@@ -29,9 +29,7 @@ def read_trl(
     return parse(path, dataset, trl_reading(path, dataset, dimension, heldout_share, limits or ReadLimits()))
 
 
-def trl_reading(
-    path: Path, dataset: str, dimension: Dimension, heldout_share: float, limits: ReadLimits
-) -> Reading:
+def trl_reading(path: Path, dataset: str, dimension: Dimension, heldout_share: float, limits: ReadLimits) -> Reading:
     """The rows of such a file, and how they are read."""
     kind = format_of(path)
     if kind == "csv":

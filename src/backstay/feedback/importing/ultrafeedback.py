@@ -11,6 +11,7 @@ from backstay.feedback.importing.judged import (
     HELDOUT_SHARE,
     POLICY,
     JudgedItem,
+    Verdict,
     Vote,
     choice_of,
     import_rater,
@@ -67,15 +68,19 @@ class _Parser:
         high, low = (_score(row.get(name), name) for name in ("score_chosen", "score_rejected"))
         if high is not None and low is not None and high < low:
             raise RowProblem(f"score_chosen is {high}, below score_rejected, {low}", "score_chosen")
-        verdict = "tie" if high is not None and high == low else "a"
+        verdict: Verdict = "tie" if high is not None and high == low else "a"
         return JudgedItem(messages, (better, worse), (Vote(self._rater, choice_of(verdict)),))
 
     def _rated(self, row: dict[str, Any]) -> JudgedItem:
         completions = row["completions"]
         if not isinstance(completions, list) or not all(isinstance(one, dict) for one in completions):
             raise RowProblem(f"completions is {kind_of(completions)}, not a list of objects", "completions")
-        texts = [text_of(one.get("response"), "response", "completions", k, "response") for k, one in enumerate(completions)]
+        texts = [
+            text_of(one.get("response"), "response", "completions", k, "response") for k, one in enumerate(completions)
+        ]
         kept = [k for k, text in enumerate(texts) if text not in texts[:k]]
+        if len(kept) < 2:
+            raise RowProblem(f"has {len(kept)} different responses, not at least 2", "completions")
         self._counts["completions repeat the text of an earlier one of their row"] += len(texts) - len(kept)
         self._counts += Counter()
         votes = [
