@@ -26,7 +26,7 @@ from backstay.storage import Repository
 from backstay.web.accounts import api_tokens
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.settings import AccountSettings
-from backstay.web.permissions import PERMISSIONS, Permission, Role
+from backstay.web.permissions import PERMISSIONS, Role
 
 CHECKS = [
     not_a_server_error,
@@ -84,7 +84,7 @@ def fuzz(site: ConsoleSite, examples: int, mode: GenerationMode) -> dict[str, in
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode), token=st.sampled_from(tokens), known=st.booleans())
-        def send(case: Any, token: str | None, known: bool) -> None:  # noqa: FBT001  hypothesis passes it
+        def send(case: Any, token: str | None, known: bool) -> None:
             if known:
                 case.path_parameters = {**(case.path_parameters or {}), **_known(case.path_parameters)}
             headers = {"authorization": f"Bearer {token}"} if token else {}

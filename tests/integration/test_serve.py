@@ -77,7 +77,7 @@ def test_the_demo_leads_to_a_task_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "0.0.0.0"], "no origin is set"),
+        (["--host", "192.0.2.1"], "no origin is set"),
         (["--config", "wrong.yaml"], "nonsense"),
         ([], "no backstay.yaml"),
     ],

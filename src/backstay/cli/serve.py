@@ -48,7 +48,7 @@ def serve(
 
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="backstay-demo-"))
             console = demo_console(Path(folder), _settings(config, given))
-            links = {"demo": demo_link(console)}
+            links: dict[str, str | None] = {"demo": demo_link(console)}
         else:
             console = _project_console(session, config, given)
             links = {"setup": _setup_link(console)}

@@ -1,4 +1,4 @@
-"""The console as a process: it listens, ends leases that are over, sends webhooks, and stops without cutting answers off."""
+"""The console as a process: it listens, ends old leases, sends webhooks, and stops without cutting answers off."""
 
 import asyncio
 import contextlib

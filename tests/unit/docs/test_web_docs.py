@@ -1,4 +1,4 @@
-"""Pages on the console that can drift: the table of routes, the events of webhooks, and the client's example, as run."""
+"""Pages on the console that can drift: the table of routes, the events of webhooks, and the client's example."""
 
 import contextlib
 import io

@@ -35,7 +35,7 @@ class Receiver:
         self.status: int | str = 204
         self.got: list[tuple[str, bytes, dict[str, str]]] = []
 
-    def __call__(self, url: str, body: bytes, headers: dict[str, str], private: bool) -> int:  # noqa: FBT001  the shape of Send
+    def __call__(self, url: str, body: bytes, headers: dict[str, str], private: bool) -> int:
         self.got.append((url, body, headers))
         if isinstance(self.status, str):
             raise PostFailed(self.status)

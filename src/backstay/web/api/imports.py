@@ -64,7 +64,7 @@ async def import_file(
 @router.get(
     "/projects/{project}/rejects", response_class=FileResponse, responses={200: {"content": {"application/jsonl": {}}}}
 )
-async def get_rejects(project: ProjectId, who: Manager, console: Here, id: RejectsId) -> Response:  # noqa: A002  the name in the address
+async def get_rejects(project: ProjectId, _: Manager, console: Here, id: RejectsId) -> Response:  # noqa: A002  the name in the address
     """The rows that an import refused, one JSON object a line: line, column, field, problem, text."""
     path = rejects_of(console, project, id)
     if path is None:

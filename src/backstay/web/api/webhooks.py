@@ -59,7 +59,7 @@ class WebhookChange(_Body):
 
 @router.get("/webhooks", response_model=shapes.Webhooks)
 async def list_webhooks(
-    who: Admin, console: Here, after: Annotated[str, Query(max_length=36)] = "", limit: Limit = 100
+    _: Admin, console: Here, after: Annotated[str, Query(max_length=36)] = "", limit: Limit = 100
 ) -> JSONResponse:
     """Webhooks, the oldest first."""
     found = await console.read(lambda connection: hooks.listed(connection, after, limit))
@@ -79,7 +79,7 @@ async def make_webhook(body: NewWebhook, who: Admin, console: Here) -> JSONRespo
 
 
 @router.get("/webhooks/{webhook}", response_model=shapes.Webhook)
-async def get_webhook(webhook: HookId, who: Admin, console: Here) -> JSONResponse:
+async def get_webhook(webhook: HookId, _: Admin, console: Here) -> JSONResponse:
     """One webhook."""
     return JSONResponse(webhook_json(await console.read(lambda connection: hooks.find(connection, webhook))))
 
@@ -114,7 +114,7 @@ async def rotate_webhook_secret(webhook: HookId, who: Admin, console: Here) -> J
 
 
 @router.post("/webhooks/{webhook}/test", status_code=202, response_model=shapes.Delivery)
-async def test_webhook(webhook: HookId, who: Admin, console: Here) -> JSONResponse:
+async def test_webhook(webhook: HookId, _: Admin, console: Here) -> JSONResponse:
     """Send an event that tells nothing, so that a receiver can be tried out."""
 
     def work(unit: Unit) -> Delivery:
@@ -127,7 +127,7 @@ async def test_webhook(webhook: HookId, who: Admin, console: Here) -> JSONRespon
 @router.get("/webhooks/{webhook}/deliveries", response_model=shapes.Deliveries)
 async def list_deliveries(
     webhook: HookId,
-    who: Admin,
+    _: Admin,
     console: Here,
     state: State | None = None,
     after: Annotated[int | None, Query(ge=1, le=2**62)] = None,

@@ -43,8 +43,9 @@ class Webhook:
 
 
 def check_target(url: str, *, private: bool) -> None:
-    """Refuse what is no address, and one of this machine or the own network unless `private`. Names of hosts are
-    looked up when something is sent, since they may lead elsewhere by then.
+    """Refuse what is no address, and one of this machine or the own network unless `private`.
+
+    Names of hosts are looked up when something is sent, since they may lead elsewhere by then.
     """
     host = str(check_url(url, "webhook").hostname)
     inside = is_loopback(host)
