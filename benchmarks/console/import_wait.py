@@ -38,8 +38,8 @@ def serving(database: str, folder: str, settings: dict[str, Any], address: Any) 
 
     async def main() -> None:
         stop = asyncio.Event()
-        asyncio.get_running_loop().run_in_executor(None, lambda: (address.recv(), loop.call_soon_threadsafe(stop.set)))
         loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, lambda: (address.recv(), loop.call_soon_threadsafe(stop.set)))
         await serve(console, address.send, stop)
 
     asyncio.run(main())

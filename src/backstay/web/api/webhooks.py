@@ -114,7 +114,7 @@ async def rotate_webhook_secret(webhook: HookId, who: Admin, console: Here) -> J
 
 
 @router.post("/webhooks/{webhook}/test", status_code=202, response_model=shapes.Delivery)
-async def test_webhook(webhook: HookId, _: Admin, console: Here) -> JSONResponse:
+async def try_webhook(webhook: HookId, _: Admin, console: Here) -> JSONResponse:
     """Send an event that tells nothing, so that a receiver can be tried out."""
 
     def work(unit: Unit) -> Delivery:
