@@ -106,7 +106,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             thread.start()
         time.sleep(options.seconds)
         began_s = time.perf_counter()
-        done = client.import_file("big", path, "jsonl")
+        done = client.import_file("big", path, "jsonl", in_pieces=options.in_pieces)
         ended_s = time.perf_counter()
         stop.set()
         for thread in threads:
@@ -118,6 +118,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     during = [took for sent, took in waits_s if began_s <= sent + took and sent < ended_s]
     return {
         "rows": done.rows,
+        "in_pieces": options.in_pieces,
         "judgments_stored": done.judgments,
         "items_made": done.items_made,
         "import_s": round(ended_s - began_s, 1),
@@ -137,6 +138,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--in-pieces", action="store_true")
     parser.add_argument("--raters", type=int, default=4)
     parser.add_argument("--tasks", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=10.0)

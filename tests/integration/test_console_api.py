@@ -10,6 +10,8 @@ import pytest
 from console_site import Browser, ConsoleSite, console_site
 from openapi_answers import Described
 
+from backstay.errors import ResourceError
+from backstay.web import uploads
 from backstay.web.api.examples import EXAMPLES
 from backstay.web.permissions import PERMISSIONS, Role
 
@@ -146,3 +148,31 @@ def test_examples_fit_what_they_are_examples_of(site: ConsoleSite) -> None:
         api.check({"$ref": f"#/components/schemas/{name}"}, example)
     with pytest.raises(jsonschema.ValidationError):
         api.check({"$ref": "#/components/schemas/Skip"}, {"reason": "tired"})
+
+
+def test_a_file_in_pieces_gives_the_same_and_goes_on_after_a_server_that_died(
+    site: ConsoleSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = site.as_role(Role.LEAD)
+    for project in ("whole", "pieces"):
+        new = {"id": project, "name": project, "dataset": project, "settings": SETTINGS}
+        assert lead.post("/api/v1/projects", new).status_code == 201
+    monkeypatch.setattr(uploads, "PIECE", 2)
+    path = "/api/v1/projects/{}/imports?format=jsonl&in_pieces={}"
+    whole = lead.send("POST", path.format("whole", "false"), content=LINES).json()
+    added, left = uploads._add_piece, [7]
+
+    def dies(*given: Any) -> int:
+        left[0] -= 1
+        if not left[0]:
+            raise ResourceError("the database is gone")
+        return added(*given)
+
+    monkeypatch.setattr(uploads, "_add_piece", dies)
+    assert lead.send("POST", path.format("pieces", "true"), content=LINES).status_code == 503
+    monkeypatch.setattr(uploads, "_add_piece", added)
+    pieces = lead.send("POST", path.format("pieces", "true"), content=LINES).json()
+    assert (pieces["judgments"], pieces["items_made"], pieces["prompts"]) == (4, 4, 0)
+    assert whole["judgments"] == 4
+    files = [lead.get(f"/api/v1/projects/{name}/export?format=csv").content for name in ("whole", "pieces")]
+    assert files[0] == files[1]

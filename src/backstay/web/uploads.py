@@ -1,6 +1,8 @@
-"""Uploaded files: received into a private folder, checked there, stored in one transaction, and removed.
+"""Uploaded files: received into a private folder, checked there, stored, and removed.
 
-Nobody waits while a file is received and checked: the database is locked only while checked records are copied in.
+Nobody waits while a file is received and checked: the database is locked only while checked records are copied in. That
+is one transaction, unless it is wanted in pieces; then a server that is killed leaves the first of them, and the same
+file sent again goes on where it ended.
 """
 
 import asyncio
@@ -10,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from backstay.errors import ImportRefused
 from backstay.feedback.collection import Project, project_of
 from backstay.feedback.importing import ImportReport
+from backstay.feedback.importing.staging import KINDS
 from backstay.feedback.importing.streaming import ImportFormat, ImportSettings, StagedImport, stage_import
 from backstay.records import Dimension
 from backstay.storage.unit import Unit
@@ -26,6 +30,9 @@ from backstay.web.webhooks.events import announce
 
 KEPT_MS = 3_600_000
 """How long refused rows can be fetched."""
+
+PIECE = 100
+"""Records that are stored in one transaction where raters are not to wait."""
 
 _BLOCK = 2**20
 _HEAD = 64
@@ -42,6 +49,7 @@ class Upload:
     dimension: Dimension
     heldout_share: float
     prompt_kind: Literal["text", "messages"] = "text"
+    in_pieces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,8 @@ def _stored(console: Console, upload: Upload, project: Project, path: Path) -> O
         with stage_import(named, upload.form, settings) as staged:
             rejects = _keep(console, project.id, staged) if staged.refused else None
             try:
-                report = console.write_now(lambda unit: _store(unit, upload, staged))
+                store = _store_in_pieces if upload.in_pieces else _store_whole
+                report = store(console, upload, staged)
             except ImportRefused as error:
                 return Outcome(project, {"refused": staged.refused}, rejects, error)
             return Outcome(project, counts_of(report), rejects)
@@ -130,8 +139,24 @@ def _stored(console: Console, upload: Upload, project: Project, path: Path) -> O
         return Outcome(project, {"refused": 0}, None, ImportRefused(message, cure=error.cure))
 
 
-def _store(unit: Unit, upload: Upload, staged: StagedImport) -> ImportReport:
-    report = staged.store(unit.batch)
+def _store_whole(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
+    return console.write_now(lambda unit: _told(unit, upload, staged, staged.store(unit.batch)))
+
+
+def _store_in_pieces(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
+    """Each piece in a transaction of its own, so that raters' answers go in between."""
+    staged.check()
+    new = dict.fromkeys(KINDS, 0)
+    for name, texts in staged.pieces(PIECE):
+        new[name] += console.write_now(partial(_add_piece, staged, name, texts))
+    return console.write_now(lambda unit: _told(unit, upload, staged, staged.finish(unit.batch, new)))
+
+
+def _add_piece(staged: StagedImport, name: str, texts: list[str], unit: Unit) -> int:
+    return staged.add(unit.batch, name, texts)
+
+
+def _told(unit: Unit, upload: Upload, staged: StagedImport, report: ImportReport) -> ImportReport:
     counts = {"rows": report.rows, "judgments": report.judgments, "refused": report.refused}
     about = {"project": upload.project, "format": upload.form} | counts
     unit.note("console.import", {"by": upload.by, "file_sha256": staged.file_sha256} | about)
