@@ -42,6 +42,7 @@ WITH_DATA = {
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
     "aggregate-attacks": ["aggregate_attacks.py", "--data", "{data}"],
     "aggregate-reward": ["aggregate_reward.py", "--data", "{data}"],
+    "assignment": ["feedback/assignment.py", "--data", "{data}"],
     "rigged-source": ["rigged_source.py", "--data", "{data}"],
     "screen-poison": ["screen_poison.py", "--data", "{data}"],
     "screen-hh": ["screen_hh.py", "--data", "{data}"],

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from assignment_table import assignment
 from crowd_tables import aggregate_attacks, bloc_false_alarms
 from markdown_rows import Found, interval, rows
 
@@ -251,6 +252,7 @@ SECTIONS = {
     "aggregate-attacks": aggregate_attacks,
     "bloc-false-alarms": bloc_false_alarms,
     "aggregate-reward": flat("What liars with 30 % of the judgments cost a reward model (planted in real judgments)"),
+    "assignment": assignment,
     "rigged-source": rigged_source,
     "aggregate-speed": flat("Speed of aggregation, simulated votes"),
     "screen-poison": flat("Poison in real pairs: planted triggers and flipped labels"),

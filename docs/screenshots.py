@@ -31,18 +31,51 @@ GUIDE = """# Better means
 * Repeating the question
 * Flattery
 """
+TIDE_A = """The Moon pulls on the near side of the Earth **more than on its centre**, and on the centre \
+more than on the far side. So the near side is drawn away from the Earth, and the Earth away from the far side:
+
+1. a bulge of water towards the Moon,
+2. a second one on the other side.
+
+The Earth turns under both in about 24 h 50 min, so most coasts see two high tides:
+
+| tide | after |
+|---|---|
+| first | 0 h |
+| second | 12 h 25 min |
+"""
+TIDE_B = """Great question! The Moon pulls the water up. On the other side the *centrifugal force* of the Earth's spin \
+throws the water outwards, so that there are two tides.
+
+Think of a bucket on a string:
+
+> When you swing it round, the water stays in.
+
+So it is with the sea.
+"""
+CODE_A = """```python
+import csv
+
+with open("sales.csv", newline="") as file:
+    rows = csv.reader(file)
+    next(rows)
+    print(sum(float(row[1]) for row in rows))
+```
+
+It holds one row at a time.
+"""
+CODE_B = """Use pandas:
+
+```python
+import pandas as pd
+
+print(pd.read_csv("sales.csv").iloc[:, 1].sum())
+```
+
+It is fast and short.
+"""
 TIDES = FakeTask(
-    [("user", "Why are there two high tides a day, when the Moon is only on one side of the Earth?")],
-    [
-        "The Moon pulls on the near side of the Earth **more than on its centre**, and on the centre more than on the far "
-        "side. So the near side is drawn away from the Earth, and the Earth away from the far side:\n\n"
-        "1. a bulge of water towards the Moon,\n2. a second one on the other side.\n\n"
-        "The Earth turns under both in about 24 h 50 min, so most coasts see two high tides:\n\n"
-        "| tide | after |\n|---|---|\n| first | 0 h |\n| second | 12 h 25 min |",
-        "Great question! The Moon pulls the water up. On the other side the *centrifugal force* of the Earth's spin throws "
-        "the water outwards, so that there are two tides.\n\nThink of a bucket on a string:\n\n"
-        "> When you swing it round, the water stays in.\n\nSo it is with the sea.",
-    ],
+    [("user", "Why are there two high tides a day, when the Moon is only on one side of the Earth?")], [TIDE_A, TIDE_B]
 )
 CODE = FakeTask(
     [
@@ -50,12 +83,7 @@ CODE = FakeTask(
         ("assistant", "Row by row, with the `csv` module. Do the rows need to be typed?"),
         ("user", "Yes: the second column is a number. I need its sum."),
     ],
-    [
-        "```python\nimport csv\n\nwith open(\"sales.csv\", newline=\"\") as file:\n    rows = csv.reader(file)\n"
-        "    next(rows)\n    print(sum(float(row[1]) for row in rows))\n```\n\nIt holds one row at a time.",
-        "Use pandas:\n\n```python\nimport pandas as pd\n\nprint(pd.read_csv(\"sales.csv\").iloc[:, 1].sum())\n```\n\n"
-        "It is fast and short.",
-    ],
+    [CODE_A, CODE_B],
     dimensions=["helpful", "harmless", "honest"],
 )
 RANKING = FakeTask(
@@ -79,10 +107,11 @@ def shoot(page: Any, name: str) -> None:
         raise SystemExit(f"{name}.png has {kept.tell():,} bytes; the most is {LARGEST:,}")
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"{name}.png").write_bytes(kept.getvalue())
-    print(f"{name}.png {kept.tell():,}")
+    sys.stdout.write(f"{name}.png {kept.tell():,}\n")
 
 
 def ready(page: Any) -> None:
+    """Wait for the task, and close what the page has to tell."""
     page.wait_for_selector("body[data-state=task]")
     page.wait_for_timeout(300)
     for note in page.locator("#notices .note button:has-text('Close')").all():
@@ -116,11 +145,11 @@ def _press(page: Any, *keys: str) -> None:
 
 
 STEPS: dict[str, Any] = {
-    "rating": lambda page: None,
+    "rating": lambda _: None,
     "guidelines": lambda page: _press(page, "g"),
     "dimensions": lambda page: _press(page, "2", "4"),
     "ranking": lambda page: _press(page, "3", "1", "4"),
-    "rating-phone": lambda page: None,
+    "rating-phone": lambda _: None,
     "rating-dark": lambda page: _press(page, "2"),
     "marking": lambda page: _press(page, "v", *["ArrowRight"] * 8, *["Shift+ArrowRight"] * 5, "g"),
     "flags": lambda page: _press(page, "f", "a", "3"),

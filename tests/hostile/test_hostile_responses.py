@@ -23,7 +23,7 @@ HOSTILE = {
     "inline": "`</code><script>`",
     "link": "[<img src=x onerror=alert(1)>](javascript:alert(1) '\"><script>')",
     "image": "![\"><script>alert(1)</script>](data:text/html,<script>alert(1)</script> '\"onload=x')",
-    "table": "| <td onclick=x> | b |\n|:-:|---|\n| <script> | \" style=\"position:fixed |",
+    "table": '| <td onclick=x> | b |\n|:-:|---|\n| <script> | " style="position:fixed |',
     "list": '999999999. <li value="1">\n- [ ] <input autofocus onfocus=x>',
     "entity": "&lt;script&gt; &#60;script&#62; &#x3c;img src=x&#x3e; &colon;",
     "maths": "$<script>$ \\(<b>\\) $$</code></pre><img src=x>$$",
@@ -48,7 +48,8 @@ def test_raw_html_is_shown_as_it_is_written(name: str) -> None:
 PIECES = [
     *HOSTILE.values(),
     *"*_~`[]()!<>&\"'\\$#-+|=:^{}\n\t 0aé\u202e\u200b",
-    "**", "```", "~~~", "    ", "> ", "- ", "1. ", "|--|", "](", "![", "$$", "\\(", "\\)", "\\[", "\\]", "\n\n", "&#x", "\r",
+    "**", "```", "~~~", "    ", "> ", "- ", "1. ", "|--|", "](", "![", "$$", "\\(", "\\)", "\\[", "\\]",
+    "\n\n", "&#x", "\r",
 ]  # fmt: skip
 
 

@@ -1,15 +1,26 @@
-"""Somebody with the database file and a sqlite3 shell, but without the signing key, bends the feedback."""
+"""Somebody with a shell to the database, but without the signing key, bends the feedback."""
 
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import ONLY_SQLITE, Database
 
 from backstay.errors import IntegrityError
-from backstay.records import Choice, Judgment, Message, Prompt, Rater, Response, Task, canonical_json, sha256_hex
+from backstay.records import (
+    Choice,
+    Judgment,
+    Message,
+    Prompt,
+    Rater,
+    Response,
+    Retraction,
+    Task,
+    canonical_json,
+    sha256_hex,
+)
 from backstay.storage import Store, VerifyReport
 from backstay.storage.journal import entry_hash
 from backstay.storage.keys import signing_key
@@ -20,7 +31,7 @@ FIRST = 5
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, database: Database) -> Iterator[Store]:
     """Ten judgments, sealed after the fifth and after the tenth: entries 5 to 14."""
     prompt = Prompt.make((Message(role="user", content="Question"),), source="test")
     answers = [Response.make(prompt.id, text, policy="test") for text in ("Yes.", "No.")]
@@ -51,22 +62,22 @@ def store(tmp_path: Path) -> Iterator[Store]:
 class Shell:
     """The attacker's shell: no foreign keys, no triggers."""
 
-    def __init__(self, store: Store) -> None:
-        self._connection = sqlite3.connect(store.folder / "backstay.db", isolation_level=None)
-        names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for (name,) in names:
-            self.run(f"DROP TRIGGER {name}")
+    def __init__(self, database: Database) -> None:
+        self._connection = database.connect()
+        self._mark = "?" if database.server is None else "%s"
 
     def run(self, statement: str, *values: object) -> list[tuple[object, ...]]:
-        return self._connection.execute(statement, values).fetchall()
+        cursor = self._connection.cursor()
+        cursor.execute(statement.replace("?", self._mark), values)
+        return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
         self._connection.close()
 
 
 @pytest.fixture
-def shell(store: Store) -> Iterator[Shell]:
-    opened = Shell(store)
+def shell(store: Store, database: Database) -> Iterator[Shell]:
+    opened = Shell(database)
     yield opened
     opened.close()
 
@@ -102,6 +113,7 @@ def test_edited_entry(store: Store, shell: Shell) -> None:
     assert broken(store) == "entry 7 (judgment j2): content does not match its hash"
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("column", ["kind", "payload"])
 def test_entry_that_is_no_text(store: Store, shell: Shell, column: str) -> None:
     shell.run(f"UPDATE journal SET {column} = x'00ff' WHERE seq = 7")
@@ -230,7 +242,6 @@ def test_forged_judgment_appended_to_chain_and_table_is_only_an_unsealed_tail(st
         ("DELETE FROM raters WHERE id = 'eve'", "entry 4 (records raters): raters holds 1 of the 2 rows"),
         ("INSERT INTO raters VALUES ('demo', 'bob', 4, '{\"id\":\"bob\"}')", "raters holds 3 of the 2 rows"),
         ("INSERT INTO raters VALUES ('demo', 'bob', 7, '{\"id\":\"bob\"}')", "raters row 'bob' has no journal entry"),
-        ("UPDATE raters SET record = CAST(record AS BLOB)", "raters row 'ann' was changed"),
         ("UPDATE raters SET record = 'x'", "raters row 'ann' was changed"),
     ],
 )
@@ -239,12 +250,21 @@ def test_other_records_are_vouched_for_too(store: Store, shell: Shell, statement
     assert complaint in broken(store)
 
 
-@pytest.mark.parametrize("value", ["CAST(payload AS BLOB)", "'[' || payload", "'[[[['", "''", "'{\"judgment\":7}'"])
+@pytest.mark.parametrize("value", ["'[' || payload", "'[[[['", "''", "'{\"judgment\":7}'"])
 def test_odd_payloads_are_broken_entries_not_crashes(store: Store, shell: Shell, value: str) -> None:
     shell.run(f"UPDATE journal SET payload = {value} WHERE seq = 7")
     assert broken(store).startswith("entry 7 (judgment")
 
 
+@ONLY_SQLITE
+def test_records_and_payloads_that_are_no_text(store: Store, shell: Shell) -> None:
+    shell.run("UPDATE raters SET record = CAST(record AS BLOB)")
+    assert "raters row 'ann' was changed" in broken(store)
+    shell.run("UPDATE journal SET payload = CAST(payload AS BLOB) WHERE seq = 3")
+    assert broken(store).startswith("entry 3 (records")
+
+
+@ONLY_SQLITE
 def test_text_that_is_not_utf8_is_an_integrity_error(store: Store, shell: Shell) -> None:
     shell.run("UPDATE journal SET payload = CAST(x'ff' AS TEXT) WHERE seq = 7")
     with pytest.raises(IntegrityError, match="is damaged"):
@@ -313,3 +333,21 @@ def test_garbage_in_the_seal_file(store: Store, line: bytes) -> None:
     assert "seal 4: is not a seal" in broken(store)
     with pytest.raises(IntegrityError, match="does not match its last seal"):
         store.repository.add_review("pair-1", "release", "Ann", "fine")
+
+
+def test_retractions_are_walked_in_step_with_the_journal(store: Store, shell: Shell) -> None:
+    made = [
+        Retraction(id=f"r{n}", judgment_id=f"j{n}", rater_id="ann", created_at="2026-01-01T00:00:00+00:00")
+        for n in range(3)
+    ]
+    store.repository.append_retractions("demo", made)
+    assert store.verify() == VerifyReport(entries=17, sealed_entries=17, broken=None)
+    shell.run("UPDATE retractions SET judgment_id = 'j9' WHERE id = 'r1'")
+    assert broken(store) == "entry 16 (retraction r1): its row in the retractions table (now 'r1') was changed"
+    shell.run("DELETE FROM retractions WHERE id = 'r1'")
+    assert broken(store) == "entry 16 (retraction r1): its row in the retractions table is missing"
+    record = made[1].to_json()
+    shell.run("INSERT INTO retractions VALUES ('demo', 'r1', 16, ?, 'j1', 'ann')", record)
+    assert store.verify().ok
+    shell.run("INSERT INTO retractions VALUES ('demo', 'r8', 40, ?, 'j8', 'ann')", record)
+    assert broken(store) == "retractions row 'r8' has no journal entry"

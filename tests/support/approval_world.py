@@ -59,11 +59,12 @@ class Killed(BaseException):
 class DirectLedger:
     """Runs each unit at once in its own transaction of a real database; can die at any statement, or be down."""
 
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.write_bytes(_empty_database())
-        self.engine = open_database(path)
-        event.listen(self.engine, "connect", _hurried)
+    def __init__(self, place: Path | str) -> None:
+        if isinstance(place, Path) and not place.exists():
+            place.write_bytes(_empty_database())
+        self.engine = open_database(place)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _hurried)
         event.listen(self.engine, "before_cursor_execute", self._statement)
         self.engine.dispose()
         self.down = False
@@ -121,12 +122,12 @@ class World:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | str,
         settings: Settings | None = None,
         recheck: Recheck | None = None,
         ledger: Any = None,
     ) -> None:
-        self.ledger = ledger or DirectLedger(path)
+        self.ledger = ledger or DirectLedger(place)
         self.roles: dict[str, tuple[str, ...]] = dict(ROLES)
         self.aliases: dict[str, tuple[str, ...]] = {"rita": ("svc-rita",), "olga": ("olga@corp.example",)}
         self.now_s = START_S

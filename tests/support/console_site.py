@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from sqlalchemy import insert
 from starlette.testclient import TestClient
 
-from backstay.web.accounts import directory, sessions
+from backstay.storage.console_tables import projects
+from backstay.web.accounts import audit_log, directory, sessions
 from backstay.web.accounts.accounts import Accounts
 from backstay.web.accounts.directory import Account
 from backstay.web.accounts.settings import AccountSettings, PasswordSettings
@@ -75,7 +77,7 @@ class ConsoleSite:
             lambda unit: sessions.begin(unit, settings, account_id=account.id, browser="Test browser")
         )
         browser = self.browser()
-        browser.client.cookies.set(self.accounts.cookie, cookie)
+        browser.plant(cookie)
         browser.csrf, browser.session_id = self.accounts.csrf_of(session_id), session_id
         return browser
 
@@ -85,8 +87,6 @@ class ConsoleSite:
 
     def journal(self, what: str = "") -> list[dict[str, Any]]:
         """The console's rows of the journal, the oldest first."""
-        from backstay.web.accounts import audit_log
-
         with self.console.engine.connect() as connection:
             found, _ = audit_log.acts(connection, most=200)
         return [act.payload for act in reversed(found) if not what or act.payload["what"] == what]
@@ -132,6 +132,10 @@ class Browser:
         self.csrf = found[1]
         return self.csrf
 
+    def plant(self, cookie: str) -> None:
+        """Have this session cookie, wherever it comes from."""
+        self.client.cookies.set(self.site.accounts.cookie, cookie, domain="127.0.0.1")
+
     @property
     def cookie(self) -> str:
         return str(self.client.cookies.get(self.site.accounts.cookie) or "")
@@ -150,3 +154,12 @@ def console_site(folder: Path, accounts: AccountSettings | None = None, **settin
     finally:
         app.state.accounts.close()
         console.close()
+
+
+def add_project(site: ConsoleSite, name: str) -> None:
+    """A project without items."""
+    row = {"id": name, "name": f"Project {name}", "dataset": name, "settings": "{}", "status": "open"}
+    row |= {"created_by": "tests"}
+    site.console.write_now(
+        lambda unit: unit.connection.execute(insert(projects).values({**row, "created_at_ms": NOW_MS}))
+    )

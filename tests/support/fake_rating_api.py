@@ -132,7 +132,7 @@ class FakeApi:
         self.retracted += 1
         self.leases.clear()
         answer = {name: value for name, value in body.items() if not name.endswith("_ms")}
-        return 200, {"assignment": self.assignment(), "answer": answer}
+        return 200, {"assignment": self.assignment(), "answer": answer, "progress": self.progress()}
 
 
 def error(code: str) -> dict[str, Any]:

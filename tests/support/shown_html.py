@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 from backstay.web.rendering import CLASSES, TAGS
 
-VOID = {"br", "hr"}
+VOID = {"br", "hr", "wbr"}
 
 
 class ShownHtml(HTMLParser):

@@ -161,6 +161,8 @@ def _leading(matrix: csr_array) -> Floats:
     if matrix.shape[0] <= DENSE_RATERS:
         dense: Floats = np.linalg.eigh(matrix.toarray())[1][:, ::-1][:, :STARTS]
         return dense
+    if not matrix.count_nonzero():  # No two raters share an item yet; ARPACK refuses a matrix of zeros.
+        return np.zeros((matrix.shape[0], STARTS))
     v0 = np.random.default_rng(0).normal(size=matrix.shape[0])
     values, vectors = eigsh(matrix, k=STARTS, which="LA", v0=v0, tol=1e-3)
     leading: Floats = vectors[:, np.argsort(-values)]

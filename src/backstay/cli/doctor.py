@@ -151,7 +151,7 @@ def _journal(project: Any) -> Check:
     from backstay.errors import BackstayError
     from backstay.storage import Store
 
-    if not project.database.is_file():
+    if not Store.may_exist(project.root):
         if (project.state / "journal.seals.jsonl").exists():
             return Check(
                 "journal", "broken", "the database is gone, its seals are not", "restore .backstay from a copy"

@@ -58,10 +58,7 @@ def translate(error: BaseException) -> BackstayError | None:
         return _translate_os_error(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRA_OF:
         return _missing_extra(str(error.name))
-    original = getattr(error, "orig", error)
-    if isinstance(original, sqlite3.Error):
-        return _translate_sqlite(original)
-    return None
+    return _translate_database(getattr(error, "orig", error))
 
 
 def _missing_extra(module: str) -> UsageError:
@@ -80,6 +77,14 @@ def _translate_os_error(error: OSError) -> BackstayError | None:
         return UsageError(f"{error.strerror}: {place}", cure="check the path")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return ResourceError(f"may not use {place}: {error.strerror}", cure="check owner and mode")
+    return None
+
+
+def _translate_database(error: BaseException) -> BackstayError | None:
+    if isinstance(error, sqlite3.Error):
+        return _translate_sqlite(error)
+    if type(error).__module__.partition(".")[0] == "psycopg":
+        return BackstayError(f"the database refused: {_first_line(error)}", cure="backstay db check")
     return None
 
 

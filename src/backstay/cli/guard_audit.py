@@ -120,7 +120,7 @@ def _prove(connection: "Connection", row: "AuditRow", keys: Path, database: str)
     from backstay.errors import UsageError
     from backstay.storage import Sealer, inclusion_fault, prove_inclusion
     from backstay.storage.keys import public_keys
-    from backstay.storage.seal import seals_of
+    from backstay.storage.location import seals_of
 
     try:
         found = prove_inclusion(connection, Sealer(keys, seals_of(database, keys.parent)).read(), row.seq)

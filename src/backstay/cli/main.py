@@ -46,6 +46,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "approve": ("approve:approve", "List, show, approve, deny and edit held tool calls."),
         "guard": ("guard:guard", "Serve the gateway; test, sign, replay and explain policies."),
     },
+    "Keeping": {
+        "db": ("db:db", "Back up, restore, check and migrate the project's database."),
+    },
     "Looking": {
         "runs": ("runs:runs", "List the runs of a project."),
         "compare": ("compare:compare", "Show settings, results and metrics of two runs side by side."),

@@ -68,7 +68,7 @@ def _check_guard(project: "Project") -> list[dict[str, Any]]:
 def _check_ledger(path: Path) -> dict[str, Any]:
     from backstay.errors import IntegrityError
     from backstay.storage import Sealer, open_database, verify_journal
-    from backstay.storage.seal import seals_of
+    from backstay.storage.location import seals_of
 
     try:
         engine = open_database(path)
@@ -86,7 +86,7 @@ def _check_journal(project: "Project") -> list[dict[str, Any]]:
     from backstay.errors import IntegrityError
     from backstay.storage import Store
 
-    if not project.database.is_file():
+    if not Store.may_exist(project.root):
         seals = project.state / "journal.seals.jsonl"
         gone = f"{project.database.name} is missing, but {seals.name} says that a journal was kept"
         return [{"what": "journal", "problems": [gone], "text": gone}] if seals.exists() else []

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError
 from backstay.guard.ledger_group import Job, write_group
+from backstay.storage.conflict import retried
 from backstay.storage.engine import FilePlace, write_transaction
 from backstay.storage.journal import Head, hash_at, head
 from backstay.storage.seal import Sealer
@@ -46,9 +47,7 @@ class DurableJournal:
         try:
             if self.seal_overdue():
                 self.seal()
-            with _clear_errors("write"), write_transaction(self.engine) as connection:
-                before = self._intact_end(connection)
-                after = write_group(connection, group, before)
+            before, after = retried(lambda: self._transaction(group))
             self._place.check()
         except BackstayError as error:
             return error
@@ -57,6 +56,12 @@ class DurableJournal:
             self._due_s = self._due_s if self._unsealed else time.monotonic() + self._seal_s
             self._unsealed += after.count - before.count
         return None
+
+    def _transaction(self, group: Sequence[Job]) -> tuple[Head, Head]:
+        """Write a group once; the journal's end before and after."""
+        with _clear_errors("write"), write_transaction(self.engine) as connection:
+            before = self._intact_end(connection)
+            return before, write_group(connection, group, before)
 
     def seal_in_s(self) -> float | None:
         """Seconds until a seal is due, None when there is nothing to seal."""

@@ -23,7 +23,8 @@ from backstay.guard.durable import DurableJournal
 from backstay.guard.ledger_group import Job, Writer, journal_item
 from backstay.storage.engine import open_database
 from backstay.storage.keys import digest_key
-from backstay.storage.seal import Sealer, seals_of
+from backstay.storage.location import seals_of
+from backstay.storage.seal import Sealer
 
 __all__ = ["Ledger", "Writer"]
 
@@ -99,7 +100,8 @@ class Ledger:
     def submit(self, work: Callable[[Writer], T]) -> Future[T]:
         """Run `work` in the group's transaction, in a savepoint: when it raises, only what it did is undone.
 
-        The future resolves with what `work` returned once that is durable, or raises what `work` raised.
+        The future resolves with what `work` returned once that is durable, or raises what `work` raised. `work` is run
+        again when the database gave way to another transaction, so it should do nothing but write with its Writer.
         """
         future: Future[T] = Future()
         self._hand_over(Job(future, None, work, time.monotonic()), 0)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
 from backstay.storage import Batch
+from backstay.storage.conflict import TransactionConflict
 from backstay.storage.journal import Head, append_entries, head
 
 Item = tuple[str, str]
@@ -98,9 +99,12 @@ def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head
 
 
 def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], writer: Writer) -> list[Item]:
+    job.unit_error = None
     savepoint = connection.begin_nested()
     try:
         job.result = work(writer)
+    except TransactionConflict:
+        raise
     except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
         writer.end()
         savepoint.rollback()

@@ -100,24 +100,6 @@ class Batch:
         chained = zip(records, self._append(dataset, bodies, texts), strict=True)
         return [row.model_copy(update={"prev_hash": entry.prev_hash, "hash": entry.hash}) for row, entry in chained]
 
-    def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
-        """Append retractions to the journal and the table; returns how many.
-
-        Raises UsageError for a judgment that is unknown, another rater's or retracted already, or an id that is taken.
-        """
-        _check_dataset(dataset)
-        self._check_retractions(dataset, records)
-        texts = [record.to_json() for record in records]
-        items = [("retraction", retraction_payload(dataset, text)) for text in texts]
-        entries = append_entries(self._connection, items)
-        rows = [
-            {"dataset": dataset, "seq": entry.seq, "record": text, **searchable("retractions", record.payload())}
-            for record, text, entry in zip(records, texts, entries, strict=True)
-        ]
-        if rows:
-            self._connection.execute(insert(retractions), rows)
-        return len(rows)
-
     def add_canonical(self, name: str, dataset: str, texts: Sequence[str]) -> int:
         """Store records given as canonical JSON; returns how many were new.
 
@@ -127,7 +109,7 @@ class Batch:
         _check_dataset(dataset)
         rows: dict[str, dict[str, Any]] = {}
         for text in texts:
-            row = {"dataset": dataset, "record": text, **searchable(name, json.loads(text))}
+            row = {"dataset": dataset, "record": text, **_names(name, json.loads(text))}
             rows.setdefault(row["id"], row)
         return self._add_rows(name, dataset, rows, keep_known=name in ("prompts", "responses"))
 
@@ -146,6 +128,24 @@ class Batch:
         new = [pair for judgment_id, pair in bodies.items() if judgment_id not in stored]
         self._append(dataset, [body for body, _ in new], [text for _, text in new])
         return len(new)
+
+    def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
+        """Append retractions to the journal and the table; returns how many.
+
+        Raises UsageError for a judgment that is unknown, another rater's or retracted already, or an id that is taken.
+        """
+        _check_dataset(dataset)
+        self._check_retractions(dataset, records)
+        texts = [record.to_json() for record in records]
+        items = [("retraction", retraction_payload(dataset, text)) for text in texts]
+        entries = append_entries(self._connection, items)
+        rows = [
+            {"dataset": dataset, "seq": entry.seq, "record": text, **_names("retractions", record.payload())}
+            for record, text, entry in zip(records, texts, entries, strict=True)
+        ]
+        if rows:
+            self._connection.execute(insert(retractions), rows)
+        return len(rows)
 
     def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
         """Journal a person's decision to release or quarantine an item."""
@@ -173,7 +173,7 @@ class Batch:
                 "record": text,
                 "prev_hash": entry.prev_hash,
                 "hash": entry.hash,
-                **searchable("judgments", body),
+                **_names("judgments", body),
             }
             for body, text, entry in zip(bodies, texts, entries, strict=True)
         ]
@@ -288,11 +288,23 @@ def _rows(name: str, dataset: str, records: Iterable[Record]) -> dict[str, dict[
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
         payload = record.payload()
-        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **searchable(name, payload)}
+        row = {"dataset": dataset, "record": canonical_json(payload).decode(), **_names(name, payload)}
         first = rows.setdefault(row["id"], row)
         if first["record"] != row["record"]:
             raise IntegrityError(_conflict(name, row["id"], first["record"], row["record"]))
     return rows
+
+
+def _names(table: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The columns that repeat what a record says; raises UsageError for a name that not every database holds."""
+    found = searchable(table, payload)
+    for column, value in found.items():
+        if len(value) > _MAX_NAME or "\0" in value:
+            raise UsageError(
+                f"{table}: {column} {value[:40]!r} ({len(value)} characters) is no name for a record",
+                cure="give 1 to 200 characters without NUL",
+            )
+    return found
 
 
 def _conflict(name: str, row_id: str, stored: str, given: str) -> str:

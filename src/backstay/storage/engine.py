@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, inspect, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import NoSuchModuleError
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
+from backstay.storage.location import DATABASE_VARIABLE, database_url, shown
 from backstay.storage.new_database import create_tables
+from backstay.storage.postgresql import lock_journal, lock_schema, postgresql_engine
 from backstay.storage.tables import SCHEMA_HEAD
 
 _WRITE = "backstay_write"
@@ -20,18 +21,22 @@ _RESTORE = "restore the folder .backstay from a copy; `sqlite3 FILE .recover` sa
 _PRIMARY_CODE = 0xFF
 
 
-def open_database(url_or_path: str | Path, *, create: bool = False, busy_timeout_s: float = 5.0) -> Engine:
-    """Open the database at a path or SQLAlchemy URL, and bring its schema to the newest revision.
+def open_database(
+    url_or_path: str | Path | URL, *, create: bool = False, busy_timeout_s: float = 5.0, migrate: bool = True
+) -> Engine:
+    """Open the database at a path or SQLAlchemy URL, and bring its schema to the newest revision unless told not to.
 
     Raises UsageError when it does not exist and `create` is false, IntegrityError when it is not a database or is
-    damaged, ResourceError when another process has locked it for longer than `busy_timeout_s`.
+    damaged, ResourceError when another process has locked it for longer than `busy_timeout_s`, or a server cannot be
+    reached or refuses.
     """
-    url = _url(url_or_path)
+    url = database_url(url_or_path)
     if url.get_backend_name() == "sqlite":
         _check_file(Path(url.database or ""), create)
     engine = _engine(url, busy_timeout_s)
     try:
-        _migrate(engine)
+        if migrate:
+            _migrate(engine)
     except BaseException:
         engine.dispose()
         raise
@@ -39,11 +44,29 @@ def open_database(url_or_path: str | Path, *, create: bool = False, busy_timeout
 
 
 @contextlib.contextmanager
-def write_transaction(engine: Engine, *, lock_journal: bool = True) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that no other writer can enter, so that the head of the journal stays put while it is extended."""
     with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
-        if lock_journal and engine.dialect.name == "postgresql":
-            connection.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
+        if engine.dialect.name == "postgresql":
+            lock_journal(connection)
+        yield connection
+
+
+@contextlib.contextmanager
+def read_snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees the database as it stood at its first query, whatever is committed meanwhile."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+@contextlib.contextmanager
+def schema_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other writer and no other migration can enter."""
+    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            lock_schema(connection)
         yield connection
 
 
@@ -102,31 +125,24 @@ def check_pages(connection: Connection) -> str | None:
     return None if first == "ok" else str(first)
 
 
-def _url(url_or_path: str | Path) -> URL:
-    given = str(url_or_path)
-    return make_url(given) if "://" in given else URL.create("sqlite", database=given)
-
-
 def _check_file(path: Path, create: bool) -> None:
     if str(path) in ("", "."):
         raise UsageError("the database needs a file", cure="give a path such as .backstay/backstay.db")
     if path.is_dir():
         raise UsageError(f"{path} is a folder, not a database")
     if not path.exists() and not create:
-        raise UsageError(f"no database at {path}", cure="run `backstay init` in the project folder first")
+        raise UsageError(
+            f"no database at {path}",
+            cure=f"run `backstay init` in the project folder first, or set {DATABASE_VARIABLE}",
+        )
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _engine(url: URL, busy_timeout_s: float) -> Engine:
     if url.get_backend_name() != "sqlite":
-        try:
-            return create_engine(url)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise UsageError(
-                f"no driver for {url.drivername}: {error}", cure="pip install 'backstay[postgres]'"
-            ) from error
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+        return postgresql_engine(url, busy_timeout_s)
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s}, hide_parameters=True)
     place = str(url.database)
 
     @event.listens_for(engine, "connect")
@@ -173,12 +189,12 @@ def _raise_clear(error: sqlite3.Error, place: str) -> NoReturn:
 
 def _migrate(engine: Engine) -> None:
     with engine.connect() as connection:
-        found = _revision(connection)
+        found = revision_of(connection)
     if found == SCHEMA_HEAD:
         return
-    with write_transaction(engine, lock_journal=False) as connection:
+    with schema_transaction(engine) as connection:
         # Asked again: another process may have been faster.
-        if connection.dialect.name == "sqlite" and _revision(connection) is None:
+        if connection.dialect.name == "sqlite" and revision_of(connection) is None:
             create_tables(connection)
             return
         from backstay.storage.migrations import upgrade  # noqa: PLC0415  takes 0.15 s; only an old schema pays it
@@ -186,7 +202,7 @@ def _migrate(engine: Engine) -> None:
         upgrade(connection)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     """Revision of the schema, None for an empty database; raises UsageError for one of something else."""
     if not inspect(connection).has_table("alembic_version"):
         _refuse_foreign(connection)
@@ -199,6 +215,6 @@ def _refuse_foreign(connection: Connection) -> None:
     tables = inspect(connection).get_table_names()
     if tables:
         raise UsageError(
-            f"{connection.engine.url.database} is a database of something else: it has the table {tables[0]!r}",
-            cure="give another path",
+            f"{shown(connection.engine.url)} is a database of something else: it has the table {tables[0]!r}",
+            cure="give another path or URL",
         )

@@ -2,20 +2,35 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from backstay.records import Demonstration, Judgment, Prompt, Rater, Record, Response, Retraction, Task, sha256_hex
+from backstay.records import (
+    Audit,
+    Demonstration,
+    Judgment,
+    Prompt,
+    Rater,
+    Record,
+    Response,
+    Retraction,
+    Task,
+    canonical_json,
+    sha256_hex,
+)
 from backstay.storage.batch import Batch, Review, ReviewAction
+from backstay.storage.conflict import retried
+from backstay.storage.decisions import adjudicated, gold_decisions, with_gold
 from backstay.storage.engine import write_transaction
 from backstay.storage.journal import read_entries
 from backstay.storage.seal import Sealer
 from backstay.storage.tables import RECORD_TABLES, judgments, retractions
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,43 +69,40 @@ class Repository:
 
     def add_prompts(self, dataset: str, records: Iterable[Prompt]) -> int:
         """Store prompts; returns how many were new."""
-        with self.batch() as batch:
-            return batch.add_prompts(dataset, records)
+        rows = list(records)
+        return self._write(lambda batch: batch.add_prompts(dataset, rows))
 
     def add_responses(self, dataset: str, records: Iterable[Response]) -> int:
         """Store responses of stored prompts; returns how many were new."""
-        with self.batch() as batch:
-            return batch.add_responses(dataset, records)
+        rows = list(records)
+        return self._write(lambda batch: batch.add_responses(dataset, rows))
 
     def add_tasks(self, dataset: str, records: Iterable[Task]) -> int:
         """Store tasks on stored prompts and responses; returns how many were new."""
-        with self.batch() as batch:
-            return batch.add_tasks(dataset, records)
+        rows = list(records)
+        return self._write(lambda batch: batch.add_tasks(dataset, rows))
 
     def add_raters(self, dataset: str, records: Iterable[Rater]) -> int:
         """Store raters; returns how many were new."""
-        with self.batch() as batch:
-            return batch.add_raters(dataset, records)
+        rows = list(records)
+        return self._write(lambda batch: batch.add_raters(dataset, rows))
 
     def add_demonstrations(self, dataset: str, records: Iterable[Demonstration]) -> int:
         """Store demonstrations; returns how many were new."""
-        with self.batch() as batch:
-            return batch.add_demonstrations(dataset, records)
+        rows = list(records)
+        return self._write(lambda batch: batch.add_demonstrations(dataset, rows))
 
     def append_judgments(self, dataset: str, records: Sequence[Judgment]) -> list[Judgment]:
         """Append judgments; returns them with the journal's hashes. See Batch.append_judgments for what is refused."""
-        with self.batch() as batch:
-            return batch.append_judgments(dataset, records)
+        return self._write(lambda batch: batch.append_judgments(dataset, records))
 
     def append_retractions(self, dataset: str, records: Sequence[Retraction]) -> int:
         """Append retractions; see Batch.append_retractions for what is refused."""
-        with self.batch() as batch:
-            return batch.append_retractions(dataset, records)
+        return self._write(lambda batch: batch.append_retractions(dataset, records))
 
     def add_review(self, item_id: str, action: ReviewAction, reviewer: str, reason: str) -> Review:
         """Journal a person's decision to release or quarantine an item."""
-        with self.batch() as batch:
-            return batch.add_review(item_id, action, reviewer, reason)
+        return self._write(lambda batch: batch.add_review(item_id, action, reviewer, reason))
 
     def prompts(self, dataset: str) -> list[Prompt]:
         """Prompts in order of id."""
@@ -101,8 +113,15 @@ class Repository:
         return self._read("responses", Response, dataset)
 
     def tasks(self, dataset: str) -> list[Task]:
-        """Tasks in order of id."""
-        return self._read("tasks", Task, dataset)
+        """Tasks in order of id, with the gold that was decided in the console where that differs from the record's."""
+        with self.engine.connect() as connection:
+            decided = gold_decisions(connection, dataset)
+        return with_gold(self._read("tasks", Task, dataset), decided)
+
+    def audits(self, dataset: str) -> list[Audit]:
+        """What reviewers decided on disputed items of the data set; see `decisions.adjudicated`."""
+        with self.engine.connect() as connection:
+            return adjudicated(connection, dataset)
 
     def raters(self, dataset: str) -> list[Rater]:
         """Raters in order of id."""
@@ -157,7 +176,23 @@ class Repository:
             for name, table in (("judgments", judgments), ("retractions", retractions)):
                 query = select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.seq)
                 _feed(digest, name, connection.execute(query).scalars())
+            _feed(digest, "gold", _decided(connection, dataset))
+            _feed(digest, "audits", (audit.to_json() for audit in adjudicated(connection, dataset)))
         return digest.hexdigest()
+
+    def _write(self, work: Callable[[Batch], T]) -> T:
+        """Run `work` in a batch of its own, again when the database gave way to another transaction."""
+
+        def once() -> T:
+            with write_transaction(self.engine) as connection:
+                if self._sealer:
+                    self._sealer.check(connection)
+                return work(Batch(connection))
+
+        done = retried(once)
+        if self._sealer:
+            self._sealer.seal(self.engine)
+        return done
 
     def _read_judgments(self, query: Select[Any]) -> list[Judgment]:
         with self.engine.connect() as connection:
@@ -179,6 +214,19 @@ def _judgments(dataset: str) -> Select[Any]:
 
 def _records(table: Table, dataset: str) -> Select[Any]:
     return select(table.c.record).where(table.c.dataset == dataset).order_by(table.c.id)
+
+
+def _decided(connection: Connection, dataset: str) -> Iterator[str]:
+    """The gold that was decided otherwise than the tasks' records have it, so that taking it over changes nothing."""
+    decided = gold_decisions(connection, dataset)
+    if not decided:
+        return
+    stored = [
+        Task.from_json(record) for record in connection.execute(_records(RECORD_TABLES["tasks"][0], dataset)).scalars()
+    ]
+    for task, changed in zip(stored, with_gold(stored, decided), strict=True):
+        if task.gold != changed.gold:
+            yield canonical_json({"task": task.id, "gold": changed.gold}).decode()
 
 
 def _count(connection: Connection, table: Table) -> dict[str, int]:

@@ -21,8 +21,6 @@ from backstay.storage.keys import fingerprint, public_keys, signing_key
 from backstay.storage.merkle import RootBuilder
 
 _TAIL_BYTES = 8192
-MAIN, SEALS = "backstay.db", "journal.seals.jsonl"
-"""The project's own database, and its seals."""
 
 
 class Seal(Record):
@@ -115,12 +113,6 @@ class Sealer:
         return seal
 
 
-def seals_of(database: str | Path, folder: Path) -> Path:
-    """Where a journal's seals are kept: each database has its own file, named after it."""
-    name = Path(str(database)).name if "://" not in str(database) else ""
-    return folder / (SEALS if name in ("", MAIN) else f"{Path(name).stem}.seals.jsonl")
-
-
 def seal(engine: Engine, keys_dir: Path, seal_path: Path) -> Seal | None:
     """Seal the journal once; see Sealer.seal."""
     return Sealer(keys_dir, seal_path).seal(engine)
@@ -146,7 +138,7 @@ def _root(connection: Connection, after: int) -> str:
 def _append_line(path: Path, line: bytes) -> None:
     new = not path.exists()
     with disk_errors(path), path.open("ab") as file:
-        file.truncate(_whole_bytes(path))
+        file.truncate(whole_bytes(path))
         file.write(line + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -163,7 +155,7 @@ def _tail(path: Path) -> tuple[int, bytes]:
         return start, file.read()
 
 
-def _whole_bytes(path: Path) -> int:
+def whole_bytes(path: Path) -> int:
     """Bytes up to the end of the last whole line: a killed sealer may have left a part of one."""
     start, tail = _tail(path)
     return start + tail.rfind(b"\n") + 1

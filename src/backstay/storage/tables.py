@@ -27,6 +27,9 @@ metadata = MetaData(naming_convention=NAMING)
 CHAINED = ("judgments", "retractions")
 """Tables whose rows have a journal entry each, and so a unique `seq`."""
 
+Name = String(200).with_variant(String(200, collation="C"), "postgresql")
+"""Names of records, in the same order everywhere: digests depend on it."""
+
 Sequence64 = BigInteger().with_variant(Integer(), "sqlite")
 
 journal = Table(
@@ -46,8 +49,8 @@ def _record_table(name: str, *extra: Column[Any] | ForeignKeyConstraint | Unique
     return Table(
         name,
         metadata,
-        Column("dataset", String(200), primary_key=True),
-        Column("id", String(200), primary_key=True),
+        Column("dataset", Name, primary_key=True),
+        Column("id", Name, primary_key=True),
         Column("seq", Sequence64, ForeignKey("journal.seq"), nullable=False, index=name not in CHAINED),
         Column("record", Text, nullable=False),
         *extra,
@@ -61,22 +64,22 @@ def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
 prompts = _record_table("prompts", Column("split", String(20), nullable=False))
 responses = _record_table(
     "responses",
-    Column("prompt_id", String(200), nullable=False),
+    Column("prompt_id", Name, nullable=False),
     _belongs_to("prompts", "prompt_id"),
     Index(None, "dataset", "prompt_id"),
 )
 tasks = _record_table(
     "tasks",
-    Column("prompt_id", String(200), nullable=False),
+    Column("prompt_id", Name, nullable=False),
     _belongs_to("prompts", "prompt_id"),
     Index(None, "dataset", "prompt_id"),
 )
 raters = _record_table("raters")
-demonstrations = _record_table("demonstrations", Column("prompt_id", String(200), nullable=False))
+demonstrations = _record_table("demonstrations", Column("prompt_id", Name, nullable=False))
 judgments = _record_table(
     "judgments",
-    Column("task_id", String(200), nullable=False),
-    Column("rater_id", String(200), nullable=False),
+    Column("task_id", Name, nullable=False),
+    Column("rater_id", Name, nullable=False),
     Column("prev_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     _belongs_to("tasks", "task_id"),
@@ -87,8 +90,8 @@ judgments = _record_table(
 )
 retractions = _record_table(
     "retractions",
-    Column("judgment_id", String(200), nullable=False),
-    Column("rater_id", String(200), nullable=False),
+    Column("judgment_id", Name, nullable=False),
+    Column("rater_id", Name, nullable=False),
     _belongs_to("judgments", "judgment_id"),
     UniqueConstraint("seq"),
     UniqueConstraint("dataset", "judgment_id"),

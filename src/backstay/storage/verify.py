@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from backstay.storage.batch import batch_digest
 from backstay.storage.chained_rows import columns_match, judgment_rows, retraction_rows
-from backstay.storage.engine import check_pages
+from backstay.storage.engine import check_pages, read_snapshot
 from backstay.storage.journal import Entry, entry_hash, read_entries
 from backstay.storage.merkle import RootBuilder
 from backstay.storage.seal import Seal, SealLog
@@ -43,7 +43,7 @@ class VerifyReport:
 
 def verify_journal(engine: Engine, seals: SealLog) -> VerifyReport:
     """Check the chain, the seals, and every table against the journal. Triggers are not relied upon."""
-    with engine.connect() as connection:
+    with read_snapshot(engine) as connection:
         walk = _Walk(connection, seals)
         broken = walk.first_broken() or _page_fault(connection)
     sealed = seals.seals[-1].count if seals.seals else 0

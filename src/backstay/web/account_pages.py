@@ -8,6 +8,7 @@ from starlette.responses import Response
 from backstay.feedback.collection.submission import iso_time
 from backstay.web.accounts import api_tokens, directory, sessions
 from backstay.web.accounts.refusal import Refused
+from backstay.web.browser_names import browser_name
 from backstay.web.gate import Principal, accounts_of, allowed, browser_of, console_of, form_of, renew_cookie
 from backstay.web.pages import see
 from backstay.web.permissions import TOKEN_NEVER, Permission
@@ -102,6 +103,7 @@ async def _page(
         account=account,
         has_password=password is not None,
         sessions=[(one, iso_time(one.seen_ms), one.id == who.session_id) for one in open_ones],
+        named=browser_name,
         tokens=[(one, iso_time(one.expires_ms), iso_time(one.used_ms) if one.used_ms else "never") for one in tokens],
         scopes=sorted(who.permissions - never),
         days=DAYS,

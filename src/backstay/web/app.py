@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
-from backstay.web import access, rating_pages
+from backstay.web import access, governance, rating_pages
 from backstay.web.api import exports, imports, projects, rating, webhooks, whoami
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
@@ -32,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     whoami.router,
     rating_pages.router,
     *access.ROUTERS,
+    *governance.ROUTERS,
 )
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
@@ -55,6 +56,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
         app.include_router(router)
     install_faults(app)
     found = access.install_access(app, console)
+    governance.install_governance(app, console)
     install_openapi(app, routers, found.cookie)
     return app
 

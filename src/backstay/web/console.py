@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from backstay.guard.ledger import Ledger, Writer
 from backstay.storage.engine import open_database
+from backstay.storage.location import seals_of
 from backstay.storage.unit import Unit
 from backstay.web.settings import ConsoleSettings
 
@@ -36,10 +37,20 @@ class Rejects(NamedTuple):
 
 
 class Console:
-    """The console of one project folder. Reads run in threads, writes one after another in the ledger's writer."""
+    """The console of one project folder. Reads run in threads, writes one after another in the ledger's writer.
+
+    `folder` is the project's `.backstay`, where its runs are, and `seals` the file of the journal's seals.
+    """
 
     def __init__(
-        self, engine: Engine, ledger: Ledger, settings: ConsoleSettings, clock: Callable[[], int] = now_ms
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        settings: ConsoleSettings,
+        clock: Callable[[], int] = now_ms,
+        *,
+        folder: Path | None = None,
+        seals: Path | None = None,
     ) -> None:
         self.engine, self.ledger, self.settings, self.clock = engine, ledger, settings, clock
         self._folder = tempfile.TemporaryDirectory(prefix="backstay-console-")
@@ -50,6 +61,7 @@ class Console:
         self.secret = bytes.fromhex(ledger.digest(b"console.assignment"))
         """Nobody without it can foretell who is asked what, and where gold is."""
 
+        self.folder, self.seals = folder, seals
         self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="console-read")
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -93,4 +105,4 @@ def open_console(
         seal_s=10.0,
         busy_timeout_s=10.0,
     )
-    return Console(open_database(database), ledger, chosen)
+    return Console(open_database(database), ledger, chosen, folder=folder, seals=seals_of(database, folder))

@@ -1,8 +1,11 @@
 """The gate of every route: `allowed(permission)` for whoever may, `public()` for everybody; each route has one of them.
 
-What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header `x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no
-browser sends one by itself. A request with a bearer token and a cookie is the bearer's.
+What writes must come from one of our pages; in a session it must also bring the session's CSRF token, in the header
+`x-backstay-csrf` or as field `form` or `csrf` of a form. A bearer token needs neither: no browser sends one by itself.
+A request with a bearer token and a cookie is the bearer's.
 """
+
+import ipaddress
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
@@ -116,9 +119,21 @@ def csrf_of(request: Request) -> str:
 def browser_of(request: Request) -> Browser:
     """What a request tells of its browser."""
     accounts = accounts_of(request)
-    address = request.client.host if request.client else ""
+    address = client_address(request, accounts.settings.proxies)
     agent = "".join(c for c in request.headers.get("user-agent", "") if c.isprintable())
     return Browser(address, request.cookies.get(accounts.cookie, ""), agent[:200])
+
+
+def client_address(request: Request, proxies: int) -> str:
+    """The address that the outermost of our own proxies saw; what stands further left, anybody may have written."""
+    socket = request.client.host if request.client else ""
+    seen = [part.strip() for value in request.headers.getlist("x-forwarded-for") for part in value.split(",")]
+    if not proxies or len(seen) < proxies:
+        return socket
+    try:
+        return str(ipaddress.ip_address(seen[-proxies]))
+    except ValueError:
+        return socket
 
 
 def renew_cookie(request: Request, cookie: str) -> None:

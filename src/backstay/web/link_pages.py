@@ -17,7 +17,6 @@ from backstay.web.gate import (
     allowed,
     browser_of,
     console_of,
-    form_of,
     public,
     renew_cookie,
 )
@@ -42,7 +41,6 @@ async def link_start(token: Token, request: Request) -> Response:
 async def link_begin(token: Token, request: Request) -> Response:
     """Begin, or go on, in this browser."""
     link = await _look(request, token)
-    await form_of(request)
     accounts, browser = accounts_of(request), browser_of(request)
     try:
         _, cookie = await console_of(request).write(

@@ -10,9 +10,17 @@ from backstay.web.permissions import Permission
 
 NAV: tuple[tuple[Permission, Link], ...] = (
     (Permission.RATE, Link("rate", "Rate", "/rate")),
+    (Permission.REVIEW, Link("review", "Review", "/review")),
+    (Permission.READ_PROJECT, Link("lead", "Projects", "/lead")),
+    (Permission.PROPOSE, Link("security", "Two persons", "/security/proposals")),
+    (Permission.READ_AUDIT, Link("audit", "Audit", "/security/audit")),
     (Permission.OWN_ACCOUNT, Link("account", "Account", "/account")),
 )
 """The bar at the top: a link is shown to whoever has the permission."""
+
+
+LINK_PROGRESS = Link("link", "Progress", "/link")
+"""Shown to the rater of a link: there the completion code is."""
 
 
 def pages_of(request: Request) -> Pages:
@@ -35,4 +43,5 @@ def _visitor(found: Found) -> Visitor:
 
 
 def _nav(who: Principal) -> list[Link]:
-    return [link for permission, link in NAV if who.may(permission)]
+    found = [link for permission, link in NAV if who.may(permission)]
+    return [*found, LINK_PROGRESS] if who.via == "link" else found

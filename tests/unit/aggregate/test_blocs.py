@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from bloc_crowds import crowd_columns
 from crowd_simulator import simulate
+from scipy.sparse import csr_array
 
-from backstay.aggregate import AggregateSettings, collect_votes, columns_of, fit_columns, fit_reliability
-from backstay.aggregate.blocs import Bloc, bloc_weights, co_votes, strongest_bloc
+from backstay.aggregate import AggregateSettings, blocs, collect_votes, columns_of, fit_columns, fit_reliability
+from backstay.aggregate.blocs import DENSE_RATERS, STARTS, Bloc, bloc_weights, co_votes, strongest_bloc
 from backstay.aggregate.kernels import accuracies
 from backstay.aggregate.reliability import Solver
 from backstay.aggregate.trust import Group, groups_of, own_voice
@@ -128,3 +129,8 @@ def test_nothing_and_one_vote() -> None:
     crowd = simulate(0, raters=2, items=1, per_item=1)
     votes = collect_votes(crowd.tasks, crowd.judgments)
     assert fit_reliability(votes, votes.gold, SETTINGS).blocs == ()
+
+
+def test_many_raters_who_share_no_item_start_no_bloc() -> None:
+    leading = blocs._leading(csr_array((DENSE_RATERS + 1, DENSE_RATERS + 1)))
+    assert leading.shape == (DENSE_RATERS + 1, STARTS) and not leading.any()

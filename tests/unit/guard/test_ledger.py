@@ -2,32 +2,40 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import Database
 from sqlalchemy import text
 
 from backstay.errors import ResourceError, UsageError
 from backstay.guard.ledger import Ledger, Writer
 from backstay.storage import Sealer, Store, VerifyReport, open_database, verify_journal
+from backstay.storage.location import DATABASE_VARIABLE, seals_of
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(tmp_path / "guard.db", keys_dir=tmp_path / "keys")
+def ledger(tmp_path: Path, database: Database) -> Iterator[Ledger]:
+    opened = Ledger.open(place(tmp_path), keys_dir=tmp_path / "keys")
     yield opened
     with contextlib.suppress(ResourceError):
         opened.close()
 
 
+def place(folder: Path) -> str | Path:
+    """Where the ledger is: the file in the folder, or the server's database that this test has."""
+    return os.environ.get(DATABASE_VARIABLE) or folder / "guard.db"
+
+
 def kept(folder: Path) -> tuple[VerifyReport, list[tuple[int, str, str]]]:
-    engine = open_database(folder / "guard.db")
+    engine = open_database(place(folder))
     try:
         with engine.connect() as connection:
             rows = connection.execute(text("SELECT seq, kind, payload FROM journal ORDER BY seq")).all()
-        return verify_journal(engine, Sealer(folder / "keys", folder / "guard.seals.jsonl").read()), [
+        return verify_journal(engine, Sealer(folder / "keys", seals_of(place(folder), folder)).read()), [
             (row.seq, row.kind, row.payload) for row in rows
         ]
     finally:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import Database
 
 from backstay.records import Choice, Judgment, Message, Prompt, Rater, Response, Task
 from backstay.storage import Store
@@ -48,7 +49,7 @@ def rows() -> Rows:
 
 
 @pytest.fixture
-def store(tmp_path: Path, rows: Rows) -> Iterator[Store]:
+def store(tmp_path: Path, rows: Rows, database: Database) -> Iterator[Store]:
     with Store(tmp_path, create=True) as opened:
         rows.add_to(opened)
         yield opened

@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from databases import ONLY_SQLITE
 from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -81,6 +82,7 @@ def test_file_that_is_no_database_is_an_integrity_error(tmp_path: Path, content:
     assert path.read_bytes() == content
 
 
+@ONLY_SQLITE
 def test_damaged_pages_are_an_integrity_error(tmp_path: Path, store: Store) -> None:
     store.close()
     broken = tmp_path / "broken.db"
@@ -131,6 +133,7 @@ def test_locked_database_is_a_resource_error(tmp_path: Path) -> None:
     holder.close()
 
 
+@ONLY_SQLITE
 def test_full_disk_stores_nothing_and_says_so(store: Store) -> None:
     before = store.repository.datasets()
     with store.engine.connect() as connection:

@@ -2,10 +2,11 @@
 
 import base64
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
+from databases import Database
+from sqlalchemy import text
 
 from backstay.errors import UsageError
 from backstay.records import canonical_json, sha256_hex
@@ -20,11 +21,9 @@ def proven(store: Store, seq: int) -> Inclusion:
 
 
 def hashes(store: Store, first: int, last: int) -> list[bytes]:
-    with sqlite3.connect(store.folder / "backstay.db") as connection:
-        rows = connection.execute("SELECT hash FROM journal WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last))
-        found = [bytes.fromhex(row[0]) for row in rows]
-    connection.close()
-    return found
+    query = text("SELECT hash FROM journal WHERE seq BETWEEN :first AND :last ORDER BY seq")
+    with store.engine.connect() as connection:
+        return [bytes.fromhex(found) for found in connection.execute(query, {"first": first, "last": last}).scalars()]
 
 
 def review(store: Store, times: int = 1) -> None:
@@ -106,7 +105,7 @@ def test_entries_that_do_not_exist_or_are_not_sealed_are_named(store: Store) -> 
         proven(store, 6)
 
 
-def test_a_journal_can_be_sealed_before_its_first_entry(tmp_path: Path) -> None:
+def test_a_journal_can_be_sealed_before_its_first_entry(tmp_path: Path, database: Database) -> None:
     with Store(tmp_path, create=True) as store:
         first = store.sealer.seal(store.engine, even_empty=True)
         assert first is not None

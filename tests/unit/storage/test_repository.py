@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from databases import Database
 
 from backstay.errors import IntegrityError, UsageError
 from backstay.records import Choice, Demonstration, Judgment, Message, Prompt, Rater, Response, Task, canonical_json
@@ -142,8 +143,9 @@ def test_reviews_keep_their_order(store: Store) -> None:
         store.repository.add_review("pair-1", "release", "Ann", " ")
 
 
-def test_digest_depends_on_content_only(tmp_path: Path, rows: "Rows") -> None:
-    with Store(tmp_path / "a", create=True) as one, Store(tmp_path / "b", create=True, seal=False) as two:
+def test_digest_depends_on_content_only(tmp_path: Path, rows: "Rows", database: Database) -> None:
+    other = database.another()
+    with Store(tmp_path, create=True) as one, Store(tmp_path / "b", create=True, seal=False, url=other) as two:
         rows.add_to(one, "x")
         one.repository.append_judgments("x", rows.judgments(3))
         rows.add_to(two, "noise")
@@ -180,7 +182,7 @@ def test_two_processes_append_and_the_chain_holds(store: Store, tmp_path: Path, 
     assert (report.broken, report.unsealed_entries) == (None, 0)
 
 
-def test_twenty_thousand_judgments_in_one_append(tmp_path: Path, rows: "Rows") -> None:
+def test_twenty_thousand_judgments_in_one_append(tmp_path: Path, rows: "Rows", database: Database) -> None:
     with Store(tmp_path, create=True) as store:
         rows.add_to(store)
         chained: list[Judgment] = store.repository.append_judgments("demo", rows.judgments(20_000))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from databases import Database
 
 from backstay.errors import IntegrityError
 from backstay.records import canonical_json
@@ -60,7 +61,7 @@ def test_sealing_again_adds_nothing(store: Store) -> None:
     assert lines(store) == before
 
 
-def test_empty_journal_has_nothing_to_seal(tmp_path: Path) -> None:
+def test_empty_journal_has_nothing_to_seal(tmp_path: Path, database: Database) -> None:
     with Store(tmp_path, create=True) as store:
         assert store.seal() is None
         assert not store.sealer.seal_path.exists()

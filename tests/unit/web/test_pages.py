@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ def pages() -> Pages:
     return Pages()
 
 
-def _text(pages: Pages, template: str, visitor: Visitor | None = RITA, **values: object) -> str:
+def _text(pages: Pages, template: str, visitor: Visitor | None = RITA, **values: Any) -> str:
     return bytes(pages.page(template, visitor, **values).body).decode()
 
 
@@ -53,7 +54,9 @@ def test_nothing_is_inline() -> None:
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|javascript:", text), entry.name
     for entry in files("backstay.web").joinpath("assets").iterdir():
         if entry.name.endswith(".js"):
-            assert not re.search(r"\.innerHTML(?! = policy)|outerHTML|insertAdjacentHTML|\beval\b|\.style\b", entry.read_text())
+            assert not re.search(
+                r"\.innerHTML(?! = policy)|outerHTML|insertAdjacentHTML|\beval\b|\.style\b", entry.read_text()
+            )
 
 
 def test_headers_of_a_page(pages: Pages) -> None:
@@ -92,7 +95,9 @@ def test_a_template_that_names_no_asset_is_an_error(pages: Pages) -> None:
 
 def test_the_list_of_projects(pages: Pages) -> None:
     base = {"id": "a b", "name": "Sky", "what": "", "open": True, "left": 3, "done_today": 2}
-    html = _text(pages, "rate_projects", projects=[base, base | {"id": "c", "open": False}, base | {"id": "d", "left": 0}])
+    html = _text(
+        pages, "rate_projects", projects=[base, base | {"id": "c", "open": False}, base | {"id": "d", "left": 0}]
+    )
     assert 'href="/rate/a%20b"' in html and "3 for you" in html
     assert 'href="/rate/c"' not in html and "Closed for now" in html
     assert "Nothing left for you" in html

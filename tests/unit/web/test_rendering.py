@@ -106,7 +106,7 @@ def test_unseen_characters_are_seen(text: str, shown: str) -> None:
     assert '<span class="unseen">' in html
 
 
-@pytest.mark.parametrize("text", ["👩‍👧", "❤️‍🔥", "👩🏽‍🚀", "1️⃣", "می‌خواهم", "क्‍ष", "œuvre naïve", "日本語", "עברית"])  # noqa: RUF001  writing that needs them
+@pytest.mark.parametrize("text", ["👩‍👧", "❤️‍🔥", "👩🏽‍🚀", "1️⃣", "می‌خواهم", "क्‍ष", "œuvre naïve", "日本語", "עברית"])
 def test_joiners_stay_where_writing_needs_them(text: str) -> None:
     shown = ShownHtml(render(f"a {text} b")).text
     assert shown.replace("⟦U+20E3⟧", "\u20e3") == f"a {text} b"
@@ -131,8 +131,11 @@ def test_marks_become_text_when_there_are_thousands() -> None:
 def test_what_is_too_long_is_shown_whole_and_says_so() -> None:
     text = "*a*\n" * (LONGEST // 4 + 1)
     found = ShownHtml(render(text))
-    assert found.tags == ["p", "pre"]
-    assert found.text == f"Shown as plain text: it has {len(text):,} characters, and Markdown is read up to 60,000.\n{text}"
+    assert set(found.tags) == {"p", "pre", "span"}
+    assert (
+        found.text
+        == f"Shown as plain text: it has {len(text):,} characters, and Markdown is read up to 60,000.\n{text}"
+    )
 
 
 @pytest.mark.parametrize("text", [">" * 200, "\n".join(">" * n + " a" for n in range(1, 60))])
@@ -144,3 +147,17 @@ def test_what_nests_too_deep_is_shown_whole_and_says_so(text: str) -> None:
 
 def test_twenty_levels_are_not_too_deep() -> None:
     assert ShownHtml(render("> " * 20 + "a")).tags.count("blockquote") == 20
+
+
+def test_a_word_that_never_ends_may_break() -> None:
+    html = render_plain("a" * 1200 + " " + "b" * 500)
+    assert html.count("<wbr>") == 2
+    assert ShownHtml(html).text.strip() == "a" * 1200 + " " + "b" * 500
+
+
+def test_long_plain_text_comes_in_pieces_that_end_with_lines() -> None:
+    text = ("x" * 99 + "\n") * 100 + "y" * 9000
+    html = render_plain(text)
+    pieces = [part.split("</span>")[0].replace("<wbr>", "") for part in html.split('<span class="piece">')[1:]]
+    assert "".join(pieces) == text
+    assert [len(piece) for piece in pieces] == [4000, 4000, 2000, 4000, 4000, 1000]

@@ -10,6 +10,7 @@ from backstay.feedback.collection.project import Project
 from backstay.feedback.tasks import distinct_texts
 from backstay.records import Dimension, Response, Task, canonical_json, content_id, sha256_hex
 from backstay.storage.console_tables import gold_items, items
+from backstay.storage.decisions import gold_decisions, with_gold
 from backstay.storage.tables import prompts, responses, tasks
 from backstay.storage.unit import Unit
 
@@ -100,8 +101,8 @@ def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
 def _with_tasks(unit: Unit, project: Project, page: Sequence[str]) -> Iterator[tuple[str, list[Task]]]:
     query = select(tasks.c.record).where(tasks.c.dataset == project.dataset, tasks.c.prompt_id.in_(page))
     by_prompt: dict[str, list[Task]] = {prompt_id: [] for prompt_id in page}
-    for record in unit.connection.execute(query.order_by(tasks.c.id)).scalars():
-        task = Task.from_json(record)
+    stored = [Task.from_json(record) for record in unit.connection.execute(query.order_by(tasks.c.id)).scalars()]
+    for task in with_gold(stored, gold_decisions(unit.connection, project.dataset)):
         by_prompt[task.prompt_id].append(task)
     yield from by_prompt.items()
 

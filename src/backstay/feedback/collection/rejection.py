@@ -14,6 +14,8 @@ Code = Literal[
     "closed",
     "paused",
     "conflict",
+    "own_item",
+    "two_persons",
 ]
 
 

@@ -63,6 +63,8 @@ def count_vote(connection: Connection, project: Project, item: Item, vote: Vote,
     counts = {name: labels for name, labels in counts.items() if labels}
     kept = {name: ballots for name, ballots in belief.items() if ballots}
     changed = item._replace(counts=counts, belief=kept, votes=item.votes + sign)
+    if item.state == "disputed" and sign > 0:  # A late vote does not take it away from the person who decides it.
+        return write_item(connection, changed)
     return write_item(connection, settled(changed, project.settings))
 
 

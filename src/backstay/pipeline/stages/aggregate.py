@@ -8,7 +8,8 @@ from backstay.feedback import read_audits
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.records import Judgment, Prompt, Rater, Response, Task, canonical_json, file_sha256
+from backstay.pipeline.stages.rate import ADJUDICATED
+from backstay.records import Audit, Judgment, Prompt, Rater, Response, Task, canonical_json, file_sha256
 from backstay.screen import text_witness
 from backstay.storage import read_records, write_atomic, write_records
 
@@ -29,7 +30,7 @@ def run(context: StageContext) -> Summary:
         read_records(rate / "judgments.jsonl", Judgment),
         settings,
         topics=topics_of(prompts, settings.topic_tag),
-        audits=() if path is None else read_audits(path),
+        audits=_audits(rate, path),
         raters=read_records(rate / "raters.jsonl", Rater),
         witness=text_witness(prompts, read_records(rate / "responses.jsonl", Response)),
     )
@@ -54,6 +55,19 @@ def run(context: StageContext) -> Summary:
 def topics_of(prompts: list[Prompt], tag: str) -> dict[str, str]:
     """The topic of each prompt that names one in `tag`, by id."""
     return {prompt.id: topic for prompt in prompts if isinstance(topic := prompt.tags.get(tag), str) and topic}
+
+
+def _audits(rate: Path, path: Path | None) -> list[Audit]:
+    """What was decided in the console, and in the file that the recipe names; raises UsageError where they disagree."""
+    adjudicated = rate / ADJUDICATED
+    found = {audit.pair: audit for audit in read_records(adjudicated, Audit)} if adjudicated.is_file() else {}
+    for audit in () if path is None else read_audits(path):
+        if found.setdefault(audit.pair, audit).winner != audit.winner:
+            raise UsageError(
+                f"aggregate.audits: the file prefers {audit.winner} of prompt {audit.prompt_id}, the console does not",
+                cure="take the line out of the file, or open the item in the console and decide it anew",
+            )
+    return list(found.values())
 
 
 def _audits_path(project: Project, settings: AggregateSettings) -> Path | None:

@@ -16,6 +16,9 @@ from backstay.pipeline.texts import load_prompts
 from backstay.records import Judgment, Prompt, Rater, Response, Task, content_hash
 from backstay.storage import Repository, Store, read_records, write_records
 
+ADJUDICATED = "audits.jsonl"
+"""What reviewers decided on disputed pairs of the data set; there is no such file where nobody did."""
+
 
 def extra_inputs(project: Project, recipe: Recipe) -> dict[str, str]:
     """The content of the data set that the recipe names, or the prompts file that simulated raters read."""
@@ -35,9 +38,11 @@ def run(context: StageContext) -> Summary:
         if settings.source == "simulated":
             dataset, made = _simulate(context, settings, store.repository)
         _require(store.repository, dataset)
-        snapshot = _read(store.repository, dataset)
+        snapshot, audits = _read(store.repository, dataset), store.repository.audits(dataset)
     for name, records in vars(snapshot).items():
         write_records(context.folder.path / f"{name}.jsonl", records)
+    if audits:
+        made["adjudicated_pairs"] = write_records(context.folder.path / ADJUDICATED, audits)
     return {"dataset": dataset, **{name: len(records) for name, records in vars(snapshot).items()}, **made}
 
 

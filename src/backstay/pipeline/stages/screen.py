@@ -52,7 +52,7 @@ def run(context: StageContext) -> Summary:
 
 def _reviews(project: Project) -> list[Review]:
     """Every review, oldest first; none where there is no database yet."""
-    if not project.database.is_file():
+    if not Store.may_exist(project.root):
         return []
     with Store(project.root) as store:
         return store.repository.reviews()

@@ -20,6 +20,7 @@ class Act:
     seq: int
     kind: str
     payload: dict[str, Any]
+    hash: str
 
 
 def kinds(connection: Connection) -> list[str]:
@@ -43,13 +44,13 @@ def acts(
     `kind` and `by` narrow them to one kind and to one account.
     """
     wanted = [name for name in kinds(connection) if not kind or name == kind]
-    query = select(journal.c.seq, journal.c.kind, journal.c.payload).where(
+    query = select(journal.c.seq, journal.c.kind, journal.c.payload, journal.c.hash).where(
         journal.c.kind.in_(wanted), journal.c.payload.contains(_said_by(by), autoescape=True)
     )
     if before is not None:
         query = query.where(journal.c.seq < before)
     rows = connection.execute(query.order_by(journal.c.seq.desc()).limit(min(most, MOST) + 1)).all()
-    found = [Act(row.seq, row.kind, json.loads(row.payload)) for row in rows[: min(most, MOST)]]
+    found = [Act(row.seq, row.kind, json.loads(row.payload), row.hash) for row in rows[: min(most, MOST)]]
     return found, found[-1].seq if len(rows) > len(found) else None
 
 

@@ -15,7 +15,7 @@ _LEET = str.maketrans("013457@$!", "oleastasi")
 _WALK = 4
 """Characters in a row of the alphabet or keyboard that count as one."""
 
-_SEPARATORS = re.compile(r"[\W_]+")
+_SEPARATORS = re.compile(r"[\s_.,;:/|+*#-]+")
 _FEWEST_PARTS = 6
 
 
@@ -47,14 +47,15 @@ def _parts_left(password: str, names: tuple[str, ...]) -> int:
     plain = _SEPARATORS.sub("", password.lower())
     if not plain:
         plain = password
-    return min(_count(_unrepeated(text), names) for text in (plain, plain.translate(_LEET)))
+    return _count(_unrepeated(plain), names)
 
 
 def _count(text: str, names: tuple[str, ...]) -> int:
     count, place = 0, 0
     words = sorted((*_WORDS, *names), key=len, reverse=True)
+    meant = text.translate(_LEET)
     while place < len(text):
-        word = next((word for word in words if text.startswith(word, place)), "")
+        word = next((word for word in words if text.startswith(word, place) or meant.startswith(word, place)), "")
         place += max(len(word), _walk(text, place), _same(text, place), _year(text, place), 1)
         count += 1
     return count

@@ -45,3 +45,8 @@ class Principal:
         """Raises Refused 404 for a project that is not open to them, as for one that does not exist."""
         if not self.may_enter(project):
             raise Refused(404, "not_found", "there is no such project", cure="look at the list of projects")
+
+    def check_unbound(self) -> None:
+        """Raises Refused 403 for who is bound to some projects: a new one could hold any data set."""
+        if self.projects is not None:
+            raise Refused(403, "bound", "your account is for certain projects only", cure="ask an admin")

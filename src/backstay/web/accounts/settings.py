@@ -99,6 +99,10 @@ class OidcProvider(Settings):
 class AccountSettings(Settings):
     """Everything about accounts."""
 
+    proxies: int = Field(0, ge=0, le=10)
+    """Proxies of yours in front of the console, each of which appends the address that it saw to X-Forwarded-For.
+    0: nobody's word is taken for it, and addresses are those of the socket."""
+
     password: PasswordSettings = PasswordSettings()
     """Hashing of passwords."""
 

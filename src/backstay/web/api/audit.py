@@ -14,11 +14,12 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 
 class ActOut(BaseModel):
-    """One act: its place in the journal, its kind, and what the journal holds of it."""
+    """One act: its place in the journal, its kind, what the journal holds of it, and its hash in the chain."""
 
     seq: int
     kind: str
     payload: dict[str, Any]
+    hash: str
 
 
 class Acts(BaseModel):
@@ -39,4 +40,6 @@ async def list_acts(
 ) -> Acts:
     """What people did, by kind and by account."""
     found, more = await console.read(lambda c: audit_log.acts(c, before=before, kind=kind, by=by, most=most))
-    return Acts(acts=[ActOut(seq=act.seq, kind=act.kind, payload=act.payload) for act in found], before=more)
+    return Acts(
+        acts=[ActOut(seq=act.seq, kind=act.kind, payload=act.payload, hash=act.hash) for act in found], before=more
+    )

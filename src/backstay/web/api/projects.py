@@ -68,13 +68,14 @@ class NewGuidelines(_Body):
 async def list_projects(who: Reader, console: Here) -> JSONResponse:
     """Projects that the caller may rate in or read."""
     found = await console.read(all_projects)
-    seen = [project for project in found if who.project in (None, project.id)]
+    seen = [project for project in found if who.may_enter(project.id)]
     return JSONResponse({"projects": [project_json(project, who) for project in seen]})
 
 
 @router.post("/projects", status_code=201, response_model=shapes.ProjectMade)
 async def make_project(body: NewProject, who: Manager, console: Here) -> JSONResponse:
     """Make a project, and items out of its data set."""
+    who.check_unbound()
     name, dataset = _storable(body.name), _storable(body.dataset)
 
     def work(unit: Unit) -> Project:

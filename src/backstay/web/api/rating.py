@@ -14,6 +14,7 @@ from backstay.feedback.collection import (
     Submission,
     Taken,
     Undone,
+    find_assignment,
     issue,
     last_judged,
     progress_of,
@@ -73,7 +74,7 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
 @router.post("/assignments/{assignment}/judgment", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
 async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Take an answer; sent again under the same key it is stored once and answered with 200."""
-    rater = rater_of(who)
+    rater = await rater_in(console, who, assignment)
 
     def work(unit: Unit) -> Taken:
         return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.secret))
@@ -85,7 +86,7 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
 @router.post("/assignments/{assignment}/skip", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
 async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Give a task back with a reason."""
-    rater = rater_of(who)
+    rater = await rater_in(console, who, assignment)
     taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.secret))
     return await _receipt(console, rater, taken)
 
@@ -93,7 +94,7 @@ async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating,
 @router.post("/assignments/{assignment}/renew", response_model=shapes.Lease)
 async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> JSONResponse:
     """Keep a task for another while."""
-    rater = rater_of(who)
+    rater = await rater_in(console, who, assignment)
     found = await console.write(lambda unit: renew(unit, assignment, rater))
     return JSONResponse({"lease_expires_at": iso_time(found.expires_at_ms)})
 
@@ -135,6 +136,15 @@ def rater_of(who: Principal, project: str | None = None) -> str:
     if who.rater_id is None or (who.project is not None and project not in (None, who.project)):
         raise Rejected("not_found", "there is no such project")
     return who.rater_id
+
+
+async def rater_in(console: Console, who: Principal, assignment: str) -> str:
+    """The rater, where the project of the assignment is open to them now."""
+    if who.projects is not None:
+        found = await console.read(lambda connection: find_assignment(connection, assignment))
+        if found is None or not who.may_enter(found.project):
+            raise Rejected("not_found", "there is no such assignment", cure="ask for the next one")
+    return rater_of(who)
 
 
 async def _receipt(console: Console, rater: str, taken: Taken) -> JSONResponse:

@@ -59,7 +59,7 @@ export function summary(assignment, answers, dimension) {
 }
 
 function orderWords(assignment, answers, dimension) {
-  return answers.groups(dimension).map((group) => group.map((slot) => nameOf(assignment, slot)).join(" = ")).join(" › ");
+  return answers.groups(dimension).map((group) => group.map((slot) => nameOf(assignment, slot)).join(" = ")).join(" > ");
 }
 
 function badWords(assignment) {

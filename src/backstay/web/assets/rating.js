@@ -148,6 +148,8 @@ async function undo() {
     return busy(false);
   }
   canUndo = false;
+  progress = answer.data.progress;
+  showProgress(progress);
   tell("undone", "good", "Taken back", "Your last judgment stands below as you gave it. Judge again.");
   show(received(answer.data.assignment), answer.data.answer);
 }

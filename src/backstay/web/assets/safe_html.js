@@ -4,9 +4,9 @@
  */
 
 const TAGS = new Set(
-  "P BR EM STRONG DEL CODE PRE BLOCKQUOTE UL OL LI H3 H4 H5 H6 TABLE THEAD TBODY TR TH TD HR SPAN".split(" "),
+  "P BR EM STRONG DEL CODE PRE BLOCKQUOTE UL OL LI H3 H4 H5 H6 TABLE THEAD TBODY TR TH TD HR SPAN WBR".split(" "),
 );
-const CLASSES = new Set(["unseen", "address", "picture", "info", "maths", "plain", "shown-plain"]);
+const CLASSES = new Set(["unseen", "address", "picture", "info", "maths", "plain", "piece", "shown-plain"]);
 const policy = globalThis.trustedTypes?.createPolicy("backstay", { createHTML: (html) => html });
 
 /** @param {Element} element */

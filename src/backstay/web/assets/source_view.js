@@ -7,6 +7,8 @@ import { make } from "./dom.js";
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufe00-\ufe0f\u034f\u115f\u1160\u2800\u3164\uffa0]/gu;
 const MOST_UNSEEN = 2000;
+const PIECE = 4000;
+const LONG_WORD = /\S{500}(?=\S)/gu;
 
 /** Code points before a UTF-16 offset. */
 export function codePoints(text, offset) {
@@ -39,7 +41,7 @@ export class SourceView {
     this.anchor = this.focus = -1;
     this.help = make("p", { class: "help", id: `mark-help-${response.slot}` }, "Select text, or use the arrow keys, with Shift for more words.");
     this.pre = make("pre", {
-      class: "source", tabindex: "0", dir: "auto", role: "region", "aria-label": `Source of response ${name}`, "aria-describedby": this.help.id,
+      class: "source", tabindex: "0", role: "region", "aria-label": `Source of response ${name}`, "aria-describedby": this.help.id,
       on: { keydown: (event) => this.onKey(event) },
     });
     const press = (label, key, act_, kind) => {
@@ -58,14 +60,16 @@ export class SourceView {
   draw() {
     const text = this.response.text;
     const spans = this.marks().map((span) => ({ ...span, from: utf16(text, span.start), to: utf16(text, span.end) }));
-    const cuts = [...new Set([0, text.length, ...spans.flatMap((span) => [span.from, span.to])])].sort((a, b) => a - b);
     let seen = 0;
     const budget = () => (seen += 1) <= MOST_UNSEEN;
-    this.pre.replaceChildren(...cuts.slice(0, -1).map((from, at) => {
-      const piece = text.slice(from, cuts[at + 1]);
+    const segment = (from, to) => {
       const span = spans.findLast((one) => one.from <= from && one.to > from);
-      return span ? make("mark", { class: span.label }, ...visible(piece, budget)) : make("span", {}, ...visible(piece, budget));
-    }));
+      return make(span ? "mark" : "span", { class: span?.label ?? null }, ...visible(text.slice(from, to), budget));
+    };
+    const edges = spans.flatMap((span) => [span.from, span.to]);
+    const parts = pieces(text).map(([from, to]) => between(from, to, edges).map((cut) => segment(...cut)));
+    if (parts.length < 2) this.pre.replaceChildren(...parts.flat());
+    else this.pre.replaceChildren(...parts.map((part) => make("span", { class: "piece" }, ...part)));
   }
 
   /** What is selected, in UTF-16 offsets; null where nothing of this text is. */
@@ -151,8 +155,44 @@ function visible(text, budget) {
   for (const found of text.matchAll(UNSEEN)) {
     if (found[0] === "\n" || found[0] === "\t" || !budget()) continue;
     const code = `⟦U+${found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟧`;
-    parts.push(text.slice(done, found.index), make("span", { class: "raw", "data-code": code }, found[0]));
+    parts.push(...breakable(text.slice(done, found.index)), make("span", { class: "raw", "data-code": code }, found[0]));
     done = found.index + found[0].length;
+  }
+  return [...parts, ...breakable(text.slice(done))];
+}
+
+/** Where a long text is cut, after a line where one ends in time: a browser lays out only the pieces on show. */
+function pieces(text) {
+  const found = [];
+  for (let at = 0; at < text.length; ) {
+    const last = text.lastIndexOf("\n", at + PIECE - 1);
+    const cut = last >= at ? last + 1 : wholeUnit(text, at + PIECE);
+    const end = at + PIECE >= text.length ? text.length : cut;
+    found.push([at, end]);
+    at = end;
+  }
+  return found;
+}
+
+/** An offset that does not part a surrogate pair. */
+function wholeUnit(text, offset) {
+  return /[\udc00-\udfff]/.test(text[offset] ?? "") ? offset + 1 : offset;
+}
+
+/** The parts of a stretch between edges. @returns {[number, number][]} */
+function between(from, to, edges) {
+  const cuts = [...new Set([from, ...edges.filter((edge) => edge > from && edge < to), to])].sort((a, b) => a - b);
+  return cuts.slice(0, -1).map((cut, at) => [cut, cuts[at + 1]]);
+}
+
+/** A text with places to break its lines inside words of more than 500 characters, which take a browser minutes. */
+function breakable(text) {
+  const parts = [];
+  let done = 0;
+  for (const found of text.matchAll(LONG_WORD)) {
+    const end = found.index + found[0].length;
+    parts.push(text.slice(done, end), make("wbr"));
+    done = end;
   }
   return [...parts, text.slice(done)];
 }

@@ -13,7 +13,7 @@ const FLAGS = { personal_data: "personal data", unsafe: "unsafe", broken: "broke
 function region(html, text, label) {
   const isLong = text.length > LONG;
   const frame = isLong ? { tabindex: "0", role: "region", "aria-label": label } : {};
-  return make("div", { class: isLong ? "content long" : "content", dir: "auto", ...frame }, shown(html, text));
+  return make("div", { class: isLong ? "content long" : "content", ...frame }, shown(html, text));
 }
 
 /** What scrolls sideways must be reachable by keyboard. @param {Element} within */

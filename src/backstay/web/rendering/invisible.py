@@ -15,6 +15,9 @@ MOST_MARKS = 2000
 MOST_CODES = 4
 """Codes shown of one run; a longer run ends with the number of those left out."""
 
+LONGEST_WORD = 500
+"""Characters without a space after which a line may break: a browser lays one word of a megabyte out for minutes."""
+
 _UNSEEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u2800\u3164\ud800-\udfff\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
@@ -24,6 +27,7 @@ _RUN = re.compile(f"[{_UNSEEN}]+")
 _JOINS = re.compile("[\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af]")
 _SKIN = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]+$")
 _KEYCAPS = "#*0123456789"
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD}}}(?=\S)")
 
 
 class Visible:
@@ -38,15 +42,21 @@ class Visible:
         for found in _RUN.finditer(text):
             if _belongs(text, found.start(), found.end()):
                 continue
-            parts += [str(escape(text[done : found.start()])), self._mark(found[0])]
+            parts += [_escaped(text[done : found.start()]), self._mark(found[0])]
             done = found.end()
-        return "".join([*parts, str(escape(text[done:]))])
+        return "".join([*parts, _escaped(text[done:])])
 
     def _mark(self, run: str) -> str:
         codes = " ".join(f"U+{ord(character):04X}" for character in run[:MOST_CODES])
         more = f" and {len(run) - MOST_CODES} more" if len(run) > MOST_CODES else ""
         self.marks += 1
         return f'<span class="unseen">⟦{codes}{more}⟧</span>' if self.marks <= MOST_MARKS else f"⟦{codes}{more}⟧"
+
+
+def _escaped(text: str) -> str:
+    if len(text) <= LONGEST_WORD:
+        return str(escape(text))
+    return "<wbr>".join(str(escape(part)) for part in _LONG_WORD.sub(lambda found: f"{found[0]}\0", text).split("\0"))
 
 
 def _belongs(text: str, start: int, end: int) -> bool:

@@ -6,7 +6,7 @@ are not read, and unknown tokens are an error, so no part of a text vanishes. Wh
 as Markdown is shown as it is, under a note that says so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -17,6 +17,8 @@ from backstay.web.rendering.mathematics import keep_mathematics
 
 LONGEST = 60_000
 """Characters beyond which a text is shown as it is."""
+PIECE = 4000
+"""Characters of plain text in one element: a browser lays out pieces, and only those on show, in no time at all."""
 MOST_LINES = 4000
 MOST_TOKENS = 40_000
 TAGS = frozenset(
@@ -44,13 +46,18 @@ TAGS = frozenset(
         "td",
         "hr",
         "span",
+        "wbr",
     ]
 )
-CLASSES = frozenset({"unseen", "address", "picture", "info", "maths", "plain", "shown-plain"})
+CLASSES = frozenset({"unseen", "address", "picture", "info", "maths", "plain", "piece", "shown-plain"})
 """Classes that `render` writes; besides, elements have `dir="auto"`, and `ol` its `start`."""
 
 _PLAIN = {"em", "strong", "thead", "tbody", "tr"}
 _LOWERED = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
+
+
+def _is_any(url: str) -> bool:
+    return isinstance(url, str)
 
 
 def _reader() -> MarkdownIt:
@@ -59,8 +66,8 @@ def _reader() -> MarkdownIt:
     markdown.configure("commonmark", {"html": False, "breaks": True, "maxNesting": 2 * DEEPEST})
     markdown.enable(["table", "strikethrough"])
     markdown.disable(["reference", "html_block", "html_inline", "autolink"])
-    markdown.validateLink = lambda _: True  # type: ignore[method-assign]  # no address opens, so all are shown
-    markdown.normalizeLink = lambda address: address  # type: ignore[method-assign]  # as it is written
+    markdown.validateLink = _is_any  # type: ignore[method-assign]  # no address opens, so all are shown
+    markdown.normalizeLink = lambda url: url  # type: ignore[method-assign]  # as it is written
     keep_mathematics(markdown)
     return markdown
 
@@ -86,8 +93,19 @@ def render(text: str) -> str:
 def render_plain(text: str, why: str = "") -> str:
     """The text as it is, in a frame; with `why`, a note above it."""
     note = f'<p class="shown-plain">Shown as plain text: {why}.</p>' if why else ""
-    shown = Visible().html(text.replace("\r\n", "\n"))
-    return f'{note}<pre class="plain" dir="auto">\n{shown}</pre>'
+    visible = Visible()
+    pieces = [visible.html(piece) for piece in _pieces(text.replace("\r\n", "\n"))]
+    shown = "".join(f'<span class="piece">{piece}</span>' for piece in pieces) if len(pieces) > 1 else "".join(pieces)
+    return f'{note}<pre class="plain">\n{shown}</pre>'
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in parts that end with a line where one ends in time."""
+    at = 0
+    while at < len(text):
+        end = at + PIECE if at + PIECE >= len(text) else text.rfind("\n", at, at + PIECE) + 1 or at + PIECE
+        yield text[at:end]
+        at = end
 
 
 class _Writer:

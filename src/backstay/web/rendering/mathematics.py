@@ -1,6 +1,6 @@
-"""Rules that keep LaTeX as its source: Markdown would eat its backslashes and take its underscores for emphasis.
+r"""Rules that keep LaTeX as its source: Markdown would eat its backslashes and take its underscores for emphasis.
 
-Delimiters: `$$...$$`, `\\[...\\]`, `\\(...\\)` and `$...$`. One dollar opens only before something that is no space,
+Delimiters: `$$...$$`, `\[...\]`, `\(...\)` and `$...$`. One dollar opens only before something that is no space,
 and closes only after such and before no digit, so that "$5 and $6" stays money.
 """
 

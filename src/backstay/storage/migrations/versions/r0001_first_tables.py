@@ -3,13 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_functions, drop_tables
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KEY = sa.String(200)
+KEY = sa.String(200).with_variant(sa.String(200, collation="C"), "postgresql")
 HASH = sa.String(64)
 APPEND_ONLY = ("journal", "judgments")
 
@@ -29,8 +31,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: going back would delete judgments."""
-    raise NotImplementedError("the first migration cannot be undone: it would delete every judgment")
+    """Drop everything, where nothing is lost by it."""
+    drop_tables("judgments", "demonstrations", "raters", "tasks", "responses", "prompts", "journal")
+    drop_functions(*(f"{table}_append_only" for table in APPEND_ONLY))
 
 
 def _create_journal() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_functions, drop_tables
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -36,8 +38,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse: going back would delete approvals."""
-    raise NotImplementedError("this migration cannot be undone: it would delete every approval")
+    """Drop the tables, where nothing is lost by it."""
+    drop_tables("approval_clock", "approval_outbox", "approval_links", "approval_votes", "approvals")
+    drop_functions(*(f"{table}_no_delete" for table in KEPT))
+    drop_functions("approval_votes_no_update", "approvals_no_update", "approval_links_no_update")
 
 
 def _create_approvals() -> None:

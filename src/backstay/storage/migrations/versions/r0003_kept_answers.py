@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_tables
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -27,6 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; answers that waited are asked for anew."""
-    op.drop_table("kept_approvals")
-    op.drop_table("kept_answers")
+    """Drop the tables, where no answer waits."""
+    drop_tables("kept_approvals", "kept_answers")

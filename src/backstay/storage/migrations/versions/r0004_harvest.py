@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_tables
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -35,6 +37,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; what was kept is gone."""
-    op.drop_table("harvested_feedback")
-    op.drop_table("harvested")
+    """Drop the tables, where nothing is kept."""
+    drop_tables("harvested_feedback", "harvested")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_tables
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -131,6 +133,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; everybody has to be invited again."""
-    for table in reversed(_TABLES):
-        op.drop_table(table)
+    """Drop the tables, where nobody has an account."""
+    drop_tables(*reversed(_TABLES))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_tables
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -210,6 +212,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables; judgments stay, and the journal still says who decided what."""
-    for name in reversed(TABLES):
-        op.drop_table(name)
+    """Drop the tables, where there is no project; judgments stay, and the journal says who decided what."""
+    drop_tables(*reversed(TABLES))

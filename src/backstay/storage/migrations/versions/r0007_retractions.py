@@ -3,13 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from backstay.storage.migrations.losing import drop_functions, drop_tables
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
 
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KEY = sa.String(200)
+KEY = sa.String(200).with_variant(sa.String(200, collation="C"), "postgresql")
 MESSAGE = "the table retractions is append-only"
 
 
@@ -45,7 +47,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table."""
-    op.drop_table("retractions")
-    if op.get_context().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION retractions_append_only()")
+    """Drop the table, where nothing was retracted: the journal's entries would miss their rows."""
+    drop_tables("retractions")
+    drop_functions("retractions_append_only")

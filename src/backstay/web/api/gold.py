@@ -1,0 +1,74 @@
+"""Gold, for those who keep it: the list, and proposing a change, which a second person decides."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from sqlalchemy import Connection
+from starlette.responses import JSONResponse
+
+from backstay.feedback.collection import project_of
+from backstay.feedback.collection.deciders import Reason
+from backstay.feedback.collection.gold_keeping import Gold, Step, gold_list, propose_gold
+from backstay.feedback.collection.proposing import Proposal
+from backstay.feedback.collection.submission import iso_time
+from backstay.records import Dimension
+from backstay.storage.unit import Unit
+from backstay.web.api.deciding import Either, Proposer, decider, names_of
+from backstay.web.api.proposals import proposal_row
+from backstay.web.api.rating import Here, ProjectId
+from backstay.web.api.texts import Body
+from backstay.web.shown import Json
+
+router = APIRouter(prefix="/api/v1/projects/{project}/gold", tags=["gold"])
+
+
+class GoldChange(Body):
+    """What is proposed: `set` names the index of the best response, `retire` and `withdraw` name none."""
+
+    item: Annotated[str, Field(max_length=60)]
+    dimension: Dimension = "overall"
+    step: Step
+    best: Annotated[int, Field(ge=0, le=31)] | None = None
+    reason: Reason
+
+
+@router.get("")
+async def list_gold(
+    project: ProjectId,
+    _: Either,
+    console: Here,
+    after_item: Annotated[str, Query(max_length=60)] = "",
+    after_dimension: Annotated[str, Query(max_length=20)] = "",
+) -> JSONResponse:
+    """Gold in order of item and dimension: how often it was seen, and by which share of raters found."""
+    after = (after_item, after_dimension)
+    return JSONResponse({"gold": await console.read(lambda connection: gold_json(connection, project, after))})
+
+
+@router.post("/proposals", status_code=201)
+async def post_proposal(project: ProjectId, body: GoldChange, who: Proposer, console: Here) -> JSONResponse:
+    """Propose a change; nothing changes until somebody else confirms it."""
+
+    def work(unit: Unit) -> Proposal:
+        found = project_of(unit.connection, project)
+        return propose_gold(unit, found, body.item, body.dimension, body.step, body.best, decider(who), body.reason)
+
+    return JSONResponse(proposal_row(await console.write(work), {}), 201)
+
+
+def gold_json(connection: Connection, project_id: str, after: tuple[str, str] = ("", "")) -> list[Json]:
+    """The rows of the list."""
+    project_of(connection, project_id)
+    found = gold_list(connection, project_id, after)
+    names = names_of(connection, [gold.author for gold in found])
+    return [_row(gold, names) for gold in found]
+
+
+def _row(gold: Gold, names: dict[str, str]) -> Json:
+    share = gold.right / gold.exposures if gold.exposures else None
+    about = {"item": gold.item_id, "dimension": gold.dimension, "best": gold.best, "state": gold.state}
+    seen = {"exposures": gold.exposures, "right": gold.right, "share_right": share}
+    return (
+        about | seen | {"author": gold.author, "name": names.get(gold.author, gold.author), "at": iso_time(gold.at_ms)}
+    )
