@@ -80,15 +80,13 @@ def _run(session: Session, console: "Console", links: dict[str, str | None]) -> 
 
 
 def _project_console(session: Session, config: Path | None, given: dict[str, Any]) -> "Console":
-    import os
-
+    from backstay.storage.location import project_database
     from backstay.web.console import open_console
 
     project = session.project
     beside = project.root / CONFIG_NAME
     settings = _settings(config or (beside if beside.is_file() else None), given)
-    database = os.environ.get("BACKSTAY_DATABASE_URL") or project.database
-    return open_console(database, project.state, settings, create=True)
+    return open_console(project_database(project.state), project.state, settings, create=True)
 
 
 def _setup_link(console: "Console") -> str | None:

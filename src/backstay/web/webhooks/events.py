@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Connection, insert, select
 
 from backstay.feedback.collection import Taken, Undone, find_assignment, find_item
+from backstay.feedback.collection.proposing import Proposal
 from backstay.feedback.collection.submission import iso_time
 from backstay.records import canonical_json, uuid7
 from backstay.storage.unit import Unit
@@ -69,6 +70,13 @@ def telling_retraction(unit: Unit, undone: Undone) -> Undone:
     about = {"project": found.project, "item": found.item_id, "rater": found.rater_id}
     announce(unit, "judgment.retracted", about)
     return undone
+
+
+def telling_proposal(unit: Unit, found: Proposal) -> Proposal:
+    """Tell that a change waits for a second person, or what became of it."""
+    about = {"proposal": found.id, "kind": found.kind, "project": found.project, "state": found.state}
+    announce(unit, "proposal.opened" if found.state == "waiting" else "proposal.settled", about)
+    return found
 
 
 def _switched_on(connection: Connection) -> list[tuple[str, str]]:
