@@ -86,7 +86,8 @@ def _project_console(session: Session, config: Path | None, given: dict[str, Any
     project = session.project
     beside = project.root / CONFIG_NAME
     settings = _settings(config or (beside if beside.is_file() else None), given)
-    return open_console(project_database(project.state), project.state, settings, create=True)
+    database = project_database(project.state).render_as_string(hide_password=False)
+    return open_console(database, project.state, settings, create=True)
 
 
 def _setup_link(console: "Console") -> str | None:

@@ -49,7 +49,7 @@ async def get_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here)
 
 
 @router.post("/{draft}/accept")
-async def accept_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
+async def post_accepted_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
     """Make it a demonstration."""
 
     def work(unit: Unit) -> Draft:
@@ -59,7 +59,7 @@ async def accept_draft(project: ProjectId, draft: Id, who: Reviewer, console: He
 
 
 @router.post("/{draft}/refuse")
-async def refuse_draft(project: ProjectId, draft: Id, body: Why, who: Reviewer, console: Here) -> JSONResponse:
+async def post_refused_draft(project: ProjectId, draft: Id, body: Why, who: Reviewer, console: Here) -> JSONResponse:
     """Refuse it with a reason."""
 
     def work(unit: Unit) -> Draft:
