@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "redteam": ("stage:redteam", "Attack the pipeline and measure what holds."),
     },
     "Feedback": {
+        "serve": ("serve:serve", "Serve the console: people rate, lead, review and administer in the browser."),
         "import": (
             "import_data:import_data",
             "Store judgments from a file; bad rows are refused with their places.",

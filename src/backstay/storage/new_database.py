@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, text
 
-from backstay.storage import account_tables, console_tables
+from backstay.storage import account_tables, console_tables, webhook_tables
 from backstay.storage.tables import SCHEMA_HEAD, metadata
 
-TABLE_MODULES = (account_tables, console_tables)
+TABLE_MODULES = (account_tables, console_tables, webhook_tables)
 """Imported here because each adds its tables to the one `metadata`."""
 
 APPEND_ONLY = ("journal", "judgments", "retractions")

@@ -9,10 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
 from backstay.web import access, governance, insight_pages, rating_pages
-from backstay.web.api import insight, projects, rating
+from backstay.web.api import exports, imports, insight, projects, rating, webhooks, whoami
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
 from backstay.web.insight.services import install_insight
+from backstay.web.openapi import install_openapi, operation_id
 
 API_HEADERS = {
     "cache-control": "no-store",
@@ -27,6 +28,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     rating.router,
     projects.router,
     insight.router,
+    imports.router,
+    exports.router,
+    webhooks.router,
+    whoami.router,
     rating_pages.router,
     *access.ROUTERS,
     *governance.ROUTERS,
@@ -44,6 +49,7 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
         responses=dict(ERRORS),  # type: ignore[arg-type]  # FastAPI wants int | str keys of an invariant dict
         middleware=[Middleware(Front, console=console)],
     )
@@ -52,9 +58,10 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
     for router in routers:
         app.include_router(router)
     install_faults(app)
-    access.install_access(app, console)
+    found = access.install_access(app, console)
     governance.install_governance(app, console)
     install_insight(app, console)
+    install_openapi(app, routers, found.cookie)
     return app
 
 

@@ -1,11 +1,12 @@
 """What every page and route works with: the database, its one writer, and the clock."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -27,6 +28,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Rejects(NamedTuple):
+    """Refused rows of an import into a project, and until when they are kept."""
+
+    project: str
+    path: Path
+    until_ms: int
+
+
 class Console:
     """The console of one project folder. Reads run in threads, writes one after another in the ledger's writer.
 
@@ -44,6 +53,11 @@ class Console:
         seals: Path | None = None,
     ) -> None:
         self.engine, self.ledger, self.settings, self.clock = engine, ledger, settings, clock
+        self._folder = tempfile.TemporaryDirectory(prefix="backstay-console-")
+        self.scratch = Path(self._folder.name)
+        """For files that are uploaded or about to be sent; only this user can look into it."""
+        self.rejects: dict[str, Rejects] = {}
+        """Refused rows of imports, by the name under which they can be fetched."""
         self.secret = bytes.fromhex(ledger.digest(b"console.assignment"))
         """Nobody without it can foretell who is asked what, and where gold is."""
 
@@ -67,6 +81,7 @@ class Console:
         self._readers.shutdown()
         self.ledger.close()
         self.engine.dispose()
+        self._folder.cleanup()
 
     def _unit(self, writer: Writer) -> Unit:
         return Unit(writer.connection, writer.batch(), self.clock())

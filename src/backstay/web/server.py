@@ -1,4 +1,4 @@
-"""The console as a process: it listens, ends leases, keeps trust fresh, and stops without cutting answers off."""
+"""The console as a process: it listens, ends leases, keeps trust fresh, sends webhooks, and stops in order."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from backstay.guard.gateway.server import listen
 from backstay.web.app import build_app
 from backstay.web.console import Console
 from backstay.web.trust import TrustRefresh
+from backstay.web.webhooks.delivering import Deliveries
 
 SWITCH_S = 0.0005
 """How long a thread of Python keeps the others waiting: the writer comes back from the database many times an answer,
@@ -34,7 +35,8 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
         app = build_app(console)
         server = uvicorn.Server(_config(app, console))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        sweeping = asyncio.ensure_future(_sweep(console, app.state.insight.trust))
+        trust = app.state.insight.trust
+        working = [asyncio.ensure_future(work) for work in (_sweep(console, trust), Deliveries(console).run())]
         with _signals(stop):
             while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
                 await asyncio.sleep(0.01)
@@ -43,9 +45,11 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
             await asyncio.wait([serving, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             await serving
-        sweeping.cancel()
-        await asyncio.wait([sweeping])
-        await app.state.insight.trust.close()
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
+        await trust.close()
+        app.state.accounts.close()
 
 
 def _config(app: FastAPI, console: Console) -> uvicorn.Config:

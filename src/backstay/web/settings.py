@@ -27,5 +27,13 @@ class ConsoleSettings(Settings):
     """Requests that may read from the database at once."""
     drain_s: Seconds = 10.0
     """Seconds that running requests get when the console is stopped."""
+    max_upload_bytes: Annotated[int, Field(ge=10_000)] = 2_000_000_000
+    """Bytes of an uploaded file."""
+    webhook_private: bool = False
+    """Whether webhooks may go to this machine and the own network; else to public https addresses only."""
+    webhook_attempts: Annotated[int, Field(ge=1, le=100)] = 15
+    """Attempts after which an event that a webhook never confirms is given up: 15 take about 17 hours."""
+    webhook_keep_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    """Days for which confirmed events stay on the list of a webhook."""
     accounts: AccountSettings = AccountSettings()
     """Accounts and signing in."""

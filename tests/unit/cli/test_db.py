@@ -73,10 +73,10 @@ def test_check(project: Path, database: Database, capsys: pytest.CaptureFixture[
 
 
 def test_down_and_up(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(project, capsys, "downgrade") == {"from": SCHEMA_HEAD, "to": "0006"}
+    assert told(project, capsys, "downgrade") == {"from": SCHEMA_HEAD, "to": "0007"}
     assert run(project, "check") == 4
     capsys.readouterr()
-    assert told(project, capsys, "downgrade", "0001") == {"from": "0006", "to": "0001"}
+    assert told(project, capsys, "downgrade", "0001") == {"from": "0007", "to": "0001"}
     assert run(project, "downgrade", "base") == 2
     assert "would delete the 1 row of the table raters" in capsys.readouterr().err
     assert told(project, capsys, "upgrade") == {"from": "0001", "to": SCHEMA_HEAD}

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
@@ -22,7 +22,7 @@ from backstay.feedback.importing.problems import Problem
 from backstay.feedback.importing.production import production_reading
 from backstay.feedback.importing.rejects import rejects_beside
 from backstay.feedback.importing.rows import format_of
-from backstay.feedback.importing.staging import KINDS, Stage
+from backstay.feedback.importing.staging import CHUNK, KINDS, Stage
 from backstay.feedback.importing.storing import TWO_WAYS, ImportReport, import_event, refuse_bad_rows
 from backstay.feedback.importing.table import TableSettings, table_reading
 from backstay.feedback.importing.trl import trl_reading
@@ -91,8 +91,31 @@ class StagedImport:
     def store(self, batch: Batch) -> ImportReport:
         """Store every sound record within the batch's transaction; storing the same again stores nothing."""
         self.check()
+        new = dict.fromkeys(KINDS, 0)
         with batch.many_rows():
-            new = {name: self._add(batch, name) for name in KINDS}
+            for name, texts in self.pieces():
+                new[name] += self.add(batch, name, texts)
+        return self.finish(batch, new)
+
+    def pieces(self, most: int = CHUNK) -> Iterator[tuple[str, list[str]]]:
+        """Records of one kind after another, in the order in which they must be stored, `most` at a time."""
+        for name in KINDS:
+            for chunk in self._stage.records(name):
+                for start in range(0, len(chunk), most):
+                    yield name, chunk[start : start + most]
+
+    def add(self, batch: Batch, name: str, texts: list[str]) -> int:
+        """Store one piece; how many of its records were new."""
+        if name != "judgments":
+            return batch.add_canonical(name, self.settings.dataset, texts)
+        try:
+            return batch.append_canonical(self.settings.dataset, texts)
+        except IntegrityError as error:
+            said = f"{self.name} was imported into {self.settings.dataset} before, but read in another way"
+            raise ImportRefused(said, cure=TWO_WAYS) from error
+
+    def finish(self, batch: Batch, new: Mapping[str, int]) -> ImportReport:
+        """Journal the import, of which `new` counts what was stored by kind."""
         report = ImportReport(
             dataset=self.settings.dataset,
             rows=self._intake.rows,
@@ -115,16 +138,6 @@ class StagedImport:
     def close(self) -> None:
         """Let go of the file on the disk."""
         self._stage.connection.close()
-
-    def _add(self, batch: Batch, name: str) -> int:
-        dataset, chunks = self.settings.dataset, self._stage.records(name)
-        if name != "judgments":
-            return sum(batch.add_canonical(name, dataset, chunk) for chunk in chunks)
-        try:
-            return sum(batch.append_canonical(dataset, chunk) for chunk in chunks)
-        except IntegrityError as error:
-            said = f"{self.name} was imported into {dataset} before, but read in another way"
-            raise ImportRefused(said, cure=TWO_WAYS) from error
 
     def _read(self, reading: Reading) -> None:
         origin = Origin(reading.format, self.file_sha256, reading.heldout_share)

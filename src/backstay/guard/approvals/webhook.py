@@ -6,34 +6,30 @@ is sent until the target answers 2xx, so it may come twice: `Backstay-Event` car
 
 import hashlib
 import hmac
-import http.client
-import ipaddress
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import Connection
 
 from backstay.errors import BackstayError, UsageError
-from backstay.guard.addresses import is_loopback
+from backstay.guard import checked_post
 from backstay.guard.approvals import outbox, store
 from backstay.guard.approvals.clock import Clock
 from backstay.guard.approvals.outbox import Due
 from backstay.guard.approvals.settings import Webhook, read_secret
+from backstay.guard.checked_post import check_url
 from backstay.guard.ledger import Ledger
 
 SIGNATURE_HEADER = "Backstay-Signature"
 EVENT_HEADER = "Backstay-Event"
 MIN_SECRET_BYTES = 32
-TIMEOUT_S = 10.0
 TOLERANCE_S = 300.0
 BATCH = 5
-_BUSY_S = BATCH * 2 * TIMEOUT_S
+_BUSY_S = BATCH * checked_post.DEADLINE_S
 
 
 class DeliveryFailed(BackstayError):
@@ -55,11 +51,7 @@ class Target:
             raise UsageError(
                 f"the secret of webhook {self.name} has {len(self.secret)} bytes", cure=f"give {MIN_SECRET_BYTES}"
             )
-        parts = _split(self.url)
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.fragment:
-            raise UsageError(f"webhook {self.name}: {self.url!r} is no address to post to", cure="https://HOST/PATH")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise UsageError(f"webhook {self.name}: plain http goes to this machine only", cure="use https")
+        check_url(self.url, f"webhook {self.name}")
 
 
 def targets_of(webhooks: Iterable[Webhook], folder: Path) -> tuple[Target, ...]:
@@ -91,24 +83,15 @@ def is_signed(secret: bytes, header: str, body: bytes, now_s: float) -> bool:
 
 def post(target: Target, event_id: str, body: bytes, at_s: int) -> None:
     """Send one event; raises DeliveryFailed unless the answer is 2xx. Redirects are not followed."""
-    parts = _split(target.url)
-    secure = parts.scheme == "https"
-    host, port = str(parts.hostname), parts.port or (443 if secure else 80)
+    headers = {
+        "Content-Type": "application/json",
+        SIGNATURE_HEADER: signature(target.secret, body, at_s),
+        EVENT_HEADER: event_id,
+    }
     try:
-        connection = _connect(target, host, port, secure=secure)
-        try:
-            headers = {
-                "Content-Type": "application/json",
-                SIGNATURE_HEADER: signature(target.secret, body, at_s),
-                EVENT_HEADER: event_id,
-            }
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body, headers)
-            status = connection.getresponse().status
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DeliveryFailed(f"webhook {target.name}: {error}") from error
+        status = checked_post.post(target.url, body, headers, private=target.allow_private, trust=target.ssl_context)
+    except checked_post.PostFailed as error:
+        raise DeliveryFailed(f"webhook {target.name}: {error.message}", cure=error.cure) from error
     if not 200 <= status < 300:
         raise DeliveryFailed(f"webhook {target.name} answered {status}")
 
@@ -169,44 +152,3 @@ class WebhookWorker:
 
     def _now(self, connection: Connection) -> int:
         return self._clock.now_ms(store.seen_ms(connection))
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise UsageError(f"{url!r} is no address: {error}") from error
-    return parts
-
-
-def _connect(target: Target, host: str, port: int, *, secure: bool) -> http.client.HTTPConnection:
-    """Connect to an address that was checked, so that a second look-up cannot lead elsewhere."""
-    address = _checked_address(target, host, port)
-    plain = socket.create_connection((address, port), TIMEOUT_S)
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-    if not secure:
-        connection.sock = plain
-        return connection
-    try:
-        context = target.ssl_context or ssl.create_default_context()
-        connection.sock = context.wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise
-    return connection
-
-
-def _checked_address(target: Target, host: str, port: int) -> str:
-    found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    local = is_loopback(host)
-    for text in found:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        fine = mapped.is_loopback if local else mapped.is_global and not mapped.is_multicast
-        if not fine and not (target.allow_private and mapped.is_private and not mapped.is_link_local):
-            raise DeliveryFailed(
-                f"webhook {target.name}: {host} is at {text}, an address that is not allowed",
-                cure="set allow_private for a target in your own network",
-            )
-    return found[0]

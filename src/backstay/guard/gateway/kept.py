@@ -1,19 +1,15 @@
 """Answers that wait for approvals: kept encrypted beside the approvals, found again by the id of any of them."""
 
 import json
-import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, insert, select
 
 from backstay.errors import IntegrityError
 from backstay.guard.ledger import Ledger, Writer
+from backstay.guard.sealing import Seals
 from backstay.storage.tables import kept_answers, kept_approvals
-
-NONCE_BYTES = 12
 
 
 class Place(NamedTuple):
@@ -39,12 +35,11 @@ class KeptAnswers:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._cipher = AESGCM(bytes.fromhex(ledger.digest(b"backstay: key of kept answers")))
+        self._seals = Seals(ledger, "kept answers")
 
     def keep(self, kept: Kept) -> None:
         """Store an answer; returns once it is on disk."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, kept.answer, kept.exchange.encode())
+        sealed = self._seals.seal(kept.answer, kept.exchange)
         row = {
             "exchange": kept.exchange,
             "principal": kept.principal,
@@ -66,10 +61,9 @@ class KeptAnswers:
             row = _row(connection, approval_id)
         if row is None:
             return None
-        sealed = bytes(row.sealed)
         try:
-            answer = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], row.exchange.encode())
-        except InvalidTag as error:
+            answer = self._seals.open(bytes(row.sealed), row.exchange)
+        except IntegrityError as error:
             raise IntegrityError(f"the answer kept for {row.exchange} was changed on disk", cure="ask anew") from error
         places = tuple(Place(*place) for place in json.loads(row.approvals))
         return Kept(row.exchange, row.principal, row.request_digest, places, answer)

@@ -45,7 +45,7 @@ async def get_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here)
 
 
 @router.post("/{draft}/accept")
-async def post_accept(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
+async def post_accepted_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
     """Make it a demonstration."""
 
     def work(unit: Unit) -> Draft:
@@ -55,7 +55,7 @@ async def post_accept(project: ProjectId, draft: Id, who: Reviewer, console: Her
 
 
 @router.post("/{draft}/refuse")
-async def post_refuse(project: ProjectId, draft: Id, body: Why, who: Reviewer, console: Here) -> JSONResponse:
+async def post_refused_draft(project: ProjectId, draft: Id, body: Why, who: Reviewer, console: Here) -> JSONResponse:
     """Refuse it with a reason."""
 
     def work(unit: Unit) -> Draft:

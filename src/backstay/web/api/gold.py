@@ -19,6 +19,7 @@ from backstay.web.api.proposals import proposal_row
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.api.texts import Body
 from backstay.web.shown import Json
+from backstay.web.webhooks.events import telling_proposal
 
 router = APIRouter(prefix="/api/v1/projects/{project}/gold", tags=["gold"])
 
@@ -47,12 +48,14 @@ async def list_gold(
 
 
 @router.post("/proposals", status_code=201)
-async def post_proposal(project: ProjectId, body: GoldChange, who: Proposer, console: Here) -> JSONResponse:
+async def propose_gold_change(project: ProjectId, body: GoldChange, who: Proposer, console: Here) -> JSONResponse:
     """Propose a change; nothing changes until somebody else confirms it."""
 
     def work(unit: Unit) -> Proposal:
         found = project_of(unit.connection, project)
-        return propose_gold(unit, found, body.item, body.dimension, body.step, body.best, decider(who), body.reason)
+        by = decider(who)
+        made = propose_gold(unit, found, body.item, body.dimension, body.step, body.best, by, body.reason)
+        return telling_proposal(unit, made)
 
     return JSONResponse(proposal_row(await console.write(work), {}), 201)
 

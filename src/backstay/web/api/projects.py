@@ -25,6 +25,7 @@ from backstay.feedback.collection import (
 from backstay.feedback.collection.project import MAX_GUIDELINES
 from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
+from backstay.web.api import shapes
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.gate import Principal, allowed
 from backstay.web.permissions import Permission
@@ -63,7 +64,7 @@ class NewGuidelines(_Body):
     text: Annotated[str, Field(min_length=1, max_length=MAX_GUIDELINES)]
 
 
-@router.get("/projects")
+@router.get("/projects", response_model=shapes.Projects)
 async def list_projects(who: Reader, console: Here) -> JSONResponse:
     """Projects that the caller may rate in or read."""
     found = await console.read(all_projects)
@@ -71,7 +72,7 @@ async def list_projects(who: Reader, console: Here) -> JSONResponse:
     return JSONResponse({"projects": [project_json(project, who) for project in seen]})
 
 
-@router.post("/projects", status_code=201)
+@router.post("/projects", status_code=201, response_model=shapes.ProjectMade)
 async def make_project(body: NewProject, who: Manager, console: Here) -> JSONResponse:
     """Make a project, and items out of its data set."""
     who.check_unbound()
@@ -85,14 +86,14 @@ async def make_project(body: NewProject, who: Manager, console: Here) -> JSONRes
     return JSONResponse(project_json(project, who) | {"items_made": made}, 201)
 
 
-@router.get("/projects/{project}")
+@router.get("/projects/{project}", response_model=shapes.Project | shapes.RaterProject)
 async def get_project(project: ProjectId, who: Reader, console: Here) -> JSONResponse:
     """One project."""
     _own(who, project)
     return JSONResponse(project_json(await console.read(lambda connection: project_of(connection, project)), who))
 
 
-@router.patch("/projects/{project}")
+@router.patch("/projects/{project}", response_model=shapes.Project)
 async def patch_project(project: ProjectId, body: ProjectChange, who: Manager, console: Here) -> JSONResponse:
     """Change name, status or settings."""
     changes = {name: getattr(body, name) for name in body.model_fields_set if getattr(body, name) is not None}
@@ -105,14 +106,14 @@ async def patch_project(project: ProjectId, body: ProjectChange, who: Manager, c
     return JSONResponse(project_json(await console.write(work), who))
 
 
-@router.post("/projects/{project}/items")
+@router.post("/projects/{project}/items", response_model=shapes.ItemsMade)
 async def fill_project(project: ProjectId, who: Manager, console: Here) -> JSONResponse:
     """Make items of what the data set has got since; how many."""
     found = await console.read(lambda connection: project_of(connection, project))
     return JSONResponse({"items_made": await fill(console, found), "by": who.account_id})
 
 
-@router.get("/projects/{project}/guidelines")
+@router.get("/projects/{project}/guidelines", response_model=shapes.Guidelines)
 async def get_guidelines(
     project: ProjectId, who: Reader, console: Here, version: Annotated[int | None, Query(ge=1, le=10**9)] = None
 ) -> JSONResponse:
@@ -129,7 +130,7 @@ async def get_guidelines(
     return JSONResponse(guidelines_json(found))
 
 
-@router.post("/projects/{project}/guidelines", status_code=201)
+@router.post("/projects/{project}/guidelines", status_code=201, response_model=shapes.Guidelines)
 async def post_guidelines(project: ProjectId, body: NewGuidelines, who: Manager, console: Here) -> JSONResponse:
     """Write a new version."""
     text = _storable(body.text)

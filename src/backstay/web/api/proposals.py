@@ -19,6 +19,7 @@ from backstay.web.console import Console
 from backstay.web.gate import Principal
 from backstay.web.quarantined import Quarantine, Quarantined, read_quarantine
 from backstay.web.shown import Json
+from backstay.web.webhooks.events import telling_proposal
 
 router = APIRouter(prefix="/api/v1", tags=["two persons"])
 
@@ -39,19 +40,19 @@ async def get_proposal(proposal: Id, who: Either, console: Here) -> JSONResponse
 
 
 @router.post("/proposals/{proposal}/confirm")
-async def post_confirm(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
+async def confirm_proposal(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
     """Do what was proposed."""
     return JSONResponse(proposal_row(await decide_on(console, proposal, who, True, body.reason), {}))
 
 
 @router.post("/proposals/{proposal}/refuse")
-async def post_refuse(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
+async def refuse_proposal(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
     """Leave everything as it is."""
     return JSONResponse(proposal_row(await decide_on(console, proposal, who, False, body.reason), {}))
 
 
 @router.post("/proposals/{proposal}/withdraw")
-async def post_withdraw(proposal: Id, who: Proposer, console: Here) -> JSONResponse:
+async def withdraw_proposal(proposal: Id, who: Proposer, console: Here) -> JSONResponse:
     """Take one's own proposal back."""
 
     def work(unit: Unit) -> Proposal:
@@ -69,7 +70,7 @@ async def list_quarantine(who: Either, console: Here) -> JSONResponse:
 
 
 @router.post("/quarantine/{pair}/proposals", status_code=201)
-async def post_release(pair: ItemId, body: Why, who: Proposer, console: Here) -> JSONResponse:
+async def propose_release_of(pair: ItemId, body: Why, who: Proposer, console: Here) -> JSONResponse:
     """Propose that training may use a pair; a second person decides."""
     return JSONResponse(proposal_row(await propose_to_release(console, pair, who, body.reason), {}), 201)
 
@@ -81,7 +82,7 @@ async def decide_on(console: Console, proposal_id: str, who: Principal, confirms
         found = proposal_of(unit.connection, proposal_id)
         who.check_enter(found.project)
         ways = (confirm_gold, refuse_gold) if found.kind == "gold" else (confirm_release, refuse_release)
-        return ways[not confirms](unit, found, decider(who), reason)
+        return telling_proposal(unit, ways[not confirms](unit, found, decider(who), reason))
 
     return await console.write(work)
 
@@ -94,7 +95,7 @@ async def propose_to_release(console: Console, pair_id: str, who: Principal, rea
     def work(unit: Unit) -> Proposal:
         project = project_on(unit.connection, found.dataset)
         who.check_enter(project)
-        return propose_release(unit, project, row.pair, found.run, decider(who), reason)
+        return telling_proposal(unit, propose_release(unit, project, row.pair, found.run, decider(who), reason))
 
     return await console.write(work)
 

@@ -13,6 +13,7 @@ from backstay.feedback.collection import (
     Rejected,
     Submission,
     Taken,
+    Undone,
     find_assignment,
     issue,
     last_judged,
@@ -25,10 +26,12 @@ from backstay.feedback.collection import (
 )
 from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
+from backstay.web.api import shapes
 from backstay.web.console import Console
 from backstay.web.gate import Principal, allowed, console_here
 from backstay.web.permissions import Permission
 from backstay.web.shown import Json, progress_json, shown
+from backstay.web.webhooks.events import telling_judgment, telling_retraction
 
 router = APIRouter(prefix="/api/v1", tags=["rating"])
 Rating = Annotated[Principal, Depends(allowed(Permission.RATE))]
@@ -36,6 +39,10 @@ Here = Annotated[Console, Depends(console_here)]
 ProjectId = Annotated[str, Path(max_length=60)]
 AssignmentId = Annotated[str, Path(max_length=36)]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=80, pattern=r"^[A-Za-z0-9_-]+$")]
+
+AGAIN: dict[int | str, dict[str, Any]] = {
+    200: {"model": shapes.Receipt, "description": "It was stored already, under the same key."}
+}
 
 
 class Skip(BaseModel):
@@ -52,7 +59,7 @@ class Skip(BaseModel):
         return storable(value)
 
 
-@router.post("/projects/{project}/assignments")
+@router.post("/projects/{project}/assignments", response_model=shapes.Issued)
 async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
     """The rater's open assignment, else the next one."""
     rater = rater_of(who, project)
@@ -64,15 +71,19 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
     return JSONResponse(await console.read(lambda connection: _issued(connection, console, project, rater, issued)))
 
 
-@router.post("/assignments/{assignment}/judgment", status_code=201)
+@router.post("/assignments/{assignment}/judgment", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
 async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Take an answer; sent again under the same key it is stored once and answered with 200."""
     rater = await rater_in(console, who, assignment)
-    taken = await console.write(lambda unit: submit(unit, assignment, rater, key, body, console.secret))
+
+    def work(unit: Unit) -> Taken:
+        return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.secret))
+
+    taken = await console.write(work)
     return await _receipt(console, rater, taken)
 
 
-@router.post("/assignments/{assignment}/skip", status_code=201)
+@router.post("/assignments/{assignment}/skip", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
 async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Give a task back with a reason."""
     rater = await rater_in(console, who, assignment)
@@ -80,7 +91,7 @@ async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating,
     return await _receipt(console, rater, taken)
 
 
-@router.post("/assignments/{assignment}/renew")
+@router.post("/assignments/{assignment}/renew", response_model=shapes.Lease)
 async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> JSONResponse:
     """Keep a task for another while."""
     rater = await rater_in(console, who, assignment)
@@ -88,11 +99,15 @@ async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> J
     return JSONResponse({"lease_expires_at": iso_time(found.expires_at_ms)})
 
 
-@router.post("/projects/{project}/undo")
+@router.post("/projects/{project}/undo", response_model=shapes.Undone)
 async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
     """Retract the last judgment; its task comes back with what was said of it."""
     rater = rater_of(who, project)
-    undone = await console.write(lambda unit: undo(unit, project_of(unit.connection, project), rater))
+
+    def work(unit: Unit) -> Undone:
+        return telling_retraction(unit, undo(unit, project_of(unit.connection, project), rater))
+
+    undone = await console.write(work)
 
     def view(connection: Connection) -> Json:
         return {
@@ -104,8 +119,8 @@ async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONRespo
     return JSONResponse(await console.read(view))
 
 
-@router.get("/projects/{project}/progress")
-async def progress(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
+@router.get("/projects/{project}/progress", response_model=shapes.Progress)
+async def get_progress(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
     """The rater's own counts."""
     rater = rater_of(who, project)
 

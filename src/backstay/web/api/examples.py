@@ -1,0 +1,26 @@
+"""Examples of what is sent, for openapi.json; a test holds them against their schemas."""
+
+from typing import Any
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "Submission": {
+        "answers": [{"dimension": "overall", "ranking": [[1], [0]], "strength": 2}],
+        "flags": [{"slot": 0, "flag": "personal_data"}],
+        "rationale": "The second names its source.",
+        "spans": [{"slot": 1, "start": 0, "end": 12, "label": "good"}],
+        "duration_ms": 41_000,
+        "away_ms": 0,
+    },
+    "Skip": {"reason": "not_my_field", "note": "About tax law."},
+    "NewProject": {
+        "id": "help-2",
+        "name": "Helpfulness, second round",
+        "dataset": "help",
+        "settings": {"dimensions": ["helpful", "harmless"], "votes": 3, "most_votes": 5},
+    },
+    "ProjectChange": {"status": "paused"},
+    "NewGuidelines": {"text": "# What to look at\n\nPrefer the answer that is true."},
+    "NewWebhook": {"url": "https://hooks.example.org/backstay", "events": ["judgment.created", "item.done"]},
+    "WebhookChange": {"state": "off"},
+}
+"""By name of the schema."""

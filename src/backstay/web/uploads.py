@@ -1,0 +1,196 @@
+"""Uploaded files: received into a private folder, checked there, stored, and removed.
+
+Nobody waits while a file is received and checked: the database is locked only while checked records are copied in. That
+is one transaction, unless it is wanted in pieces; then a server that is killed leaves the first of them, and the same
+file sent again goes on where it ended.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from backstay.errors import ImportRefused
+from backstay.feedback.collection import Project, project_of
+from backstay.feedback.importing import ImportReport
+from backstay.feedback.importing.staging import KINDS
+from backstay.feedback.importing.streaming import ImportFormat, ImportSettings, StagedImport, stage_import
+from backstay.records import Dimension
+from backstay.storage.unit import Unit
+from backstay.web.console import Console, Rejects
+from backstay.web.faults import ApiFault
+from backstay.web.shown import Json
+from backstay.web.webhooks.events import announce
+
+KEPT_MS = 3_600_000
+"""How long refused rows can be fetched."""
+
+PIECE = 100
+"""Records that are stored in one transaction where raters are not to wait."""
+
+_BLOCK = 2**20
+_HEAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What to do with a file."""
+
+    project: str
+    form: ImportFormat
+    by: str
+    allow_partial: bool
+    dimension: Dimension
+    heldout_share: float
+    prompt_kind: Literal["text", "messages"] = "text"
+    in_pieces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: counts, or the refusal; `rejects` is the id under which refused rows can be fetched."""
+
+    project: Project
+    counts: Json
+    rejects: str | None = None
+    refusal: ImportRefused | None = None
+
+
+@contextlib.asynccontextmanager
+async def received(console: Console, stream: AsyncIterator[bytes], length: str | None) -> AsyncIterator[Path]:
+    """The body of a request in a file that is removed when the block ends; raises ApiFault 413 for too much."""
+    most = console.settings.max_upload_bytes
+    if length is not None and length.isdigit() and int(length) > most:
+        raise _too_large(most)
+    with tempfile.TemporaryDirectory(dir=console.scratch) as folder:
+        path = Path(folder) / "upload"
+        path.touch(mode=0o600)
+        await _written(path, stream, most)
+        yield path
+
+
+async def stored(console: Console, upload: Upload, path: Path) -> Outcome:
+    """Check a received file and store it whole, or say why not."""
+    project = await console.read(lambda connection: project_of(connection, upload.project))
+    return await asyncio.to_thread(_stored, console, upload, project, path)
+
+
+def rejects_of(console: Console, project: str, name: str) -> Path | None:
+    """The refused rows of an import into this project, for an hour."""
+    found = console.rejects.get(name)
+    if found is None or found.project != project or found.until_ms <= console.clock():
+        return None
+    return found.path
+
+
+def counts_of(report: ImportReport) -> Json:
+    """What was stored, as JSON data."""
+    names = ("rows", "judgments", "prompts", "responses", "tasks", "raters", "known", "duplicates", "refused")
+    problems = [problem_json(problem.payload()) for problem in report.problems]
+    return {name: getattr(report, name) for name in names} | {"problems": problems}
+
+
+def problem_json(row: Json) -> Json:
+    """A refused row as JSON data, without its text, which is in the rejects."""
+    return {"line": row["line"], "column": row["column"], "field": row["field"], "message": row["problem"]}
+
+
+async def _written(path: Path, stream: AsyncIterator[bytes], most: int) -> None:
+    size, block = 0, bytearray()
+    with path.open("wb") as file:
+        async for chunk in stream:
+            size += len(chunk)
+            if size > most:
+                raise _too_large(most)
+            block += chunk
+            if len(block) >= _BLOCK:
+                await asyncio.to_thread(file.write, bytes(block))
+                block.clear()
+        await asyncio.to_thread(file.write, bytes(block))
+
+
+def _stored(console: Console, upload: Upload, project: Project, path: Path) -> Outcome:
+    settings = ImportSettings(
+        dataset=project.dataset,
+        dimension=upload.dimension,
+        heldout_share=upload.heldout_share,
+        prompt_kind=upload.prompt_kind,
+        allow_partial=upload.allow_partial,
+    )
+    named = path.with_name(path.name + _suffix(upload.form, path))
+    path.rename(named)
+    try:
+        with stage_import(named, upload.form, settings) as staged:
+            rejects = _keep(console, project.id, staged) if staged.refused else None
+            try:
+                store = _store_in_pieces if upload.in_pieces else _store_whole
+                report = store(console, upload, staged)
+            except ImportRefused as error:
+                return Outcome(project, {"refused": staged.refused}, rejects, error)
+            return Outcome(project, counts_of(report), rejects)
+    except ImportRefused as error:  # The file as a whole cannot be read.
+        message = error.message.replace(str(named), named.name)
+        return Outcome(project, {"refused": 0}, None, ImportRefused(message, cure=error.cure))
+
+
+def _store_whole(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
+    return console.write_now(lambda unit: _told(unit, upload, staged, staged.store(unit.batch)))
+
+
+def _store_in_pieces(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
+    """Each piece in a transaction of its own, so that raters' answers go in between."""
+    staged.check()
+    new = dict.fromkeys(KINDS, 0)
+    for name, texts in staged.pieces(PIECE):
+        new[name] += console.write_now(partial(_add_piece, staged, name, texts))
+    return console.write_now(lambda unit: _told(unit, upload, staged, staged.finish(unit.batch, new)))
+
+
+def _add_piece(staged: StagedImport, name: str, texts: list[str], unit: Unit) -> int:
+    return staged.add(unit.batch, name, texts)
+
+
+def _told(unit: Unit, upload: Upload, staged: StagedImport, report: ImportReport) -> ImportReport:
+    counts = {"rows": report.rows, "judgments": report.judgments, "refused": report.refused}
+    about = {"project": upload.project, "format": upload.form} | counts
+    unit.note("console.import", {"by": upload.by, "file_sha256": staged.file_sha256} | about)
+    announce(unit, "import.done", about)
+    return report
+
+
+def _keep(console: Console, project: str, staged: StagedImport) -> str:
+    now_ms, name = console.clock(), secrets.token_urlsafe(16)
+    for old in [key for key, kept in console.rejects.items() if kept.until_ms <= now_ms]:
+        console.rejects.pop(old).path.unlink(missing_ok=True)
+    path = console.scratch / f"rejects-{name}.jsonl"
+    shutil.copyfile(staged.rejects, path)
+    path.chmod(0o600)
+    console.rejects[name] = Rejects(project, path, now_ms + KEPT_MS)
+    return name
+
+
+def _suffix(form: ImportFormat, path: Path) -> str:
+    """What a file of this content would be named, so that the reader takes it for what it is."""
+    head = _head(path)
+    if form in ("csv", "jsonl", "parquet"):
+        plain = f".{form}"
+    elif head[:4] == b"PAR1":
+        plain = ".parquet"
+    else:
+        plain = ".json" if head.lstrip()[:1] == b"[" else ".jsonl"
+    return plain + (".gz" if head[:2] == b"\x1f\x8b" else "")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _too_large(most: int) -> ApiFault:
+    return ApiFault(413, "too_large", f"an upload has at most {most} bytes", "split the file")
