@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import select
 from starlette.responses import Response, StreamingResponse
 
 from backstay.feedback.collection import Project, project_of
 from backstay.feedback.exporting import ExportFormat, Tally, export_stream
 from backstay.storage import Repository
-from backstay.storage.tables import retractions
 from backstay.storage.unit import Unit
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.console import Console
@@ -78,11 +76,8 @@ def _written(console: Console, project: Project, form: ExportFormat) -> tuple[Bi
     A file first: so an error is told as one, and a slow reader keeps no snapshot of the database open.
     """
     tally = Tally()
-    with console.engine.connect() as connection:
-        gone = select(retractions.c.judgment_id).where(retractions.c.dataset == project.dataset)
-        retracted = frozenset(connection.execute(gone).scalars())
     file = tempfile.TemporaryFile(dir=console.scratch)  # noqa: SIM115  closed by whoever sends it
-    blocks = export_stream(Repository(console.engine), project.dataset, form, tally=tally, retracted=retracted)
+    blocks = export_stream(Repository(console.engine), project.dataset, form, tally=tally)
     file.writelines(blocks)
     return file, tally
 
