@@ -70,7 +70,6 @@ async def decide(request: Request, project: ProjectId, item: ItemId, who: Review
 
     def work(unit: Unit) -> None:
         found = project_of(unit.connection, project)
-        # The slots are known only for a disputed item; a second click on a settled one is told by adjudicate.
         answers = [
             _answer(name.removeprefix("answer."), value) for name, value in fields.items() if name.startswith("answer.")
         ]
