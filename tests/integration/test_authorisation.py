@@ -145,6 +145,8 @@ UNGATED = {"GET /api/v1/openapi.json"}
 NAMES = {"r": Role.RATER, "v": Role.REVIEWER, "l": Role.LEAD, "s": Role.SECURITY, "a": Role.ADMIN}
 GATED = sorted(route for route, who in TABLE.items() if who != PUBLIC)
 FILL = {
+    "webhook": "0" * 36,
+    "delivery": "1",
     "project": "p",
     "session": "0" * 36,
     "token": "0" * 36,
