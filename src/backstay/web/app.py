@@ -1,5 +1,6 @@
 """The console as an ASGI application: its routes, and what every request passes before them."""
 
+import re
 from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI
@@ -37,6 +38,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     *governance.ROUTERS,
     insight_pages.router,
 )
+_UPLOAD = re.compile(r"/api/v1/projects/[^/]+/imports")
+"""The one route that bounds its body itself, once it knows who asks; others are read before that."""
+
 ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
 
 
@@ -82,7 +86,7 @@ class Front:
         if not self._site.is_our_host(headers):
             await fault_response(421, "other_host", "the console is not served under this name")(scope, receive, answer)
             return
-        is_upload = scope["path"].endswith("/imports")
+        is_upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
         length = headers.get("content-length", "0")
         if not is_upload and length.isdigit() and int(length) > self._most:
             await fault_response(413, "too_large", f"a request has at most {self._most} bytes")(scope, receive, answer)

@@ -3,7 +3,9 @@
 import re
 
 HOME = "/"
-_NEXT = re.compile(r"/(?:[A-Za-z0-9_~.-]+/?)*(?:\?[A-Za-z0-9_~.=&/-]*)?")
+_NEXT = re.compile(r"/(?:[A-Za-z0-9_~.-]+(?:/[A-Za-z0-9_~.-]+)*/?)?(?:\?[A-Za-z0-9_~.=&/-]*)?")
+"""Each character fits in one place only: what does not match is known after one walk over it."""
+
 LONGEST = 500
 _NOT_AGAIN = ("/sign-in", "/sign-out", "/join/", "/api/")
 

@@ -46,5 +46,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 LINK_PERMISSIONS = frozenset({Permission.RATE})
 """What a rater link may do, in its one project."""
 
+BEYOND_PROJECTS = frozenset({Permission.READ_AUDIT, Permission.MANAGE_ACCOUNTS, Permission.MANAGE_WEBHOOKS})
+"""What is not of one project. An account that is bound to certain projects has none of it: it could unbind itself."""
+
 TOKEN_NEVER = frozenset({Permission.MANAGE_ACCOUNTS})
 """What no API token may do unless the settings say otherwise: a stolen token must not make accounts."""

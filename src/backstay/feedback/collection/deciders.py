@@ -37,6 +37,17 @@ def has_rated(connection: Connection, who: Decider, project_id: str, item_id: st
     return connection.execute(select(assignments.c.id).where(where).limit(1)).first() is not None
 
 
+def has_on_desk(connection: Connection, who: Decider, project_id: str, item_id: str) -> bool:
+    """Whether somebody is being asked about the item now."""
+    where = (
+        (assignments.c.project == project_id)
+        & (assignments.c.item_id == item_id)
+        & (assignments.c.rater_id == who.rater_id)
+        & (assignments.c.state == "open")
+    )
+    return who.rater_id is not None and connection.execute(select(assignments.c.id).where(where)).first() is not None
+
+
 def stated(reason: str) -> str:
     """The reason without the space around it; raises UsageError for none, and for one that cannot be kept."""
     text = reason.strip()

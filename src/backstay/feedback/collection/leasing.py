@@ -9,6 +9,7 @@ from sqlalchemy import (
     RowMapping,
     and_,
     bindparam,
+    case,
     func,
     insert,
     select,
@@ -44,7 +45,7 @@ _OPEN = select(assignments).where(MINE, assignments.c.settled_at_ms.is_(None), a
 """What is open is not settled, which an index finds among all that a rater ever did."""
 
 _SEEN = (
-    select(func.count())
+    select(func.count(), func.coalesce(func.sum(case((assignments.c.item_id == bindparam("item"), 1), else_=0)), 0))
     .select_from(assignments)
     .where(SHOWN, assignments.c.prompt_id == bindparam("prompt"), assignments.c.id != bindparam("but"))
 )
@@ -93,7 +94,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
         return Issued(None, "closed" if project.status == "closed" else "paused")
     if stats.status != "active":
         return Issued(None, "paused" if stats.status == "paused" else "requalify")
-    for held in _open_of(unit.connection, project.id, rater_id) if has_open else ():
+    for held in open_of(unit.connection, project.id, rater_id) if has_open else ():
         if held.expires_at_ms > unit.now_ms:
             return Issued(held)
         release(unit.connection, held, "expired", unit.now_ms)
@@ -158,12 +159,14 @@ def expire(unit: Unit, most: int = 500) -> int:
 
 
 def seen_before(connection: Connection, assignment: Assignment, most: int) -> bool:
-    """Whether the rater, apart from this assignment, has had as many items of the prompt as may be."""
+    """Whether the rater, apart from this assignment, has had its item, or as many items of the prompt as may be."""
     at = {"of": assignment.project, "rater": assignment.rater_id, "prompt": assignment.prompt_id, "but": assignment.id}
-    return int(connection.execute(_SEEN, at).scalar_one()) >= most
+    of_prompt, of_item = connection.execute(_SEEN, at | {"item": assignment.item_id}).one()
+    return bool(of_prompt >= most or of_item)
 
 
-def _open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:
+def open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:
+    """What a rater has open: one at most, as long as leases hold."""
     rows = connection.execute(_OPEN, {"of": project_id, "rater": rater_id}).mappings()
     return [assignment_of(row) for row in rows]
 

@@ -16,6 +16,7 @@ from backstay.feedback.collection.leasing import (
     Issued,
     issue,
     issue_after,
+    open_of,
     release,
     seen_before,
     settle,
@@ -80,6 +81,8 @@ def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
     _check_open(unit, before)
     expires = {"expires_at_ms": unit.now_ms + 1000 * before.project.settings.lease_s}
     if before.assignment.state == "expired":
+        if open_of(unit.connection, before.project.id, rater_id):
+            raise Rejected("lease_over", "you have another task now", cure="do that one")
         if before.assignment.purpose == "vote":
             write_item(unit.connection, before.item._replace(leased=before.item.leased + 1))
         return settle(unit.connection, before.assignment, state="open", settled_at_ms=None, **expires)
@@ -132,6 +135,8 @@ def _check_open(unit: Unit, before: Situation) -> None:
         raise Rejected("closed" if before.project.status == "closed" else "paused", "nothing more is taken here")
     if found.state == "open":
         return
+    if before.stats.status != "active":
+        raise Rejected("paused", "nothing more is taken here until your status is active again")
     is_free = found.purpose != "vote" or (item.state == "open" and item.leased < item.wants)
     if not is_free or seen_before(unit.connection, found, before.project.settings.prompts_again):
         raise Rejected("lease_over", "the time for this task ran out and it went to others", cure="take the next one")

@@ -28,12 +28,15 @@ class Undone(NamedTuple):
 
 def undo(unit: Unit, project: Project, rater_id: str) -> Undone:
     """Retract the rater's last judgment. Raises Rejected where there is none, or where its time is over."""
-    last = last_judged(unit.connection, project.id, rater_id)
+    last, stats = last_judged(unit.connection, project.id, rater_id), stats_of(unit.connection, project.id, rater_id)
     settled_ms = (last.settled_at_ms or 0) if last else 0
     if last is None or unit.now_ms - settled_ms > 1000 * project.settings.undo_s:
         raise Rejected("nothing_to_undo", "there is no judgment that can still be taken back")
-    item, stats = find_item(unit.connection, project.id, last.item_id), stats_of(unit.connection, project.id, rater_id)
-    if item is None or stats is None or item.state == "settled":
+    if project.status == "closed" or stats is None or stats.status == "paused":
+        raise Rejected("closed" if project.status == "closed" else "paused", "nothing more is taken here")
+    item = find_item(unit.connection, project.id, last.item_id)
+    # A gold item may have been settled long ago: a refusal would tell it.
+    if item is None or (item.state == "settled" and last.purpose == "vote"):
         raise Rejected("nothing_to_undo", "the item has been settled since", cure="tell the project's lead")
     answer = taken_answer(last)
     _retract(unit, project, last)

@@ -42,7 +42,15 @@ class Site:
             return "sec-fetch-site" in headers
         if self._origin and host == urlsplit(self._origin).netloc:
             return origin == self._origin
-        return urlsplit(origin).netloc == host
+        return _place_of(origin) == host
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an origin; empty for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

@@ -15,7 +15,7 @@ from backstay.storage.unit import Unit
 from backstay.web.accounts.one_time import new_id
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.refusal import Refused, not_here
-from backstay.web.permissions import PERMISSIONS, Permission, Role
+from backstay.web.permissions import BEYOND_PROJECTS, PERMISSIONS, Permission, Role
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 ACTIVE, DISABLED = "active", "disabled"
@@ -38,7 +38,8 @@ class Account:
     @property
     def permissions(self) -> frozenset[Permission]:
         """What it may do."""
-        return PERMISSIONS[self.role] if self.state == ACTIVE else frozenset()
+        every = PERMISSIONS[self.role] if self.state == ACTIVE else frozenset()
+        return every if self.projects is None else every - BEYOND_PROJECTS
 
 
 def normal_name(name: str) -> str:
@@ -144,7 +145,10 @@ def change(
     before = get(unit.connection, account_id)
     if account_id == by.account_id:
         raise Refused(403, "own_account", "nobody changes their own role or projects", cure="ask another admin")
-    if before.role is Role.ADMIN and (role not in (None, Role.ADMIN) or state == DISABLED):
+    ends_admin = Permission.MANAGE_ACCOUNTS in before.permissions and (
+        role not in (None, Role.ADMIN) or state == DISABLED or projects is not None
+    )
+    if ends_admin:
         _check_other_admin(unit.connection, account_id)
     changes: dict[str, Any] = {}
     if role is not None:
@@ -156,7 +160,7 @@ def change(
     if changes:
         unit.connection.execute(update(accounts).where(accounts.c.id == account_id).values(changes))
         _let_go(unit, account_id, state)
-        if state == DISABLED or (before.role is Role.ADMIN and role not in (None, Role.ADMIN)):
+        if state == DISABLED or ends_admin:
             open_ones = account_invitations.c.made_by == account_id, account_invitations.c.used_ms.is_(None)
             unit.connection.execute(delete(account_invitations).where(*open_ones))
         note(unit, by, "change", account_id, {"role_before": before.role.value, **changes})
@@ -177,7 +181,10 @@ def note(unit: Unit, by: Principal | str, what: str, whom: str, more: dict[str, 
 
 def _check_other_admin(connection: Connection, account_id: str) -> None:
     others = select(func.count()).where(
-        accounts.c.role == Role.ADMIN.value, accounts.c.state == ACTIVE, accounts.c.id != account_id
+        accounts.c.role == Role.ADMIN.value,
+        accounts.c.state == ACTIVE,
+        accounts.c.projects.is_(None),
+        accounts.c.id != account_id,
     )
     if not connection.execute(others).scalar_one():
         raise Refused(409, "last_admin", "the last admin stays one", cure="make another admin first")

@@ -18,7 +18,7 @@ class Principal:
     role: Role
     permissions: frozenset[Permission]
     rater_id: str | None
-    """As whom they rate; None for who does not."""
+    """As whom they rate, or did before they had another role or this token: nobody decides on their own work."""
 
     via: Literal["session", "token", "link"]
     projects: frozenset[str] | None = None

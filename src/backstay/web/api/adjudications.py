@@ -19,7 +19,7 @@ from backstay.feedback.collection.adjudicating import (
     next_dispute,
     open_dispute,
 )
-from backstay.feedback.collection.deciders import Reason, has_rated
+from backstay.feedback.collection.deciders import Reason, has_on_desk, has_rated
 from backstay.feedback.collection.gold_keeping import gold_at
 from backstay.feedback.collection.item_history import Asked, Said, history_of, texts_of
 from backstay.feedback.collection.submission import Answer, iso_time
@@ -91,7 +91,7 @@ async def post_dispute(project: ProjectId, item: ItemId, body: Why, who: Reviewe
 
 @router.get("/items/{item}")
 async def get_item(project: ProjectId, item: ItemId, who: Onlooker, console: Here) -> JSONResponse:
-    """Everything that is known of an item; without its votes for who may still decide it blind."""
+    """Everything that is known of an item; without its votes for who may still decide it blind, or is asked now."""
     return JSONResponse(await console.read(lambda connection: item_json(connection, project, item, who)))
 
 
@@ -110,8 +110,9 @@ def item_json(connection: Connection, project_id: str, item_id: str, who: Princi
     item = find_item(connection, project_id, item_id)
     if item is None:
         raise Rejected("not_found", "there is no such item in this project")
-    sees_gold = bool(SEES_GOLD & who.permissions)
-    blind = (
+    asked = has_on_desk(connection, decider(who), project_id, item_id)
+    sees_gold = bool(SEES_GOLD & who.permissions) and not asked
+    blind = asked or (
         item.state == "disputed"
         and who.may(Permission.REVIEW)
         and not has_rated(connection, decider(who), project_id, item_id)
@@ -130,7 +131,7 @@ def item_json(connection: Connection, project_id: str, item_id: str, who: Princi
         "priority": item.priority,
         "blind": blind,
         "counts": {} if blind else item.counts,
-        "history": [] if blind else [_asked_json(asked, sees_gold) for asked in history_of(connection, project, item)],
+        "history": [] if blind else [_asked_json(one, sees_gold) for one in history_of(connection, project, item)],
         "adjudications": [] if blind else [_adjudication_json(found, names) for found in decided],
         "gold": _gold_json(connection, item) if sees_gold else {},
     }

@@ -30,6 +30,6 @@ async def get_me(who: Anybody) -> JSONResponse:
             "via": who.via,
             "permissions": sorted(who.permissions),
             "projects": None if who.projects is None else sorted(who.projects),
-            "rater_id": who.rater_id,
+            "rater_id": who.rater_id if who.may(Permission.RATE) else None,
         }
     )

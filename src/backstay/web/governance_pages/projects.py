@@ -62,8 +62,9 @@ async def projects(request: Request, who: Onlooker, console: Here) -> Response:
 
 
 @router.get("/new")
-async def new_project(request: Request, _: Manager, console: Here) -> Response:
+async def new_project(request: Request, who: Manager, console: Here) -> Response:
     """The form of a new project."""
+    who.check_unbound()
     query = select(prompts.c.dataset, func.count()).group_by(prompts.c.dataset).order_by(prompts.c.dataset)
     found = await console.read(lambda connection: [tuple(row) for row in connection.execute(query)])
     return await page(request, "new_project", "lead", datasets=found, dimensions=DIMENSIONS)
@@ -72,6 +73,7 @@ async def new_project(request: Request, _: Manager, console: Here) -> Response:
 @router.post("/new")
 async def make_project(request: Request, who: Manager, console: Here) -> Response:
     """{id, name, dataset, votes, most_votes, dimension.NAME ...}: a project, and items out of its data set."""
+    who.check_unbound()
     fields = await fields_of(request)
 
     def work(unit: Unit) -> Project:
