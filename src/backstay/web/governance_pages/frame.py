@@ -39,10 +39,8 @@ async def or_back(back: str, work: Awaitable[T]) -> T:
     """What the work gives; an error of ours is shown with a link to `back`."""
     try:
         return await work
-    except Refused:
-        raise
     except BackstayError as error:
-        error.back = back  # type: ignore[attr-defined]  # read by `told` alone
+        error.back = back  # type: ignore[attr-defined]  # read by the handlers that show errors as pages
         raise
 
 
