@@ -60,7 +60,7 @@ async def _told(request: Request, error: Refused) -> Response:
         visitor = await page_visitor(request)
     except Refused:
         visitor = None
-    title = "Not here" if error.status == 404 else "Nothing was done"
+    title = {403: "Not allowed", 404: "Not here"}.get(error.status, "Nothing was done")
     back, cure = getattr(error, "back", "/"), sentence(error.cure or "")
     answer = pages_of(request).message(
         title, sentence(error.message), status=error.status, visitor=visitor, cure=cure, back=back

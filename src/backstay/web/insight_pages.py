@@ -12,6 +12,7 @@ from backstay.feedback.collection.raters import day_text
 from backstay.feedback.collection.standing import change_status
 from backstay.feedback.collection.submission import storable
 from backstay.storage.unit import Unit
+from backstay.web.api.exports import KINDS
 from backstay.web.api.insight import (
     PAGE_SIZE,
     At,
@@ -74,6 +75,8 @@ async def overview(request: Request, project: ProjectId, who: Reader, console: H
         forecast=forecast,
         no_forecast=no_forecast,
         simulated=await console.read(lambda connection: _simulated(connection, project)),
+        may={"manage": who.may(Permission.MANAGE_PROJECT), "export": who.may(Permission.EXPORT)},
+        formats=list(KINDS),
     )
 
 

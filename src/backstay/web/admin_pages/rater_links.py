@@ -50,7 +50,7 @@ async def make(request: Request, project: ProjectId, who: Manager, console: Here
     except BackstayError as error:
         return await _page(request, project, console, problem=refused(error), typed=fields)
     rows = zip(order.external_ids, made, strict=True)
-    told = [(name, address_of(request, f"/link/{token}")) for name, (_, token) in rows]
+    told = [(name, link.rater_id, address_of(request, f"/link/{token}")) for name, (link, token) in rows]
     return await _page(request, project, console, made=told)
 
 
@@ -95,7 +95,7 @@ async def _page(
     *,
     did: str = "",
     after: str = "",
-    made: list[tuple[str, str]] | None = None,
+    made: list[tuple[str, str, str]] | None = None,
     problem: Refused | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> Response:
