@@ -144,6 +144,16 @@ def listed(connection: Connection, project: str, after: str = "", most: int = 10
     return [_link(row) for row in connection.execute(query)]
 
 
+def standing(connection: Connection, project: str, after: str = "", most: int = 100) -> list[tuple[RaterLink, int]]:
+    """The same links, each with how many tasks its rater has judged in the project."""
+    found = listed(connection, project, after, most)
+    query = select(rater_stats.c.rater_id, rater_stats.c.judged).where(
+        rater_stats.c.project == project, rater_stats.c.rater_id.in_([link.rater_id for link in found])
+    )
+    judged = {row.rater_id: row.judged for row in connection.execute(query)}
+    return [(link, judged.get(link.rater_id, 0)) for link in found]
+
+
 def revoke(unit: Unit, by: Principal, project: str, link_id: str) -> None:
     """End a link and whatever session it has; raises Refused 404 for one of another project."""
     by.check_enter(project)
