@@ -85,7 +85,10 @@ def _rate(api: Described, rater: Browser) -> None:
     judged = {"json": answer_for(first, rationale="As before."), "headers": {"idempotency-key": "key-00000001"}}
     receipt = api.send(rater, "POST", f"/assignments/{first['id']}/judgment", 201, **judged)
     assert api.send(rater, "POST", f"/assignments/{first['id']}/judgment", 200, **judged) == receipt
-    undone = api.send(rater, "POST", "/projects/p/undo", 200)
+    key = {"headers": {"idempotency-key": "undo-0000001"}}
+    undone = api.send(rater, "POST", "/projects/p/undo", 200, **key)
+    again = api.send(rater, "POST", "/projects/p/undo", 200, **key)
+    assert (again["assignment"]["id"], again["answer"]) == (undone["assignment"]["id"], undone["answer"])
     assert undone["answer"]["rationale"] == "As before."
     skipped = {"json": {"reason": "other"}, "headers": {"idempotency-key": "key-00000002"}}
     api.send(rater, "POST", f"/assignments/{undone['assignment']['id']}/skip", 201, **skipped)

@@ -141,7 +141,7 @@ class Filler:
                   item.votes, item.wants, 0, as_json(kept), as_json(belief), None, item.priority, at)  # fmt: skip
         if is_gold:
             right = counts["0>1" if truth == 0 else "1>0"]
-            self._row("gold_items", PROJECT, item_id, "overall", truth, "active", total, right, "lead", START_MS)
+            self._row("gold_items", PROJECT, item_id, "overall", truth, "active", total, right, "lead", START_MS, "")
 
     def _judgment(
         self, item_id: str, prompt_id: str, task_id: str, rater: int, truth: int, kept: Tally, is_gold: bool

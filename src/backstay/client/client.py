@@ -109,9 +109,10 @@ class Client:
         call = send("POST", f"{API}/assignments/{_id(assignment)}/renew", repeatable=True)
         return str(self._http.json(call)["lease_expires_at"])
 
-    def undo(self, project: str) -> Undone:
-        """Take the last judgment back."""
-        return Undone.model_validate(self._send("POST", f"/projects/{_part(project)}/undo"))
+    def undo(self, project: str, *, key: str = "") -> Undone:
+        """Take the last judgment back; one, however often the network makes it be sent."""
+        path = f"{API}/projects/{_part(project)}/undo"
+        return Undone.model_validate(self._http.json(send("POST", path, key=key or uuid.uuid4().hex)))
 
     def progress(self, project: str) -> Progress:
         """The rater's own counts."""

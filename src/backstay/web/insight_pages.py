@@ -36,6 +36,7 @@ from backstay.web.pages import see
 from backstay.web.permissions import Permission
 from backstay.web.trust import TrustRun, last_done, last_runs
 from backstay.web.visitors import page_visitor, pages_of
+from backstay.web.webhooks.events import telling_status
 
 router = APIRouter(prefix="/lead", include_in_schema=False)
 STATUSES = {"paused": "Pause", "requalify": "Ask to requalify", "active": "Take back"}
@@ -131,7 +132,9 @@ async def rater_status(
 
     def work(unit: Unit) -> RaterStats:
         found, status = project_of(unit.connection, project), fields.get("status", "")
-        return change_status(unit, found, rater, status, who.account_id, _text(fields.get("reason", "")))  # type: ignore[arg-type]  # checked there
+        reason = _text(fields.get("reason", ""))
+        changed = change_status(unit, found, rater, status, who.account_id, reason)  # type: ignore[arg-type]  # checked there
+        return telling_status(unit, changed, reason)
 
     try:
         await console.write(work)

@@ -172,4 +172,5 @@ def _gold_row(unit: Unit, project: Project, item_id: str, dimension: str, best: 
         "right": 0,
         "author": project.created_by,
         "at_ms": unit.now_ms,
+        "why": "",
     }

@@ -22,6 +22,7 @@ from backstay.web.insight.sheet import sheet
 from backstay.web.permissions import Permission
 from backstay.web.shown import Json
 from backstay.web.trust import TrustRun, last_done, last_runs
+from backstay.web.webhooks.events import telling_status
 
 router = APIRouter(prefix="/api/v1", tags=["insight"])
 Reader = Annotated[Principal, Depends(allowed(Permission.READ_PROJECT))]
@@ -108,7 +109,8 @@ async def post_status(
 
     def work(unit: Unit) -> RaterStats:
         found = project_of(unit.connection, project)
-        return change_status(unit, found, rater, body.status, who.account_id, body.reason)
+        changed = change_status(unit, found, rater, body.status, who.account_id, body.reason)
+        return telling_status(unit, changed, body.reason)
 
     changed = await console.write(work)
     return JSONResponse({"rater": changed.rater_id, "status": changed.status})
