@@ -18,6 +18,7 @@ from backstay.client.models import (
     Guidelines,
     Imported,
     Issued,
+    Item,
     Progress,
     Project,
     Receipt,
@@ -30,10 +31,14 @@ from backstay.errors import UsageError
 
 API = "/api/v1"
 PAGE = 500
+SCORES = 1000
+"""Items whose scores one request sets at most."""
+
 ImportFormat = Literal[
     "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
 ]
 ExportFormat = Literal["trl", "hh-rlhf", "ultrafeedback", "argilla", "label-studio", "csv", "jsonl", "parquet"]
+ItemState = Literal["open", "done", "disputed", "settled", "withdrawn"]
 SkipReason = Literal["unclear", "not_my_field", "language", "uncomfortable", "broken", "other"]
 
 
@@ -80,6 +85,24 @@ class Client:
     def fill_project(self, project: str) -> int:
         """Make items of what the data set has got since; how many."""
         return int(self._send("POST", f"/projects/{_part(project)}/items")["items_made"])
+
+    def items(self, project: str, state: ItemState | None = None) -> Iterator[Item]:
+        """Items in order of id, page by page: all of them, or those of one state."""
+        found = self.pages(f"/projects/{_part(project)}/items", "items", state=state)
+        return (Item.model_validate(item) for item in found)
+
+    def set_scores(self, project: str, scores: Mapping[str, Sequence[float]]) -> int:
+        """Set a reward ensemble's log-odds by item that response 0 is better than response 1; of how many items.
+
+        They are sent in parts of 1,000 items. Each is set whole or not at all; sending all again does no harm.
+        """
+        told, path = list(scores.items()), f"{API}/projects/{_part(project)}/scores"
+        parts = [dict(told[start : start + SCORES]) for start in range(0, len(told), SCORES)]
+        calls = [
+            send("PUT", path, {"scores": {item: list(row) for item, row in part.items()}}, repeatable=True)
+            for part in parts
+        ]
+        return sum(int(self._http.json(call)["items"]) for call in calls)
 
     def guidelines(self, project: str, version: int | None = None) -> Guidelines:
         """The newest guidelines, or a version of them."""

@@ -13,9 +13,7 @@ from backstay.feedback.collection.standing import change_status
 from backstay.feedback.collection.submission import storable
 from backstay.storage.unit import Unit
 from backstay.web.api.insight import (
-    PAGE_SIZE,
     At,
-    Page,
     RaterId,
     RaterManager,
     RaterReader,
@@ -39,6 +37,8 @@ from backstay.web.visitors import page_visitor, pages_of
 from backstay.web.webhooks.events import telling_status
 
 router = APIRouter(prefix="/lead", include_in_schema=False)
+PAGE_SIZE = 50
+Page = Annotated[int, Query(ge=1, le=100_000)]
 STATUSES = {"paused": "Pause", "requalify": "Ask to requalify", "active": "Take back"}
 HEADS = (
     ("name", "Rater"),
