@@ -177,7 +177,7 @@ class Filler:
         answer |= {"given": {}, "gold": {}, "labels": {"overall": label}, "same": None, "trust": TRUST}
         self._row("assignments", judgment_id, PROJECT, item_id, prompt_id, crowd.ids[rater], f"[{first},{1 - first}]",
                   "gold" if is_gold else "vote", "active", 0.01, 0, at_ms - duration_ms, at_ms + 900_000, "judged",
-                  f"k-{judgment_id}", None, at_ms, json.dumps(answer), f'["{judgment_id}"]')  # fmt: skip
+                  f"k-{judgment_id}", None, at_ms, json.dumps(answer), f'["{judgment_id}"]', None, None)  # fmt: skip
 
     def _counted(
         self,
