@@ -134,7 +134,7 @@ async def rater_status(
         found, status = project_of(unit.connection, project), fields.get("status", "")
         reason = _text(fields.get("reason", ""))
         changed = change_status(unit, found, rater, status, who.account_id, reason)  # type: ignore[arg-type]  # checked there
-        return telling_status(unit, changed, reason)
+        return telling_status(unit, changed)
 
     try:
         await console.write(work)

@@ -118,7 +118,7 @@ async def post_status(
     def work(unit: Unit) -> RaterStats:
         found = project_of(unit.connection, project)
         changed = change_status(unit, found, rater, body.status, who.account_id, body.reason)
-        return telling_status(unit, changed, body.reason)
+        return telling_status(unit, changed)
 
     changed = await console.write(work)
     return JSONResponse({"rater": changed.rater_id, "status": changed.status})

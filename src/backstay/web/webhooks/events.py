@@ -74,11 +74,11 @@ def telling_retraction(unit: Unit, undone: Undone) -> Undone:
     return undone
 
 
-def telling_status(unit: Unit, changed: RaterStats, reason: str) -> RaterStats:
-    """Tell that a rater was paused or must qualify again, and why; taking back is not told."""
+def telling_status(unit: Unit, changed: RaterStats) -> RaterStats:
+    """Tell that a rater was paused or must qualify again, without the reason; taking back is not told."""
     if changed.status != "active":
         about = {"project": changed.project, "rater": changed.rater_id, "status": changed.status}
-        announce(unit, "rater.paused", about | {"reason": reason})
+        announce(unit, "rater.paused", about)
     return changed
 
 
