@@ -23,7 +23,6 @@ PUBLIC = "public"
 EVERYBODY, RATES, READS, LEADS, ADMINS, OWN = "rvlsakt", "rvlkt", "rvlsakt", "l", "a", "rvlsa"
 REVIEWS, SEES_PROJECTS, PROPOSES, CONFIRMS = "vl", "vlsa", "vls", "ls"
 TABLE = {
-    "GET /api/v1/account": EVERYBODY,
     "POST /api/v1/account/password": OWN,
     "GET /api/v1/account/sessions": OWN,
     "DELETE /api/v1/account/sessions/{session}": OWN,
@@ -45,7 +44,9 @@ TABLE = {
     "POST /api/v1/projects": LEADS,
     "GET /api/v1/projects/{project}": READS,
     "PATCH /api/v1/projects/{project}": LEADS,
+    "GET /api/v1/projects/{project}/items": SEES_PROJECTS,
     "POST /api/v1/projects/{project}/items": LEADS,
+    "PUT /api/v1/projects/{project}/scores": LEADS,
     "GET /api/v1/projects/{project}/guidelines": READS,
     "POST /api/v1/projects/{project}/guidelines": LEADS,
     "GET /api/v1/projects/{project}/rater-links": LEADS,

@@ -14,9 +14,7 @@ from backstay.feedback.collection.submission import storable
 from backstay.storage.unit import Unit
 from backstay.web.api.exports import KINDS
 from backstay.web.api.insight import (
-    PAGE_SIZE,
     At,
-    Page,
     RaterId,
     RaterManager,
     RaterReader,
@@ -37,8 +35,11 @@ from backstay.web.pages import see
 from backstay.web.permissions import Permission
 from backstay.web.trust import TrustRun, last_done, last_runs
 from backstay.web.visitors import page_visitor, pages_of
+from backstay.web.webhooks.events import telling_status
 
 router = APIRouter(prefix="/lead", include_in_schema=False)
+PAGE_SIZE = 50
+Page = Annotated[int, Query(ge=1, le=100_000)]
 STATUSES = {"paused": "Pause", "requalify": "Ask to requalify", "active": "Take back"}
 HEADS = (
     ("name", "Rater"),
@@ -134,7 +135,9 @@ async def rater_status(
 
     def work(unit: Unit) -> RaterStats:
         found, status = project_of(unit.connection, project), fields.get("status", "")
-        return change_status(unit, found, rater, status, who.account_id, _text(fields.get("reason", "")))  # type: ignore[arg-type]  # checked there
+        reason = _text(fields.get("reason", ""))
+        changed = change_status(unit, found, rater, status, who.account_id, reason)  # type: ignore[arg-type]  # checked there
+        return telling_status(unit, changed)
 
     try:
         await console.write(work)

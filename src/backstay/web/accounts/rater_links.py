@@ -138,9 +138,9 @@ def progress(connection: Connection, link: RaterLink) -> LinkProgress:
     return LinkProgress(done, link.wanted, link.completion_code if done >= link.wanted else "")
 
 
-def listed(connection: Connection, project: str, after: str = "", most: int = 100) -> list[RaterLink]:
+def listed(connection: Connection, project: str, after: str = "", limit: int = 100) -> list[RaterLink]:
     """The links of a project by id, those behind `after`."""
-    query = select(_table).where(_table.c.project == project, _table.c.id > after).order_by(_table.c.id).limit(most)
+    query = select(_table).where(_table.c.project == project, _table.c.id > after).order_by(_table.c.id).limit(limit)
     return [_link(row) for row in connection.execute(query)]
 
 
