@@ -78,7 +78,8 @@ def test_raters_come_in_pages_and_as_a_sheet(lead: Browser) -> None:
 
 def test_pages_of_raters_join_to_the_whole_list(lead: Browser) -> None:
     whole = [row["rater"] for row in lead.get(f"{API}/raters?sort=judged&down=true&limit=500").json()["raters"]]
-    joined, after = [], ""
+    joined: list[str] = []
+    after: str | None = ""
     while after is not None:
         page = lead.get(f"{API}/raters?sort=judged&down=true&limit=7&after={after}").json()
         joined += [row["rater"] for row in page["raters"]]
