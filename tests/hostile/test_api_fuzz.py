@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from collection_world import fill_dataset
+from collection_world import fill_dataset, verdict
 from console_site import ORIGIN, ConsoleSite, console_site
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -22,8 +22,17 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from backstay.feedback.collection import ProjectSettings, create_project, fill_page
+from backstay.feedback.collection import (
+    ProjectSettings,
+    Submission,
+    create_project,
+    fill_page,
+    issue,
+    project_of,
+    submit,
+)
 from backstay.storage import Repository
+from backstay.storage.unit import Unit
 from backstay.web.accounts import api_tokens
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.settings import AccountSettings
@@ -35,7 +44,6 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-KNOWN = {"project": "p", "form": "jsonl"}
 
 
 @contextlib.contextmanager
@@ -50,7 +58,21 @@ def open_site(folder: Path) -> Iterator[ConsoleSite]:
             fill_page(unit, create_project(unit, "p", "Project", "d", chosen, "lead"))
 
         site.console.write_now(make)
+        for rater, edit in (("r-ann", "A better answer."), ("r-ben", None)):
+            _judge(site, rater, edit)
         yield site
+
+
+def _judge(site: ConsoleSite, rater: str, edit: str | None) -> None:
+    secret = site.console.secret
+
+    def work(unit: Unit) -> None:
+        held = issue(unit, project_of(unit.connection, "p"), rater, secret).assignment
+        assert held is not None
+        sent = verdict(held, 0).model_dump() | {"edit": edit and {"slot": 0, "text": edit}}
+        submit(unit, held.id, rater, f"key-{held.id}", Submission.model_validate(sent), secret)
+
+    site.console.write_now(work)
 
 
 def token_of(site: ConsoleSite, role: Role) -> str:
@@ -71,6 +93,7 @@ def fuzz(site: ConsoleSite, examples: int, mode: GenerationMode) -> dict[str, in
     schema.app = site.app
     schema.config.generation.update(modes=[mode])
     tokens = [None, *(token_of(site, role) for role in Role)]
+    there = things(site)
     seen: dict[str, int] = {}
 
     for found in schema.get_all_operations():
@@ -88,7 +111,7 @@ def fuzz(site: ConsoleSite, examples: int, mode: GenerationMode) -> dict[str, in
         @given(case=operation.as_strategy(generation_mode=mode), token=st.sampled_from(tokens), known=st.booleans())
         def send(case: Any, token: str | None, known: bool) -> None:
             if known:
-                case.path_parameters = {**(case.path_parameters or {}), **_known(case.path_parameters)}
+                case.path_parameters = {**(case.path_parameters or {}), **_known(there, case.path_parameters)}
             headers = {"authorization": f"Bearer {token}"} if token else {}
             response = case.call(headers=headers, base_url=ORIGIN)
             case.validate_response(response, checks=CHECKS)
@@ -99,8 +122,18 @@ def fuzz(site: ConsoleSite, examples: int, mode: GenerationMode) -> dict[str, in
     return seen
 
 
-def _known(parameters: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in KNOWN.items() if name in (parameters or {})}
+def things(site: ConsoleSite) -> dict[str, str]:
+    """What there is, by the name that paths have for it: requests about it come further than to a 404."""
+    with site.console.engine.connect() as connection:
+        item = connection.exec_driver_sql("SELECT min(id) FROM items").scalar_one()
+        account = connection.exec_driver_sql("SELECT min(id) FROM accounts").scalar_one()
+        drafts = connection.exec_driver_sql("SELECT min(id) FROM drafts").scalar_one()
+        held = connection.exec_driver_sql("SELECT max(id) FROM assignments").scalar_one()
+    return {"project": "p", "item": item, "account": account, "draft": drafts, "assignment": held, "rater": "r-ann"}
+
+
+def _known(there: dict[str, str], parameters: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in there.items() if name in (parameters or {})}
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

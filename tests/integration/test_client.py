@@ -71,6 +71,22 @@ def test_a_project_from_import_over_rating_to_export(served: Served, tmp_path: P
         assert {json.loads(row["prompt"])[0]["content"]: row[f"response_{row['choice']}"] for row in ours} == chosen
 
 
+def test_items_come_in_pages_and_take_scores_in_parts(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served.client(Role.LEAD) as lead:
+        lead.make_project("p", "P", "d", SETTINGS)
+        lead.import_file("p", jsonl(tmp_path / "in.jsonl", rows(5)), "jsonl")
+        items = list(lead.items("p"))
+        assert [item.id for item in items] == sorted({item.id for item in items}) and len(items) == 5
+        assert list(lead.items("p", "settled")) == []
+        assert [row["id"] for row in lead.pages("/projects/p/items", "items", limit=2)] == [item.id for item in items]
+        monkeypatch.setattr("backstay.client.client.SCORES", 2)
+        assert lead.set_scores("p", {item.id: [0.5, -0.5] for item in items}) == 5
+        with pytest.raises(NotFound):
+            lead.set_scores("p", {"item-none": [0.5, -0.5]})
+
+
 def test_an_answer_that_is_sent_twice_under_a_key_is_stored_once(served: Served, tmp_path: Path) -> None:
     with served.client(Role.LEAD) as lead, served.client(Role.RATER) as rater:
         lead.make_project("p", "P", "d", SETTINGS)

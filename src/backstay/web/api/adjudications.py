@@ -24,7 +24,7 @@ from backstay.feedback.collection.gold_keeping import gold_at
 from backstay.feedback.collection.item_history import Asked, Said, history_of, texts_of
 from backstay.feedback.collection.submission import Answer, iso_time
 from backstay.storage.unit import Unit
-from backstay.web.api import shapes_decisions as shapes
+from backstay.web.api import shapes_items as shapes
 from backstay.web.api.deciding import After, ItemId, Onlooker, Reviewer, Why, decider, names_of, texts_json
 from backstay.web.api.paging import Limit, following
 from backstay.web.api.rating import Here, ProjectId

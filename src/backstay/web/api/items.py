@@ -11,7 +11,7 @@ from backstay.feedback.collection import Item, project_of
 from backstay.feedback.collection.items import item_page
 from backstay.feedback.collection.scoring import MOST_ITEMS, MOST_LOG_ODDS, MOST_MEMBERS, Scored, set_scores
 from backstay.storage.unit import Unit
-from backstay.web.api import shapes_decisions as shapes
+from backstay.web.api import shapes_items as shapes
 from backstay.web.api.deciding import NAME, After, Onlooker
 from backstay.web.api.paging import Limit, following
 from backstay.web.api.rating import Here, ProjectId
