@@ -74,3 +74,12 @@ def test_the_last_admin_of_everything_stays_one(site: ConsoleSite) -> None:
     site.console.write_now(lambda unit: bind(unit, principal(first), second.id))
     with pytest.raises(Refused, match="the last admin stays one"):
         site.console.write_now(lambda unit: bind(unit, principal(second), first.id))
+
+
+@pytest.mark.parametrize("name", [" ", "a\nb", "sky \u202eyks", "a\u2028b"])
+def test_a_project_is_not_renamed_to_what_hides_its_name(site: ConsoleSite, name: str) -> None:
+    lead = site.as_role(Role.LEAD)
+    assert lead.post("/api/v1/projects", {"id": "p", "name": "Sky", "dataset": "d"}).status_code == 201
+    assert lead.send("PATCH", "/api/v1/projects/p", json={"name": name}).status_code == 400
+    assert lead.form("/lead/p/settings", {"group": "project", "name": name, "status": "open"}).status_code == 400
+    assert lead.get("/api/v1/projects/p").json()["name"] == "Sky"
