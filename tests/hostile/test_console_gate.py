@@ -47,7 +47,14 @@ def test_an_origin_that_is_none_is_a_foreign_page(site: ConsoleSite, origin: str
 def test_a_lead_of_certain_projects_makes_none_by_the_page_either(site: ConsoleSite) -> None:
     """`later` is open to the lead once it exists: made over another data set, it would open that to them."""
     bound = site.as_role(Role.LEAD, projects=["p", "later"])
-    given = {"id": "later", "name": "L", "dataset": "secret", "dimension.overall": "on", "votes": "1", "most_votes": "1"}
+    given = {
+        "id": "later",
+        "name": "L",
+        "dataset": "secret",
+        "dimension.overall": "on",
+        "votes": "1",
+        "most_votes": "1",
+    }
     answers = [bound.get("/lead/new"), bound.form("/lead/new", given)]
     answers.append(bound.post("/api/v1/projects", {"id": "later", "name": "L", "dataset": "secret"}))
     assert [answer.status_code for answer in answers] == [403, 403, 403]

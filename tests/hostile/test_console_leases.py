@@ -73,7 +73,9 @@ def test_taking_back_tells_no_gold_item_whose_dispute_was_settled(tmp_path: Path
         with found.engine.connect() as connection:
             gold = str(connection.exec_driver_sql("SELECT item_id FROM gold_items").scalar())
         found.judge("other", 0)
-        found.do(lambda unit: unit.connection.exec_driver_sql("UPDATE items SET state = 'settled' WHERE id = ?", (gold,)))
+        found.do(
+            lambda unit: unit.connection.exec_driver_sql("UPDATE items SET state = 'settled' WHERE id = ?", (gold,))
+        )
         with found.engine.connect() as connection:
             item = find_item(connection, "p", gold)
         assert item is not None

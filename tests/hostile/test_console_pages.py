@@ -2,8 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from governance_site import GovernanceSite, governance
