@@ -134,7 +134,7 @@ def test_no_page_runs_or_loads_what_somebody_wrote(
         context = browser.new_context(base_url=url)
         context.add_cookies([{"name": made.site.accounts.cookie, "value": cookie, "url": url}])
         page = context.new_page()
-        page.on("dialog", lambda dialog: (seen.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", lambda dialog: seen.append(f"dialog {dialog.message}") or dialog.dismiss())  # type: ignore[func-returns-value]  # None, then dismissed
         page.on("request", lambda asked: None if asked.url.startswith(url) else seen.append(asked.url))
         page.on("pageerror", lambda error: seen.append(str(error)))
         page.on("console", lambda said: seen.append(said.text) if "Content Security" in said.text else None)
