@@ -1,8 +1,9 @@
 """Run the benchmarks, keep each one's JSON line in benchmarks/results/, and write docs/benchmarks.md from them.
 
-    python benchmarks/run.py [NAME ...] [--data DIR] [--table-only]
+    python benchmarks/run.py [NAME ...] [--data DIR] [--database URL] [--table-only]
 
-Without names, everything that needs no data runs; with --data (a folder with hh-rlhf/ and crowd/) the rest too.
+Without names, everything that needs no data runs; with --data (a folder with hh-rlhf/ and crowd/) and --database (an
+empty PostgreSQL database) the rest too.
 """
 
 import argparse
@@ -36,7 +37,12 @@ PLAIN = {
     "guard-audit": ["guard/audit.py"],
     "guard-approvals": ["guard/approvals.py"],
     "guard-replay": ["guard/replay.py"],
+    "console-load": ["console/load.py", "--kills", "3"],
+    "console-scale": ["console/scale.py"],
+    "import-export": ["feedback/import_export.py"],
+    "journal": ["storage/journal.py"],
 }
+WITH_DATABASE = {"console-load-postgresql": ["console/load.py", "--kills", "3", "--database", "{database}"]}
 WITH_DATA = {
     "guard-personal": ["guard/personal.py", "--data", "{data}"],
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
@@ -70,15 +76,18 @@ def run(name: str, command: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA])}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA, *WITH_DATABASE])}"
+    )
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--database")
     parser.add_argument("--table-only", action="store_true", help="only write the page again")
     options = parser.parse_args()
     if not options.table_only:
         RESULTS.mkdir(exist_ok=True)
-        known = PLAIN | (
-            {n: [w.format(data=options.data) for w in c] for n, c in WITH_DATA.items()} if options.data else {}
-        )
+        given = {"data": options.data, "database": options.database}
+        asked = (WITH_DATA if options.data else {}) | (WITH_DATABASE if options.database else {})
+        known = PLAIN | {n: [w.format(**given) for w in c] for n, c in asked.items()}
         for name in options.names or known:
             run(name, known[name])
     TABLE.write_text(table())

@@ -272,5 +272,10 @@ SECTIONS = {
     "guard-audit": flat("The guard: its ledger, full syncs"),
     "guard-approvals": flat("The guard: random schedules of approvals with deaths, violations by invariant"),
     "guard-replay": flat("The guard: replay of recorded decisions"),
+    "console-load": flat("The console: 200 simulated raters on SQLite, the server killed three times"),
+    "console-load-postgresql": flat("The console: the same on PostgreSQL"),
+    "console-scale": flat("The console: server time with many judgments in the database (synthetic)"),
+    "import-export": flat("Imports and exports of synthetic judgments"),
+    "journal": flat("Appending to the journal, full syncs (synthetic judgments)"),
     "guard-footprint": flat("What the extra guard alone costs"),
 }

@@ -221,3 +221,16 @@ def test_no_tasks_then_some(browser: Any) -> None:
         page.click("#still-buttons button")
         ready(page)
         assert page.text_content("#prompt").strip() == "late"
+
+
+def test_an_undo_whose_answer_got_lost_takes_one_judgment_back(browser: Any) -> None:
+    with fake_rating(pair("one"), pair("two"), pair("three")) as api, rating(browser, api) as page:
+        judge(page, api, "1")
+        judge(page, api, "2")
+        page.route(re.compile(r"/undo$"), cut_after_the_server, times=1)
+        press(page, "z")
+        page.wait_for_selector("#notices .note[data-kind=undone]")
+        ready(page)
+        assert page.text_content("#prompt").strip() == "two"
+    assert api.retracted == 1
+    assert len(api.tried) == 4 and len(set(api.tried)) == 3

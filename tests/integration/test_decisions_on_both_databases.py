@@ -53,7 +53,7 @@ def test_what_people_decide_is_the_same_on_both(tmp_path: Path, database: Databa
         (changed,) = gold_list(connection, "p")
         assert (changed.best, changed.exposures, changed.right) == (1, 2, 1)
         assert [row.state for row in proposals_of(connection, waiting=False)] == ["confirmed"]
-        assert proposals_of(connection, waiting=False, before=made.id) == []
+        assert proposals_of(connection, waiting=False, after=made.id) == []
         assert len(history_of(connection, project, dispute.item)) == 2
         acts, _ = audit_log.acts(connection, by="acc-two")
         assert [(act.kind, act.payload["did"]) for act in acts] == [

@@ -74,11 +74,11 @@ def test_the_request_has_state_nonce_and_pkce(site: ConsoleSite, provider: OidcP
 def test_a_verified_address_of_an_allowed_domain_makes_a_rater(site: ConsoleSite, provider: OidcProviderSite) -> None:
     browser, answer = sign_in(site, provider, **VERIFIED)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    me = browser.get("/api/v1/account").json()
+    me = browser.get("/api/v1/me").json()
     assert (me["role"], me["name"]) == ("rater", "Ann")
     assert [act["what"] for act in site.journal()] == ["sign_up", "sign_in"]
     again, _ = sign_in(site, provider, **VERIFIED)
-    assert again.get("/api/v1/account").json()["account"] == me["account"]
+    assert again.get("/api/v1/me").json()["account_id"] == me["account_id"]
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_others_get_no_account(site: ConsoleSite, provider: OidcProviderSite, cl
 def test_an_account_is_never_found_by_its_address(site: ConsoleSite, provider: OidcProviderSite) -> None:
     admin = site.add(Role.ADMIN, "ann@example.org")
     browser, _ = sign_in(site, provider, **VERIFIED)
-    me = browser.get("/api/v1/account").json()
-    assert me["account"] != admin.id and me["role"] == "rater"
+    me = browser.get("/api/v1/me").json()
+    assert me["account_id"] != admin.id and me["role"] == "rater"
 
 
 def test_another_subject_is_somebody_else(site: ConsoleSite, provider: OidcProviderSite) -> None:
-    ids = {sign_in(site, provider, s, **VERIFIED)[0].get("/api/v1/account").json()["account"] for s in ("s1", "s2")}
+    ids = {sign_in(site, provider, s, **VERIFIED)[0].get("/api/v1/me").json()["account_id"] for s in ("s1", "s2")}
     assert len(ids) == 2
 
 
@@ -117,16 +117,16 @@ def test_by_invitation(site: ConsoleSite, provider: OidcProviderSite) -> None:
     assert f"{path}/with/work" in browser.get(path).text
     answer = browser.get(BACK, params=provider.consent(go(browser, f"{path}/with/work"), "s9"))
     assert answer.status_code == 303
-    assert browser.get("/api/v1/account").json()["role"] == "reviewer"
+    assert browser.get("/api/v1/me").json()["role"] == "reviewer"
     assert site.browser().get(path).status_code == 404, "the invitation is used"
 
 
 def test_whoever_is_disabled_stays_out(site: ConsoleSite, provider: OidcProviderSite) -> None:
     browser, _ = sign_in(site, provider, **VERIFIED)
-    account = browser.get("/api/v1/account").json()["account"]
+    account = browser.get("/api/v1/me").json()["account_id"]
     admin = site.as_role(Role.ADMIN)
     assert admin.send("PATCH", f"/api/v1/accounts/{account}", json={"state": "disabled"}).status_code == 200
-    assert browser.get("/api/v1/account").status_code == 401
+    assert browser.get("/api/v1/me").status_code == 401
     assert sign_in(site, provider, **VERIFIED)[1].status_code == 403
 
 
@@ -263,7 +263,7 @@ def test_a_role_by_claim_and_never_admin(tmp_path: Path, provider: OidcProviderS
         cases = ((["reviewers", "x"], "reviewer"), ("leads", "lead"), (["admin"], "rater"), ({"a": 1}, "rater"))
         for number, (groups, role) in enumerate(cases):
             browser, _ = sign_in(site, provider, f"s{number}", **VERIFIED, groups=groups)
-            assert browser.get("/api/v1/account").json()["role"] == role
+            assert browser.get("/api/v1/me").json()["role"] == role
     with pytest.raises(ValueError, match="may_make_admins"):
         settings_of(provider, role_claim="groups", roles={"root": Role.ADMIN})
 
@@ -272,4 +272,4 @@ def test_the_setup_link_needs_no_password_there(site: ConsoleSite, provider: Oid
     secret = site.console.write_now(invitations.setup)
     browser = site.browser()
     browser.get(BACK, params=provider.consent(go(browser, f"/join/{secret}/with/work"), "root"))
-    assert browser.get("/api/v1/account").json()["role"] == "admin"
+    assert browser.get("/api/v1/me").json()["role"] == "admin"

@@ -121,7 +121,7 @@ def test_a_session_is_new_at_sign_in(site: ConsoleSite) -> None:
         victim.plant(planted)
         assert victim.form("/sign-in", {"name": "ann", "password": PASSWORD}).status_code == 303
         assert victim.cookie not in ("", planted)
-    assert attacker.get("/api/v1/account").status_code == 401, "its session ended with the browser that took it over"
+    assert attacker.get("/api/v1/me").status_code == 401, "its session ended with the browser that took it over"
 
 
 def test_signing_out_ends_the_session_for_good(site: ConsoleSite) -> None:
@@ -130,7 +130,7 @@ def test_signing_out_ends_the_session_for_good(site: ConsoleSite) -> None:
     answer = browser.form("/sign-out")
     assert answer.status_code == 303 and "Max-Age=0" in answer.headers["set-cookie"]
     browser.plant(kept)
-    assert browser.get("/api/v1/account").status_code == 401
+    assert browser.get("/api/v1/me").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_forms_need_it_too_and_signing_in_needs_our_page(site: ConsoleSite) -> N
     for path in (f"/account/sessions/{session}/end", "/sign-out"):
         for given in ("x", "", "\xe9", "0" * 64):
             assert ann.form(path, {"form": given}).status_code == 403
-    assert ann.get("/api/v1/account").status_code == 200
+    assert ann.get("/api/v1/me").status_code == 200
     foreign = site.browser().form("/sign-in", {"name": "a", "password": "b"}, origin="https://evil.example")
     assert foreign.status_code == 403
 
@@ -178,14 +178,14 @@ def test_a_bearer_needs_no_csrf_and_wins_over_a_cookie(site: ConsoleSite) -> Non
     body = {"name": "t", "scopes": ["own_account"], "holds_s": 3600}
     secret = lead.post("/api/v1/account/tokens", body).json()["token"]
     headers = {"authorization": f"Bearer {secret}", "x-backstay-csrf": None, "origin": None, "sec-fetch-site": None}
-    me = rater.get("/api/v1/account", headers=headers).json()
+    me = rater.get("/api/v1/me", headers=headers).json()
     assert (me["role"], me["via"], me["permissions"]) == ("lead", "token", ["own_account"])
     own = lead.get("/api/v1/account/tokens").json()["tokens"][0]["id"]
     assert rater.send("DELETE", f"/api/v1/account/tokens/{own}", headers=headers).status_code == 204
-    again = rater.get("/api/v1/account", headers=headers)
+    again = rater.get("/api/v1/me", headers=headers)
     assert again.status_code == 401, "a token that does not hold is not made up for by the cookie"
     assert again.headers["www-authenticate"].startswith("Bearer")
-    basic = rater.get("/api/v1/account", headers={"authorization": "Basic YTpi"})
+    basic = rater.get("/api/v1/me", headers={"authorization": "Basic YTpi"})
     assert basic.status_code == 401
 
 
@@ -201,7 +201,7 @@ def test_only_one_s_own_sessions_and_tokens(site: ConsoleSite) -> None:
         eve.form(f"/account/tokens/{token}/revoke"),
     ):
         assert answer.status_code == 404
-    assert ann.get("/api/v1/account").status_code == 200
+    assert ann.get("/api/v1/me").status_code == 200
     assert len(ann.get("/api/v1/account/tokens").json()["tokens"]) == 1
 
 
@@ -212,7 +212,7 @@ def test_nobody_sets_more_than_is_offered(site: ConsoleSite) -> None:
     fields = {"name": "mallory", "password": PASSWORD, "again": PASSWORD, "role": "admin", "projects": "", "state": "x"}
     joined = site.browser()
     assert joined.form(path, fields).status_code == 303
-    assert joined.get("/api/v1/account").json()["role"] == "rater"
+    assert joined.get("/api/v1/me").json()["role"] == "rater"
     new = {"name": "t", "scopes": ["rate"], "holds_s": 3600}
     for more in ({"account_id": "x"}, {"role": "admin"}, {"expires_ms": 1}):
         assert rater.post("/api/v1/account/tokens", new | more).status_code == 422
@@ -267,8 +267,8 @@ def test_another_password_signs_other_browsers_out(site: ConsoleSite) -> None:
     wrong = here.post("/api/v1/account/password", {"old": "x", "new": new})
     assert wrong.json()["error"]["code"] == "wrong_password"
     assert here.post("/api/v1/account/password", {"old": PASSWORD, "new": new}).status_code == 204
-    assert here.cookie != before and here.get("/api/v1/account").status_code == 200
-    assert there.get("/api/v1/account").status_code == 401
+    assert here.cookie != before and here.get("/api/v1/me").status_code == 200
+    assert there.get("/api/v1/me").status_code == 401
     assert site.browser().sign_in("ann").status_code == 401
     assert site.browser().sign_in("ann", new).status_code == 303
 
@@ -295,7 +295,7 @@ def test_a_session_gets_a_new_cookie_even_with_an_error(site: ConsoleSite) -> No
     site.clock.move(site.accounts.settings.session.rotate_s)
     assert browser.get("/api/v1/audit").status_code == 403
     assert browser.cookie != before
-    assert browser.get("/api/v1/account").status_code == 200
+    assert browser.get("/api/v1/me").status_code == 200
 
 
 def test_a_change_of_role_takes_effect_at_once(site: ConsoleSite) -> None:
@@ -312,10 +312,10 @@ def test_a_change_of_role_takes_effect_at_once(site: ConsoleSite) -> None:
 def test_too_many_requests_of_one_principal(tmp_path: Path) -> None:
     with console_site(tmp_path, AccountSettings(api_per_s=0.001, api_burst=3)) as site:
         ann, bob = site.as_role(Role.RATER), site.as_role(Role.RATER)
-        answers = [ann.get("/api/v1/account") for _ in range(4)]
+        answers = [ann.get("/api/v1/me") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert int(answers[3].headers["retry-after"]) > 0
-        assert bob.get("/api/v1/account").status_code == 200
+        assert bob.get("/api/v1/me").status_code == 200
 
 
 def test_cookies_beyond_this_machine(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_the_first_admin_sets_the_console_up(site: ConsoleSite) -> None:
     assert weak.status_code == 400 and "tried first" in weak.text
     fields = {"name": "ada", "display_name": "Ada", "password": PASSWORD, "again": PASSWORD}
     assert browser.form(f"/join/{secret}", fields).status_code == 303
-    assert browser.get("/api/v1/account").json()["role"] == "admin"
+    assert browser.get("/api/v1/me").json()["role"] == "admin"
     assert site.browser().get(f"/join/{secret}").status_code == 404
     assert asyncio.run(site.accounts.setup_secret()) is None
 
@@ -355,8 +355,8 @@ def test_a_link_for_a_new_password(site: ConsoleSite) -> None:
     browser = site.browser()
     assert "account ann" in browser.get(path).text
     assert browser.form(path, {"name": "admin", "password": new, "again": new}).status_code == 303
-    assert browser.get("/api/v1/account").json()["account"] == ann.id
-    assert old.get("/api/v1/account").status_code == 401
+    assert browser.get("/api/v1/me").json()["account_id"] == ann.id
+    assert old.get("/api/v1/me").status_code == 401
 
 
 def test_what_the_journal_says_of_all_this_holds_no_secret(site: ConsoleSite) -> None:
@@ -371,10 +371,10 @@ def test_what_the_journal_says_of_all_this_holds_no_secret(site: ConsoleSite) ->
         assert hidden not in said
     assert [act["what"] for act in site.journal()] == ["invite", "join", "sign_in", "make_token"]
     security = site.as_role(Role.SECURITY)
-    page = security.get("/api/v1/audit?most=2&kind=console.account").json()
+    page = security.get("/api/v1/audit?limit=2&kind=console.account").json()
     assert [act["payload"]["what"] for act in page["acts"]] == ["make_token", "join"]
-    rest = security.get(f"/api/v1/audit?most=2&kind=console.account&before={page['before']}").json()
-    assert [act["payload"]["what"] for act in rest["acts"]] == ["invite"] and rest["before"] is None
+    rest = security.get(f"/api/v1/audit?limit=2&kind=console.account&after={page['next']}").json()
+    assert [act["payload"]["what"] for act in rest["acts"]] == ["invite"] and rest["next"] is None
 
 
 def test_a_rater_link_from_start_to_code(site: ConsoleSite) -> None:
@@ -388,13 +388,13 @@ def test_a_rater_link_from_start_to_code(site: ConsoleSite) -> None:
         assert "Begin" in browser.get(made["path"]).text, "opening it begins nothing"
     answer = browser.form(made["path"])
     assert (answer.status_code, answer.headers["location"]) == (303, "/rate/p")
-    me = browser.get("/api/v1/account").json()
+    me = browser.get("/api/v1/me").json()
     assert (me["permissions"], me["projects"], me["via"]) == (["rate"], ["p"], "link")
     assert "0 of 1" in browser.get("/link").text
     second = site.browser().form(made["path"])
     assert second.status_code == 409 and "another browser" in second.text
     assert lead.send("DELETE", f"/api/v1/projects/p/rater-links/{made['id']}").status_code == 204
-    assert browser.get("/api/v1/account").status_code == 401
+    assert browser.get("/api/v1/me").status_code == 401
 
 
 def test_no_path_makes_a_fault_of_ours(site: ConsoleSite) -> None:

@@ -141,7 +141,7 @@ class Filler:
                   item.votes, item.wants, 0, as_json(kept), as_json(belief), None, item.priority, at)  # fmt: skip
         if is_gold:
             right = counts["0>1" if truth == 0 else "1>0"]
-            self._row("gold_items", PROJECT, item_id, "overall", truth, "active", total, right, "lead", START_MS)
+            self._row("gold_items", PROJECT, item_id, "overall", truth, "active", total, right, "lead", START_MS, "")
 
     def _judgment(
         self, item_id: str, prompt_id: str, task_id: str, rater: int, truth: int, kept: Tally, is_gold: bool
@@ -177,7 +177,7 @@ class Filler:
         answer |= {"given": {}, "gold": {}, "labels": {"overall": label}, "same": None, "trust": TRUST}
         self._row("assignments", judgment_id, PROJECT, item_id, prompt_id, crowd.ids[rater], f"[{first},{1 - first}]",
                   "gold" if is_gold else "vote", "active", 0.01, 0, at_ms - duration_ms, at_ms + 900_000, "judged",
-                  f"k-{judgment_id}", None, at_ms, json.dumps(answer), f'["{judgment_id}"]')  # fmt: skip
+                  f"k-{judgment_id}", None, at_ms, json.dumps(answer), f'["{judgment_id}"]', None, None)  # fmt: skip
 
     def _counted(
         self,

@@ -125,14 +125,18 @@ class FakeApi:
             }
             return 201, self.receipts[key]
 
-    def undo(self) -> tuple[int, dict[str, Any]]:
+    def undo(self, key: str) -> tuple[int, dict[str, Any]]:
+        self.tried.append(key)
+        if key in self.receipts:
+            return 200, self.receipts[key]
         if not self.answered or self.answered[-1][1] != "judgment":
             return 409, error("nothing_to_undo")
         self.at, _, body = self.answered.pop()
         self.retracted += 1
         self.leases.clear()
         answer = {name: value for name, value in body.items() if not name.endswith("_ms")}
-        return 200, {"assignment": self.assignment(), "answer": answer, "progress": self.progress()}
+        self.receipts[key] = {"assignment": self.assignment(), "answer": answer, "progress": self.progress()}
+        return 200, self.receipts[key]
 
 
 def error(code: str) -> dict[str, Any]:
@@ -224,7 +228,7 @@ class _Routes:
     async def undo(self, request: Request) -> Response:
         if refused := self.refused(request):
             return refused
-        status, answer = self.api.undo()
+        status, answer = self.api.undo(request.headers["idempotency-key"])
         return JSONResponse(answer, status)
 
     async def read_guidelines(self, request: Request) -> Response:

@@ -36,7 +36,8 @@ def serve(
     The database is the project's, or that of BACKSTAY_DATABASE_URL. Without accounts, a link is printed that makes the
     first admin, once. Ctrl-C or SIGTERM ends it: running requests are answered first.
 
-    With --demo no project is needed: a link leads to the rating page of a project that is deleted at the end.
+    With --demo no project is needed: one link leads to the rating page of a project that is deleted at the end, another
+    makes an admin of it.
     """
     import contextlib
     import tempfile
@@ -48,7 +49,7 @@ def serve(
 
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="backstay-demo-"))
             console = demo_console(Path(folder), _settings(config, given))
-            links: dict[str, str | None] = {"demo": demo_link(console)}
+            links: dict[str, str | None] = {"demo": demo_link(console), "setup": _setup_link(console)}
         else:
             console = _project_console(session, config, given)
             links = {"setup": _setup_link(console)}
@@ -69,11 +70,12 @@ def _run(session: Session, console: "Console", links: dict[str, str | None]) -> 
             session.emit({"address": address} | found)
             return
         session.say(f"the console is at {address} (Ctrl-C ends)")
-        if found.get("setup"):
-            session.say(f"nobody has an account yet; make the first admin, within a day: {found['setup']}")
         if found.get("demo"):
             session.say(f"rate our own texts beside simulated answers: {found['demo']}")
+            session.say(f"or make an admin, who invites a lead and others: {found['setup']}")
             session.say("everything is deleted when this ends")
+        elif found.get("setup"):
+            session.say(f"nobody has an account yet; make the first admin, within a day: {found['setup']}")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_console(console, ready))

@@ -18,6 +18,7 @@ from backstay.client.models import (
     Guidelines,
     Imported,
     Issued,
+    Item,
     Progress,
     Project,
     Receipt,
@@ -30,10 +31,14 @@ from backstay.errors import UsageError
 
 API = "/api/v1"
 PAGE = 500
+SCORES = 1000
+"""Items whose scores one request sets at most."""
+
 ImportFormat = Literal[
     "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
 ]
 ExportFormat = Literal["trl", "hh-rlhf", "ultrafeedback", "argilla", "label-studio", "csv", "jsonl", "parquet"]
+ItemState = Literal["open", "done", "disputed", "settled", "withdrawn"]
 SkipReason = Literal["unclear", "not_my_field", "language", "uncomfortable", "broken", "other"]
 
 
@@ -81,6 +86,24 @@ class Client:
         """Make items of what the data set has got since; how many."""
         return int(self._send("POST", f"/projects/{_part(project)}/items")["items_made"])
 
+    def items(self, project: str, state: ItemState | None = None) -> Iterator[Item]:
+        """Items in order of id, page by page: all of them, or those of one state."""
+        found = self.pages(f"/projects/{_part(project)}/items", "items", state=state)
+        return (Item.model_validate(item) for item in found)
+
+    def set_scores(self, project: str, scores: Mapping[str, Sequence[float]]) -> int:
+        """Set a reward ensemble's log-odds by item that response 0 is better than response 1; of how many items.
+
+        They are sent in parts of 1,000 items. Each is set whole or not at all; sending all again does no harm.
+        """
+        told, path = list(scores.items()), f"{API}/projects/{_part(project)}/scores"
+        parts = [dict(told[start : start + SCORES]) for start in range(0, len(told), SCORES)]
+        calls = [
+            send("PUT", path, {"scores": {item: list(row) for item, row in part.items()}}, repeatable=True)
+            for part in parts
+        ]
+        return sum(int(self._http.json(call)["items"]) for call in calls)
+
     def guidelines(self, project: str, version: int | None = None) -> Guidelines:
         """The newest guidelines, or a version of them."""
         return Guidelines.model_validate(self._get(f"/projects/{_part(project)}/guidelines", version=version))
@@ -109,9 +132,10 @@ class Client:
         call = send("POST", f"{API}/assignments/{_id(assignment)}/renew", repeatable=True)
         return str(self._http.json(call)["lease_expires_at"])
 
-    def undo(self, project: str) -> Undone:
-        """Take the last judgment back."""
-        return Undone.model_validate(self._send("POST", f"/projects/{_part(project)}/undo"))
+    def undo(self, project: str, *, key: str = "") -> Undone:
+        """Take the last judgment back; one, however often the network makes it be sent."""
+        path = f"{API}/projects/{_part(project)}/undo"
+        return Undone.model_validate(self._http.json(send("POST", path, key=key or uuid.uuid4().hex)))
 
     def progress(self, project: str) -> Progress:
         """The rater's own counts."""

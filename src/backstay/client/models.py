@@ -143,6 +143,16 @@ class Project(_Answered):
     items_made: int | None = None
 
 
+class Item(_Answered):
+    """What is asked about: one prompt with its responses."""
+
+    id: str
+    prompt_id: str
+    response_ids: tuple[str, ...]
+    state: str
+    votes: int
+
+
 class Guidelines(_Answered):
     """One version of the guidelines; 0 where there are none."""
 

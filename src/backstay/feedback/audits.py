@@ -13,6 +13,10 @@ from backstay.records import Audit, Dimension, Pair, Prompt, Response
 CURE = 'write "a" or "b" as `better` in the lines that `backstay audit` proposes, and leave the rest as it is'
 
 
+ADJUDICATED = "audits.jsonl"
+"""Where a run of the rate stage has what reviewers decided on disputed pairs; no file where nobody did."""
+
+
 class AuditLine(BaseModel):
     """A line of the file: `better` is null until it is answered. Texts that stand beside it are for the reader."""
 

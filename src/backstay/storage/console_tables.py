@@ -62,6 +62,7 @@ gold_items = _of_project(
     Column("right", Integer, nullable=False),
     Column("author", String(200), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
     Index(None, "project", "state", "exposures", "item_id"),
 )
 rater_stats = _of_project(
@@ -142,6 +143,8 @@ assignments = Table(
     Column("settled_at_ms", BigInteger),
     Column("answer", Text),
     Column("judgment_ids", Text),
+    Column("undo_key", String(80)),
+    Column("undone_as", String(36)),
     ForeignKeyConstraint(["project", "item_id"], ["items.project", "items.id"]),
     Index(None, "project", "rater_id", "prompt_id"),
     Index(None, "project", "rater_id", "settled_at_ms"),

@@ -5,13 +5,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
-from backstay.web import account_pages, link_pages, sign_in_pages
+from backstay.web import account_pages, admin_pages, link_pages, sign_in_pages
 from backstay.web.accounts.accounts import Accounts
 from backstay.web.accounts.refusal import Refused
 from backstay.web.api import accounts, audit, invitations, own_account, rater_links
 from backstay.web.console import Console
 from backstay.web.faults import fault_response
 from backstay.web.gate import CookieRenewal
+from backstay.web.governance_pages.frame import sentence
 from backstay.web.pages import Pages, see
 from backstay.web.visitors import page_visitor, pages_of
 
@@ -24,6 +25,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sign_in_pages.router,
     account_pages.router,
     link_pages.router,
+    *admin_pages.ROUTERS,
 )
 
 
@@ -58,8 +60,10 @@ async def _told(request: Request, error: Refused) -> Response:
         visitor = await page_visitor(request)
     except Refused:
         visitor = None
-    title = "Not here" if error.status == 404 else "Nothing was done"
-    text = f"{error.message[:1].upper()}{error.message[1:]}."
-    answer = pages_of(request).message(title, text, status=error.status, visitor=visitor, cure=error.cure or "")
+    title = {403: "Not allowed", 404: "Not here"}.get(error.status, "Nothing was done")
+    back, cure = getattr(error, "back", "/"), sentence(error.cure or "")
+    answer = pages_of(request).message(
+        title, sentence(error.message), status=error.status, visitor=visitor, cure=cure, back=back
+    )
     answer.headers.update(error.headers)
     return answer

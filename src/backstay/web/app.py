@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
 from backstay.web import access, governance, insight_pages, rating_pages
-from backstay.web.api import exports, imports, insight, projects, rating, webhooks, whoami
+from backstay.web.api import exports, imports, insight, items, projects, rating, webhooks, whoami
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
 from backstay.web.insight.services import install_insight
@@ -28,6 +28,7 @@ API_HEADERS = {
 ROUTERS: tuple[APIRouter, ...] = (
     rating.router,
     projects.router,
+    items.router,
     insight.router,
     imports.router,
     exports.router,

@@ -12,10 +12,9 @@ from backstay.feedback.collection.raters import day_text
 from backstay.feedback.collection.standing import change_status
 from backstay.feedback.collection.submission import storable
 from backstay.storage.unit import Unit
+from backstay.web.api.exports import KINDS
 from backstay.web.api.insight import (
-    PAGE_SIZE,
     At,
-    Page,
     RaterId,
     RaterManager,
     RaterReader,
@@ -36,8 +35,11 @@ from backstay.web.pages import see
 from backstay.web.permissions import Permission
 from backstay.web.trust import TrustRun, last_done, last_runs
 from backstay.web.visitors import page_visitor, pages_of
+from backstay.web.webhooks.events import telling_status
 
 router = APIRouter(prefix="/lead", include_in_schema=False)
+PAGE_SIZE = 50
+Page = Annotated[int, Query(ge=1, le=100_000)]
 STATUSES = {"paused": "Pause", "requalify": "Ask to requalify", "active": "Take back"}
 HEADS = (
     ("name", "Rater"),
@@ -68,12 +70,14 @@ async def overview(request: Request, project: ProjectId, who: Reader, console: H
     return await _page(
         request,
         "insight_overview",
-        **_tabs(who, found.project, "overview"),
+        **_place(who, found.project, "overview"),
         told=overview_json(found),
         certain=_classes(found.certain),
         forecast=forecast,
         no_forecast=no_forecast,
         simulated=await console.read(lambda connection: _simulated(connection, project)),
+        may={"manage": who.may(Permission.MANAGE_PROJECT), "export": who.may(Permission.EXPORT)},
+        formats=list(KINDS),
     )
 
 
@@ -103,7 +107,7 @@ async def raters(
     return await _page(
         request,
         "insight_raters",
-        **_tabs(who, found, "raters"),
+        **_place(who, found, "raters"),
         rows=every[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
         asked={"sort": sort, "down": down, "shown": shown, "text": text, "page": page},
         pages=pages,
@@ -131,7 +135,9 @@ async def rater_status(
 
     def work(unit: Unit) -> RaterStats:
         found, status = project_of(unit.connection, project), fields.get("status", "")
-        return change_status(unit, found, rater, status, who.account_id, _text(fields.get("reason", "")))  # type: ignore[arg-type]  # checked there
+        reason = _text(fields.get("reason", ""))
+        changed = change_status(unit, found, rater, status, who.account_id, reason)  # type: ignore[arg-type]  # checked there
+        return telling_status(unit, changed)
 
     try:
         await console.write(work)
@@ -175,7 +181,7 @@ async def cohorts(request: Request, project: ProjectId, who: RaterReader, consol
     )
     audits = run.findings.get("cohorts", []) if run else []
     run_told = None if run is None else run_json(run)
-    return await _page(request, "insight_cohorts", **_tabs(who, found, "cohorts"), audits=audits, run=run_told)
+    return await _page(request, "insight_cohorts", **_place(who, found, "cohorts"), audits=audits, run=run_told)
 
 
 async def _rater(
@@ -190,7 +196,7 @@ async def _rater(
         request,
         "insight_rater",
         status=400 if problem else 200,
-        **_tabs(who, found, "raters"),
+        **_place(who, found, "raters"),
         detail=detail,
         row=detail.row,
         pace=pace_classes(dict(detail.row.stats.pace)),
@@ -204,16 +210,10 @@ async def _page(request: Request, template: str, *, status: int = 200, **values:
     return pages_of(request).page(template, visitor, status=status, here="lead", charts=charts, day=_day, **values)
 
 
-def _tabs(who: Principal, project: Project, tab: str) -> Json:
-    may_read = Permission.READ_RATERS in who.permissions
-    tabs = [("overview", "Overview", "")]
-    tabs += [("raters", "Raters", "/raters"), ("cohorts", "Cohort audit", "/cohorts")] if may_read else []
-    tabs += [("settings", "Settings", "/settings"), ("guidelines", "Guidelines", "/guidelines")]
-    tabs += [("gold", "Gold", "/gold")] if Permission.PROPOSE in who.permissions else []
+def _place(who: Principal, project: Project, tab: str) -> Json:
     return {
         "project": project,
         "tab": tab,
-        "tabs": [(key, label, f"/lead/{project.id}{path}") for key, label, path in tabs],
         "manages": Permission.MANAGE_RATERS in who.permissions,
     }
 

@@ -73,6 +73,7 @@ async def link_progress(who: Annotated[Principal, Depends(allowed(Permission.RAT
     return pages_of(request).page(
         "link_progress",
         await page_visitor(request),
+        here="link",
         project=await _project_name(request, link),
         link=link,
         progress=found,

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from backstay.feedback.collection import Project, all_projects, progress_of, project_of
+from backstay.feedback.collection.choosing import left_for
 from backstay.web.api.rating import Here, ProjectId, Rating
 from backstay.web.gate import Principal, public
 from backstay.web.pages import see
@@ -15,6 +16,9 @@ from backstay.web.sign_in_pages import SIGN_IN
 from backstay.web.visitors import page_visitor, pages_of
 
 router = APIRouter(include_in_schema=False)
+HOMES = {"reviewer": "/review", "lead": "/lead", "security": "/lead", "admin": "/lead"}
+"""Where somebody begins, by role; raters begin with rating."""
+
 Anybody = Annotated[None, Depends(public())]
 
 
@@ -26,11 +30,11 @@ async def asset(request: Request, version: str, name: str, _: Anybody) -> Respon
 
 @router.get("/")
 async def home(request: Request, _: Anybody) -> Response:
-    """To the first page that somebody has."""
+    """To the page where somebody's work is."""
     visitor = await page_visitor(request)
     if visitor is None:
         return see(SIGN_IN)
-    return see(visitor.nav[0].href if visitor.nav else "/account")
+    return see(HOMES.get(visitor.role, "/rate"))
 
 
 @router.get("/rate")
@@ -57,4 +61,5 @@ def _row(connection: Connection, project: Project, who: Principal, now_ms: int) 
     done = progress_of(connection, project.id, who.rater_id, now_ms).done_today if who.rater_id else 0
     what = ", ".join(name for name in project.settings.dimensions if name != "overall")
     is_open = project.status == "open"
-    return {"id": project.id, "name": project.name, "what": what, "open": is_open, "left": None, "done_today": done}
+    left = left_for(connection, project, who.rater_id) if is_open and who.rater_id else None
+    return {"id": project.id, "name": project.name, "what": what, "open": is_open, "left": left, "done_today": done}

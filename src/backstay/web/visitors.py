@@ -12,7 +12,9 @@ NAV: tuple[tuple[Permission, Link], ...] = (
     (Permission.RATE, Link("rate", "Rate", "/rate")),
     (Permission.REVIEW, Link("review", "Review", "/review")),
     (Permission.READ_PROJECT, Link("lead", "Projects", "/lead")),
-    (Permission.PROPOSE, Link("security", "Two persons", "/security/proposals")),
+    (Permission.MANAGE_ACCOUNTS, Link("people", "People", "/admin/accounts")),
+    (Permission.MANAGE_WEBHOOKS, Link("webhooks", "Webhooks", "/admin/webhooks")),
+    (Permission.PROPOSE, Link("security", "Proposals", "/security/proposals")),
     (Permission.READ_AUDIT, Link("audit", "Audit", "/security/audit")),
     (Permission.OWN_ACCOUNT, Link("account", "Account", "/account")),
 )

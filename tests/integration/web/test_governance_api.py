@@ -199,7 +199,7 @@ def test_a_project_that_is_not_theirs_is_not_there(site: GovernanceSite) -> None
     assert stranger.get(f"{P}/disputes").status_code == 404
     assert stranger.get(f"/api/v1/proposals/{proposal}").status_code == 404
     assert stranger.post(f"/api/v1/proposals/{proposal}/confirm", {"reason": "x"}).status_code == 404
-    assert stranger.get("/api/v1/proposals").json() == {"proposals": []}
+    assert stranger.get("/api/v1/proposals").json() == {"proposals": [], "next": None}
     assert stranger.get("/api/v1/quarantine").json()["pairs"] == []
 
 
@@ -274,7 +274,7 @@ def test_names_that_nothing_has_are_never_an_error_of_ours(site: GovernanceSite,
     browser = site.browser(Role.LEAD)
     for path in (f"{P}/disputes/{name}", f"{P}/items/{name}", f"{P}/drafts/{name}", f"/api/v1/proposals/{name}"):
         assert browser.get(path).status_code in (404, 422), path
-    for path in (f"{P}/disputes?after={name}", f"{P}/gold?after_item={name}", f"/api/v1/proposals?before={name}"):
+    for path in (f"{P}/disputes?after={name}", f"{P}/gold?after={name}", f"/api/v1/proposals?after={name}"):
         assert browser.get(path).status_code == 422, path
     assert browser.post(f"/api/v1/quarantine/{name}/proposals", {"reason": "x"}).status_code in (404, 422)
     assert browser.get(f"/lead/p/items/{name}").status_code in (404, 422)

@@ -108,7 +108,7 @@ def test_a_project_is_made_out_of_a_data_set(site: GovernanceSite) -> None:
     browser = site.browser(Role.LEAD)
     fields = {"id": "new", "name": "New", "dataset": "d", "votes": "2", "most_votes": "4", "dimension.helpful": "1"}
     made = browser.form("/lead/new", fields)
-    assert made.headers["location"] == "/lead/new/settings"
+    assert made.headers["location"] == "/lead/new"
     again = browser.form("/lead/new", fields)
     assert again.status_code == 409 and "already" in again.text
     assert browser.form("/lead/new", fields | {"id": "n2", "dataset": "nothing"}).status_code == 400

@@ -69,14 +69,27 @@ def test_raters_come_in_pages_and_as_a_sheet(lead: Browser) -> None:
     told = lead.get(f"{API}/raters?sort=judged&down=true").json()
     judged = [row["judged"] for row in told["raters"]]
     assert judged == sorted(judged, reverse=True)
-    assert (told["total"], told["page"], told["trust"]) == (20, 1, None)
+    assert (told["total"], told["next"], told["trust"]) == (20, None, None)
     assert all(row["simulated"] for row in told["raters"])
     rows = list(csv.DictReader(io.StringIO(lead.get(f"{API}/raters?format=csv&text=r-00001").text)))
     assert [row["rater"] for row in rows] == ["r-00001"]
-    assert lead.get(f"{API}/raters?page=9").json()["raters"] == []
+    assert lead.get(f"{API}/raters?after=nobody").status_code == 422
 
 
-@pytest.mark.parametrize("query", ["sort=password", "down=perhaps", "page=0", "format=xml", "text=" + "x" * 201])
+def test_pages_of_raters_join_to_the_whole_list(lead: Browser) -> None:
+    whole = [row["rater"] for row in lead.get(f"{API}/raters?sort=judged&down=true&limit=500").json()["raters"]]
+    joined: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = lead.get(f"{API}/raters?sort=judged&down=true&limit=7&after={after}").json()
+        joined += [row["rater"] for row in page["raters"]]
+        after = page["next"]
+    assert joined == whole and len(set(whole)) == 20
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=password", "down=perhaps", "limit=0", "limit=501", "format=xml", "text=" + "x" * 201]
+)
 def test_what_does_not_fit_is_refused(lead: Browser, query: str) -> None:
     assert lead.get(f"{API}/raters?{query}").status_code == 422
 

@@ -53,10 +53,12 @@ class Settled(NamedTuple):
     is_new: bool
 
 
-def disputes(connection: Connection, project: Project, who: Decider, after: str = "") -> list[tuple[Item, bool]]:
+def disputes(
+    connection: Connection, project: Project, who: Decider, after: str = "", limit: int = PAGE
+) -> list[tuple[Item, bool]]:
     """A page of disputed items in order of id, each with whether this person may decide it."""
     where = (items.c.project == project.id) & (items.c.state == "disputed") & (items.c.id > after)
-    rows = connection.execute(select(items).where(where).order_by(items.c.id).limit(PAGE)).mappings()
+    rows = connection.execute(select(items).where(where).order_by(items.c.id).limit(limit)).mappings()
     return [(item_of(row), not has_rated(connection, who, project.id, row["id"])) for row in rows]
 
 

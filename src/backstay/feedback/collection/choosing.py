@@ -122,6 +122,14 @@ def pick(connection: Connection, project: Project, stats: RaterStats, secret: by
     return Pick(item_id, drawn.purpose.value, drawn.strategy, drawn.propensity)
 
 
+def left_for(connection: Connection, project: Project, rater_id: str) -> int | None:
+    """Tasks that the rater could get now, an open one among them; None where they are many."""
+    at = {"of": project.id, "rater": rater_id, "most": project.settings.prompts_again}
+    found = len(connection.execute(_OPEN_ITEMS[project.settings.prompts_again > 1], at).all())
+    open_ones = select(func.count()).where(MINE, assignments.c.state == "open")
+    return None if found >= CANDIDATES else found + int(connection.execute(open_ones, at).scalar_one())
+
+
 def _gold_pool(exposures: list[int], cap: int) -> GoldPool:
     """Gold that the rater has not seen and that is not retired: the query gives no other."""
     none = np.zeros(len(exposures), dtype=np.bool_)

@@ -32,12 +32,12 @@ class Draft(NamedTuple):
     reason: str | None = None
 
 
-def waiting_drafts(connection: Connection, project: Project, after: str = "") -> list[Draft]:
+def waiting_drafts(connection: Connection, project: Project, after: str = "", limit: int = PAGE) -> list[Draft]:
     """A page of drafts that wait, oldest first; ids grow with time."""
     where = (drafts.c.project == project.id) & (drafts.c.state == WAITING) & (drafts.c.id > after)
     return [
         Draft(**row)
-        for row in connection.execute(select(drafts).where(where).order_by(drafts.c.id).limit(PAGE)).mappings()
+        for row in connection.execute(select(drafts).where(where).order_by(drafts.c.id).limit(limit)).mappings()
     ]
 
 

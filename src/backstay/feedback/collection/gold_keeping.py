@@ -25,7 +25,10 @@ PAGE = 100
 
 
 class Gold(NamedTuple):
-    """A gold answer: `best` is an index of the item's responses; `right` of `exposures` raters found it."""
+    """A gold answer: `best` is an index of the item's responses; `right` of `exposures` raters found it.
+
+    `why` is the reason for the last change; empty for gold that came with the data set.
+    """
 
     item_id: str
     dimension: str
@@ -35,15 +38,18 @@ class Gold(NamedTuple):
     right: int
     author: str
     at_ms: int
+    why: str
 
 
-def gold_list(connection: Connection, project_id: str, after: tuple[str, str] = ("", "")) -> list[Gold]:
+def gold_list(
+    connection: Connection, project_id: str, after: tuple[str, str] = ("", ""), limit: int = PAGE
+) -> list[Gold]:
     """A page of a project's gold in order of item and dimension, withdrawn ones included."""
     later = (gold_items.c.item_id > after[0]) | (
         (gold_items.c.item_id == after[0]) & (gold_items.c.dimension > after[1])
     )
     query = select(*_COLUMNS).where(gold_items.c.project == project_id, later)
-    rows = connection.execute(query.order_by(gold_items.c.item_id, gold_items.c.dimension).limit(PAGE))
+    rows = connection.execute(query.order_by(gold_items.c.item_id, gold_items.c.dimension).limit(limit))
     return [Gold(*row) for row in rows]
 
 
@@ -108,6 +114,7 @@ _COLUMNS = (
     gold_items.c.right,
     gold_items.c.author,
     gold_items.c.at_ms,
+    gold_items.c.why,
 )
 
 
@@ -141,6 +148,7 @@ def _write(unit: Unit, proposal: Proposal, now: Gold | None) -> None:
     change = proposal.change
     states = {"set": "active", "retire": "retired", "withdraw": "withdrawn"}
     values: dict[str, Any] = {"state": states[change["do"]], "author": proposal.person, "at_ms": unit.now_ms}
+    values["why"] = proposal.reason
     if change["do"] == "set":
         values["best"] = change["best"]
     if now is not None:

@@ -93,6 +93,15 @@ def find_item(connection: Connection, project_id: str, item_id: str) -> Item | N
     return None if row is None else item_of(row)
 
 
+def item_page(
+    connection: Connection, project_id: str, state: str = "", after: str = "", limit: int = 100
+) -> list[Item]:
+    """Items of a project in order of id, all of them or those of one state."""
+    where = (items.c.project == project_id) & (items.c.id > after)
+    query = select(items).where(where if not state else where & (items.c.state == state))
+    return [item_of(row) for row in connection.execute(query.order_by(items.c.id).limit(limit)).mappings()]
+
+
 def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """How the tables hold lists and objects."""
     return canonical_json(value).decode()
@@ -172,4 +181,5 @@ def _gold_row(unit: Unit, project: Project, item_id: str, dimension: str, best: 
         "right": 0,
         "author": project.created_by,
         "at_ms": unit.now_ms,
+        "why": "",
     }

@@ -72,6 +72,8 @@ class Assignment(NamedTuple):
     settled_at_ms: int | None = None
     answer: str | None = None
     judgment_ids: str | None = None
+    undo_key: str | None = None
+    undone_as: str | None = None
 
 
 class Issued(NamedTuple):

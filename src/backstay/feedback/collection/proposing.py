@@ -61,15 +61,15 @@ def proposal_of(connection: Connection, proposal_id: str) -> Proposal:
 
 
 def proposals_of(
-    connection: Connection, *, waiting: bool = True, before: str = "", project: str = ""
+    connection: Connection, *, waiting: bool = True, after: str = "", project: str = "", limit: int = PAGE
 ) -> list[Proposal]:
-    """A page of proposals, newest first; `before` is the id of the last one of the page before."""
+    """A page of proposals, newest first; `after` is the id of the last one of the page before."""
     query = select(proposals).where(proposals.c.state == "waiting" if waiting else proposals.c.state != "waiting")
     if project:
         query = query.where(proposals.c.project == project)
-    if before:
-        query = query.where(proposals.c.id < before)
-    rows = connection.execute(query.order_by(proposals.c.id.desc()).limit(PAGE)).mappings()
+    if after:
+        query = query.where(proposals.c.id < after)
+    rows = connection.execute(query.order_by(proposals.c.id.desc()).limit(limit)).mappings()
     return [_proposal(row) for row in rows]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from backstay.feedback.collection.certainty import beta_of
 from backstay.feedback.collection.items import Item, as_json
+from backstay.feedback.collection.leaking import retire_leaked
 from backstay.feedback.collection.leasing import (
     Assignment,
     Issued,
@@ -190,7 +191,7 @@ def _count(
     if submission.edit is not None:
         _keep_draft(unit, before, submission)
     count_answer(unit, before.stats, answer, 1)
-    return settle(
+    taken = settle(
         unit.connection,
         before.assignment,
         state="judged",
@@ -200,6 +201,8 @@ def _count(
         answer=as_json(answer),
         judgment_ids=json.dumps([judgment.id for judgment in judgments]),
     )
+    retire_leaked(unit, before.item, right)
+    return taken
 
 
 def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int) -> None:

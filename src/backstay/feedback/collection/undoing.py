@@ -1,4 +1,7 @@
-"""Taking the last answer back: a retraction beside the judgment, and the same task once more."""
+"""Taking the last answer back: a retraction beside the judgment, and the same task once more.
+
+Undoing under the same key again is answered as before: a browser that lost the answer takes no second judgment back.
+"""
 
 import json
 from typing import NamedTuple
@@ -20,14 +23,21 @@ from backstay.storage.unit import Unit
 
 
 class Undone(NamedTuple):
-    """The task once more, and what had been said of it."""
+    """The task once more, and what had been said of it; `is_new` is false where it had been undone before."""
 
     assignment: Assignment
     answer: Submission
+    is_new: bool = True
 
 
-def undo(unit: Unit, project: Project, rater_id: str) -> Undone:
-    """Retract the rater's last judgment. Raises Rejected where there is none, or where its time is over."""
+def undo(unit: Unit, project: Project, rater_id: str, key: str = "") -> Undone:
+    """Retract the rater's last judgment, once for each key but the empty one.
+
+    Raises Rejected where there is none, or where its time is over.
+    """
+    before = _undone_before(unit.connection, project.id, rater_id, key) if key else None
+    if before is not None:
+        return before
     last, stats = last_judged(unit.connection, project.id, rater_id), stats_of(unit.connection, project.id, rater_id)
     settled_ms = (last.settled_at_ms or 0) if last else 0
     if last is None or unit.now_ms - settled_ms > 1000 * project.settings.undo_s:
@@ -40,7 +50,7 @@ def undo(unit: Unit, project: Project, rater_id: str) -> Undone:
         raise Rejected("nothing_to_undo", "the item has been settled since", cure="tell the project's lead")
     answer = taken_answer(last)
     _retract(unit, project, last)
-    settle(unit.connection, last, state="retracted")
+    retracted = settle(unit.connection, last, state="retracted")
     if last.purpose != "consistency":
         item = count_vote(unit.connection, project, item, Vote(rater_id, answer["labels"], *answer["beta"]), -1)
         count_gold(unit.connection, item, answer["gold"], -1)
@@ -52,8 +62,8 @@ def undo(unit: Unit, project: Project, rater_id: str) -> Undone:
     again = lease(
         unit, project, rater_id, item, Pick(item.id, last.purpose, last.strategy, last.propensity), last.order_shown
     )
-    given = Submission.model_validate_json(json.dumps(answer["given"]))
-    return Undone(again, given)
+    settle(unit.connection, retracted, undo_key=key or None, undone_as=again.id)
+    return Undone(again, _given(last))
 
 
 def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assignment | None:
@@ -64,6 +74,19 @@ def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assig
     query = select(assignments.c.id).where(where).order_by(assignments.c.settled_at_ms.desc()).limit(1)
     found = connection.execute(query).scalar()
     return None if found is None else find_assignment(connection, found)
+
+
+def _undone_before(connection: Connection, project_id: str, rater_id: str, key: str) -> Undone | None:
+    """What an undo under this key gave; its task stands as it does now."""
+    mine = (assignments.c.project == project_id) & (assignments.c.rater_id == rater_id)
+    found = connection.execute(select(assignments.c.id).where(mine, assignments.c.undo_key == key)).scalar()
+    retracted = None if found is None else find_assignment(connection, found)
+    again = None if retracted is None else find_assignment(connection, retracted.undone_as or "")
+    return None if retracted is None or again is None else Undone(again, _given(retracted), is_new=False)
+
+
+def _given(retracted: Assignment) -> Submission:
+    return Submission.model_validate_json(json.dumps(taken_answer(retracted)["given"]))
 
 
 def _retract(unit: Unit, project: Project, last: Assignment) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from backstay.aggregate import AggregateSettings, aggregate
 from backstay.errors import UsageError
 from backstay.feedback import read_audits
+from backstay.feedback.audits import ADJUDICATED
 from backstay.pipeline.project import Project
 from backstay.pipeline.recipe import Recipe
 from backstay.pipeline.stage import StageContext, Summary
-from backstay.pipeline.stages.rate import ADJUDICATED
 from backstay.records import Audit, Judgment, Prompt, Rater, Response, Task, canonical_json, file_sha256
 from backstay.screen import text_witness
 from backstay.storage import read_records, write_atomic, write_records

@@ -7,6 +7,7 @@ from typing import Any
 
 from backstay.errors import UsageError
 from backstay.feedback import pair_tasks, simulate_judgments
+from backstay.feedback.audits import ADJUDICATED
 from backstay.feedback.settings import RateSettings
 from backstay.pipeline.digests import prompt_inputs
 from backstay.pipeline.project import Project
@@ -15,9 +16,6 @@ from backstay.pipeline.stage import StageContext, Summary
 from backstay.pipeline.texts import load_prompts
 from backstay.records import Judgment, Prompt, Rater, Response, Task, content_hash
 from backstay.storage import Repository, Store, read_records, write_records
-
-ADJUDICATED = "audits.jsonl"
-"""What reviewers decided on disputed pairs of the data set; there is no such file where nobody did."""
 
 
 def extra_inputs(project: Project, recipe: Recipe) -> dict[str, str]:

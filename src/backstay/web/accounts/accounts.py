@@ -23,7 +23,7 @@ from backstay.web.accounts.rater_links import RaterLink
 from backstay.web.accounts.refusal import Refused, too_many
 from backstay.web.accounts.sessions import Session
 from backstay.web.accounts.settings import AccountSettings
-from backstay.web.permissions import LINK_PERMISSIONS, Permission, Role
+from backstay.web.permissions import LINK_PERMISSIONS, Role
 
 Digest = Callable[[bytes], str]
 _WRONG = Refused(

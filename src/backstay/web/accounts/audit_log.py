@@ -10,7 +10,7 @@ from backstay.records import canonical_json
 from backstay.storage.tables import journal
 
 KINDS = "console."
-MOST = 200
+MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ def kinds(connection: Connection) -> list[str]:
 
 
 def acts(
-    connection: Connection, *, before: int | None = None, kind: str = "", by: str = "", most: int = 50
+    connection: Connection, *, after: int | None = None, kind: str = "", by: str = "", most: int = 50
 ) -> tuple[list[Act], int | None]:
-    """Acts that somebody did, the newest first, and the `before` of the next page (None at the end).
+    """Acts that somebody did, the newest first, and the `after` of the next page (None at the end).
 
     `kind` and `by` narrow them to one kind and to one account.
     """
@@ -47,8 +47,8 @@ def acts(
     query = select(journal.c.seq, journal.c.kind, journal.c.payload, journal.c.hash).where(
         journal.c.kind.in_(wanted), journal.c.payload.contains(_said_by(by), autoescape=True)
     )
-    if before is not None:
-        query = query.where(journal.c.seq < before)
+    if after is not None:
+        query = query.where(journal.c.seq < after)
     rows = connection.execute(query.order_by(journal.c.seq.desc()).limit(min(most, MOST) + 1)).all()
     found = [Act(row.seq, row.kind, json.loads(row.payload), row.hash) for row in rows[: min(most, MOST)]]
     return found, found[-1].seq if len(rows) > len(found) else None

@@ -19,7 +19,6 @@ from backstay.web.permissions import BEYOND_PROJECTS, PERMISSIONS, Permission, R
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 ACTIVE, DISABLED = "active", "disabled"
-MOST_LISTED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,9 @@ def find(connection: Connection, name: str) -> tuple[Account, str | None] | None
     return None if row is None else (account_of(row), row.password)
 
 
-def listed(connection: Connection, after: str = "", most: int = 100) -> list[Account]:
+def listed(connection: Connection, after: str = "", limit: int = 100) -> list[Account]:
     """Accounts by name, those behind `after`."""
-    query = select(accounts).where(accounts.c.name > after).order_by(accounts.c.name).limit(min(most, MOST_LISTED))
+    query = select(accounts).where(accounts.c.name > after).order_by(accounts.c.name).limit(limit)
     return [account_of(row) for row in connection.execute(query)]
 
 

@@ -138,10 +138,20 @@ def progress(connection: Connection, link: RaterLink) -> LinkProgress:
     return LinkProgress(done, link.wanted, link.completion_code if done >= link.wanted else "")
 
 
-def listed(connection: Connection, project: str, after: str = "", most: int = 100) -> list[RaterLink]:
+def listed(connection: Connection, project: str, after: str = "", limit: int = 100) -> list[RaterLink]:
     """The links of a project by id, those behind `after`."""
-    query = select(_table).where(_table.c.project == project, _table.c.id > after).order_by(_table.c.id).limit(most)
+    query = select(_table).where(_table.c.project == project, _table.c.id > after).order_by(_table.c.id).limit(limit)
     return [_link(row) for row in connection.execute(query)]
+
+
+def standing(connection: Connection, project: str, after: str = "", most: int = 100) -> list[tuple[RaterLink, int]]:
+    """The same links, each with how many tasks its rater has judged in the project."""
+    found = listed(connection, project, after, most)
+    query = select(rater_stats.c.rater_id, rater_stats.c.judged).where(
+        rater_stats.c.project == project, rater_stats.c.rater_id.in_([link.rater_id for link in found])
+    )
+    judged = {row.rater_id: row.judged for row in connection.execute(query)}
+    return [(link, judged.get(link.rater_id, 0)) for link in found]
 
 
 def revoke(unit: Unit, by: Principal, project: str, link_id: str) -> None:

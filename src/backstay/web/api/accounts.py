@@ -10,6 +10,7 @@ from backstay.storage.unit import Unit
 from backstay.web.accounts import api_tokens, directory, invitations, name_lock
 from backstay.web.accounts.directory import Account
 from backstay.web.api.own_account import TokenOut, Tokens, token_fields
+from backstay.web.api.paging import Limit, following
 from backstay.web.api.texts import Body, ProjectName
 from backstay.web.console import Console
 from backstay.web.gate import Principal, accounts_of, allowed, console_of
@@ -36,10 +37,10 @@ class AccountOut(BaseModel):
 
 
 class AccountPage(BaseModel):
-    """Accounts by name; `after` begins the next page, null at the end."""
+    """A page of accounts by name; `next` is the `after` of the next page, null at the end."""
 
     accounts: list[AccountOut]
-    after: str | None
+    next: str | None
 
 
 class AccountChange(Body):
@@ -68,11 +69,11 @@ async def list_accounts(
     _: Admin,
     console: Here,
     after: Annotated[str, Query(pattern=r"^[a-z0-9._@+-]{0,64}$")] = "",
-    most: Annotated[int, Query(ge=1, le=directory.MOST_LISTED)] = 100,
+    limit: Limit = 100,
 ) -> AccountPage:
     """Accounts by name."""
-    found = await console.read(lambda c: directory.listed(c, after, most))
-    return AccountPage(accounts=[account_out(a) for a in found], after=found[-1].name if len(found) == most else None)
+    found = await console.read(lambda c: directory.listed(c, after, limit))
+    return AccountPage(accounts=[account_out(a) for a in found], next=following(found, limit, lambda a: a.name))
 
 
 @router.get("/{account}")

@@ -1,6 +1,6 @@
 """Disputed items: the queue, one item blind, the verdict, and everything that is known of an item."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -24,7 +24,9 @@ from backstay.feedback.collection.gold_keeping import gold_at
 from backstay.feedback.collection.item_history import Asked, Said, history_of, texts_of
 from backstay.feedback.collection.submission import Answer, iso_time
 from backstay.storage.unit import Unit
+from backstay.web.api import shapes_decisions as shapes
 from backstay.web.api.deciding import After, ItemId, Onlooker, Reviewer, Why, decider, names_of, texts_json
+from backstay.web.api.paging import Limit, following
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.api.texts import Body
 from backstay.web.gate import Principal
@@ -33,6 +35,7 @@ from backstay.web.shown import Json
 
 router = APIRouter(prefix="/api/v1/projects/{project}", tags=["review"])
 SEES_GOLD = frozenset({Permission.PROPOSE, Permission.CONFIRM})
+TAKEN_BEFORE: dict[str, Any] = {"model": shapes.SettledItem, "description": "The same verdict was taken before."}
 
 
 class VerdictIn(Body):
@@ -45,25 +48,30 @@ class VerdictIn(Body):
     reason: Reason
 
 
-@router.get("/disputes")
-async def list_disputes(project: ProjectId, who: Reviewer, console: Here, after: After = "") -> JSONResponse:
+@router.get("/disputes", response_model=shapes.Disputes)
+async def list_disputes(
+    project: ProjectId, who: Reviewer, console: Here, after: After = "", limit: Limit = 100
+) -> JSONResponse:
     """Disputed items in order of id, and which of them the caller may decide."""
 
     def view(connection: Connection) -> Json:
-        found = disputes(connection, project_of(connection, project), decider(who), after)
+        found = disputes(connection, project_of(connection, project), decider(who), after, limit)
         rows = [{"id": item.id, "votes": item.votes, "may_decide": may} for item, may in found]
-        return {"waiting": count_disputes(connection, project), "items": rows}
+        following_id = following(found, limit, lambda row: row[0].id)
+        return {"waiting": count_disputes(connection, project), "items": rows, "next": following_id}
 
     return JSONResponse(await console.read(view))
 
 
-@router.get("/disputes/{item}")
+@router.get("/disputes/{item}", response_model=shapes.Dispute)
 async def get_dispute(project: ProjectId, item: ItemId, who: Reviewer, console: Here) -> JSONResponse:
     """One disputed item without its votes, its responses in a random order."""
     return JSONResponse(await console.read(lambda connection: dispute_json(connection, project, item, who)))
 
 
-@router.post("/disputes/{item}/verdict", status_code=201)
+@router.post(
+    "/disputes/{item}/verdict", status_code=201, response_model=shapes.SettledItem, responses={200: TAKEN_BEFORE}
+)
 async def post_verdict(project: ProjectId, item: ItemId, body: VerdictIn, who: Reviewer, console: Here) -> JSONResponse:
     """Settle it; the answer holds what the raters had said. The same verdict again is answered with 200."""
 
@@ -79,7 +87,7 @@ async def post_verdict(project: ProjectId, item: ItemId, body: VerdictIn, who: R
     return JSONResponse(told, 201 if settled.is_new else 200)
 
 
-@router.post("/items/{item}/dispute")
+@router.post("/items/{item}/dispute", response_model=shapes.ItemMoved)
 async def post_dispute(project: ProjectId, item: ItemId, body: Why, who: Reviewer, console: Here) -> JSONResponse:
     """Have an item decided that raters are done with, or that was settled before."""
 
@@ -89,7 +97,7 @@ async def post_dispute(project: ProjectId, item: ItemId, body: Why, who: Reviewe
     return JSONResponse({"id": item, "state": (await console.write(work)).state})
 
 
-@router.get("/items/{item}")
+@router.get("/items/{item}", response_model=shapes.Item)
 async def get_item(project: ProjectId, item: ItemId, who: Onlooker, console: Here) -> JSONResponse:
     """Everything that is known of an item; without its votes for who may still decide it blind, or is asked now."""
     return JSONResponse(await console.read(lambda connection: item_json(connection, project, item, who)))

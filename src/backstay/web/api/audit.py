@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from backstay.web.accounts import audit_log
+from backstay.web.api.paging import Limit
 from backstay.web.console import Console
 from backstay.web.gate import Principal, allowed, console_of
 from backstay.web.permissions import Permission
@@ -23,10 +24,10 @@ class ActOut(BaseModel):
 
 
 class Acts(BaseModel):
-    """Acts, the newest first; `before` begins the next page, null at the end."""
+    """A page of acts, the newest first; `next` is the `after` of the next page, null at the end."""
 
     acts: list[ActOut]
-    before: int | None
+    next: int | None
 
 
 @router.get("")
@@ -35,11 +36,11 @@ async def list_acts(
     console: Annotated[Console, Depends(console_of)],
     kind: Annotated[str, Query(max_length=40, pattern=r"^[a-z0-9_.-]*$")] = "",
     by: Annotated[str, Query(max_length=50, pattern=r"^[A-Za-z0-9:_-]*$")] = "",
-    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-    most: Annotated[int, Query(ge=1, le=audit_log.MOST)] = 50,
+    after: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+    limit: Limit = 100,
 ) -> Acts:
     """What people did, by kind and by account."""
-    found, more = await console.read(lambda c: audit_log.acts(c, before=before, kind=kind, by=by, most=most))
+    found, more = await console.read(lambda c: audit_log.acts(c, after=after, kind=kind, by=by, most=limit))
     return Acts(
-        acts=[ActOut(seq=act.seq, kind=act.kind, payload=act.payload, hash=act.hash) for act in found], before=more
+        acts=[ActOut(seq=act.seq, kind=act.kind, payload=act.payload, hash=act.hash) for act in found], next=more
     )

@@ -16,7 +16,9 @@ from backstay.feedback.collection.drafting import (
 from backstay.feedback.collection.item_history import read_texts
 from backstay.feedback.collection.submission import iso_time
 from backstay.storage.unit import Unit
+from backstay.web.api import shapes_decisions as shapes
 from backstay.web.api.deciding import After, Id, Reviewer, Why, decider, texts_json
+from backstay.web.api.paging import Limit, following
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.differences import word_changes
 from backstay.web.gate import Principal
@@ -26,25 +28,28 @@ from backstay.web.shown import Json
 router = APIRouter(prefix="/api/v1/projects/{project}/drafts", tags=["review"])
 
 
-@router.get("")
-async def list_drafts(project: ProjectId, who: Reviewer, console: Here, after: After = "") -> JSONResponse:
+@router.get("", response_model=shapes.Drafts)
+async def list_drafts(
+    project: ProjectId, who: Reviewer, console: Here, after: After = "", limit: Limit = 100
+) -> JSONResponse:
     """Drafts that wait, oldest first, and which of them the caller may review."""
 
     def view(connection: Connection) -> Json:
-        found = waiting_drafts(connection, project_of(connection, project), after)
+        found = waiting_drafts(connection, project_of(connection, project), after, limit)
         rows = [_row(draft) | {"may_review": draft.rater_id != who.rater_id} for draft in found]
-        return {"waiting": count_drafts(connection, project), "drafts": rows}
+        following_id = following(found, limit, lambda draft: draft.id)
+        return {"waiting": count_drafts(connection, project), "drafts": rows, "next": following_id}
 
     return JSONResponse(await console.read(view))
 
 
-@router.get("/{draft}")
+@router.get("/{draft}", response_model=shapes.ShownDraft)
 async def get_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
     """One draft with the response that it was written out of."""
     return JSONResponse(await console.read(lambda connection: draft_json(connection, project, draft, who)))
 
 
-@router.post("/{draft}/accept")
+@router.post("/{draft}/accept", response_model=shapes.Draft)
 async def post_accepted_draft(project: ProjectId, draft: Id, who: Reviewer, console: Here) -> JSONResponse:
     """Make it a demonstration."""
 
@@ -54,7 +59,7 @@ async def post_accepted_draft(project: ProjectId, draft: Id, who: Reviewer, cons
     return JSONResponse(_row(await console.write(work)))
 
 
-@router.post("/{draft}/refuse")
+@router.post("/{draft}/refuse", response_model=shapes.Draft)
 async def post_refused_draft(project: ProjectId, draft: Id, body: Why, who: Reviewer, console: Here) -> JSONResponse:
     """Refuse it with a reason."""
 

@@ -18,6 +18,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "dataset": "help",
         "settings": {"dimensions": ["helpful", "harmless"], "votes": 3, "most_votes": 5},
     },
+    "NewScores": {"scores": {"item-59f6a4dd1f1a1d2e4c5b": [0.8, -0.2, 1.4], "item-0c9be3d6b8a0f2c71e3d": []}},
     "ProjectChange": {"status": "paused"},
     "NewGuidelines": {"text": "# What to look at\n\nPrefer the answer that is true."},
     "NewWebhook": {"url": "https://hooks.example.org/backstay", "events": ["judgment.created", "item.done"]},

@@ -1,4 +1,4 @@
-"""One's own account: who one is, the password, sessions and API tokens."""
+"""One's own account: the password, sessions and API tokens. Who one is tells `GET /me`, links included."""
 
 from typing import Annotated
 
@@ -15,20 +15,8 @@ from backstay.web.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/account", tags=["account"])
 Own = Annotated[Principal, Depends(allowed(Permission.OWN_ACCOUNT))]
-Anybody = Annotated[Principal, Depends(allowed(*Permission))]
 Here = Annotated[Console, Depends(console_of)]
 Id = Annotated[str, Path(pattern=r"^[0-9a-f-]{1,36}$")]
-
-
-class Me(BaseModel):
-    """Who asks."""
-
-    account: str
-    name: str
-    role: str
-    permissions: list[str]
-    projects: list[str] | None
-    via: str
 
 
 class PasswordChange(Body):
@@ -83,19 +71,6 @@ class Tokens(BaseModel):
     """API tokens."""
 
     tokens: list[TokenOut]
-
-
-@router.get("")
-async def me(who: Anybody) -> Me:
-    """Who asks, and what they may do."""
-    return Me(
-        account=who.account_id,
-        name=who.name,
-        role=who.role,
-        permissions=sorted(who.permissions),
-        projects=None if who.projects is None else sorted(who.projects),
-        via=who.via,
-    )
 
 
 @router.post("/password", status_code=204)

@@ -13,7 +13,9 @@ from backstay.feedback.collection.proposing import Proposal, proposal_of, propos
 from backstay.feedback.collection.releasing import confirm_release, project_on, propose_release, refuse_release
 from backstay.feedback.collection.submission import iso_time
 from backstay.storage.unit import Unit
+from backstay.web.api import shapes_decisions as shapes
 from backstay.web.api.deciding import After, Either, Id, ItemId, Proposer, Second, Why, decider, names_of, texts_json
+from backstay.web.api.paging import Limit, following
 from backstay.web.api.rating import Here
 from backstay.web.console import Console
 from backstay.web.gate import Principal
@@ -24,34 +26,40 @@ from backstay.web.webhooks.events import telling_proposal
 router = APIRouter(prefix="/api/v1", tags=["two persons"])
 
 
-@router.get("/proposals")
+@router.get("/proposals", response_model=shapes.Proposals)
 async def list_proposals(
-    who: Either, console: Here, state: Literal["waiting", "decided"] = "waiting", before: After = ""
+    who: Either,
+    console: Here,
+    state: Literal["waiting", "decided"] = "waiting",
+    after: After = "",
+    limit: Limit = 100,
 ) -> JSONResponse:
     """Proposals, newest first."""
-    rows = await console.read(lambda connection: proposal_rows(connection, who, state == "waiting", before))
-    return JSONResponse({"proposals": rows})
+    rows, place = await console.read(
+        lambda connection: proposal_rows(connection, who, state == "waiting", after, limit)
+    )
+    return JSONResponse({"proposals": rows, "next": place})
 
 
-@router.get("/proposals/{proposal}")
+@router.get("/proposals/{proposal}", response_model=shapes.ShownProposal)
 async def get_proposal(proposal: Id, who: Either, console: Here) -> JSONResponse:
     """One proposal with the texts that it is about, and both values."""
     return JSONResponse(await console.read(lambda connection: proposal_json(connection, proposal, who)))
 
 
-@router.post("/proposals/{proposal}/confirm")
+@router.post("/proposals/{proposal}/confirm", response_model=shapes.Proposal)
 async def confirm_proposal(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
     """Do what was proposed."""
     return JSONResponse(proposal_row(await decide_on(console, proposal, who, True, body.reason), {}))
 
 
-@router.post("/proposals/{proposal}/refuse")
+@router.post("/proposals/{proposal}/refuse", response_model=shapes.Proposal)
 async def refuse_proposal(proposal: Id, body: Why, who: Second, console: Here) -> JSONResponse:
     """Leave everything as it is."""
     return JSONResponse(proposal_row(await decide_on(console, proposal, who, False, body.reason), {}))
 
 
-@router.post("/proposals/{proposal}/withdraw")
+@router.post("/proposals/{proposal}/withdraw", response_model=shapes.Proposal)
 async def withdraw_proposal(proposal: Id, who: Proposer, console: Here) -> JSONResponse:
     """Take one's own proposal back."""
 
@@ -62,14 +70,16 @@ async def withdraw_proposal(proposal: Id, who: Proposer, console: Here) -> JSONR
     return JSONResponse(proposal_row(await console.write(work), {}))
 
 
-@router.get("/quarantine")
-async def list_quarantine(who: Either, console: Here) -> JSONResponse:
-    """Pairs that the newest run of screen keeps from training, with findings and texts."""
+@router.get("/quarantine", response_model=shapes.Quarantine)
+async def list_quarantine(who: Either, console: Here, after: After = "", limit: Limit = 100) -> JSONResponse:
+    """Pairs that the newest run of screen keeps from training, with findings and texts; the first 1,000 by id."""
     found = await quarantine_of(console, who)
-    return JSONResponse({"run": found.run, "total": found.total, "pairs": [pair_json(row) for row in found.pairs]})
+    rows = [row for row in found.pairs if row.pair.id > after][:limit]
+    told = {"run": found.run, "total": found.total, "pairs": [pair_json(row) for row in rows]}
+    return JSONResponse(told | {"next": following(rows, limit, lambda row: row.pair.id)})
 
 
-@router.post("/quarantine/{pair}/proposals", status_code=201)
+@router.post("/quarantine/{pair}/proposals", status_code=201, response_model=shapes.Proposal)
 async def propose_release_of(pair: ItemId, body: Why, who: Proposer, console: Here) -> JSONResponse:
     """Propose that training may use a pair; a second person decides."""
     return JSONResponse(proposal_row(await propose_to_release(console, pair, who, body.reason), {}), 201)
@@ -112,11 +122,14 @@ async def quarantine_of(console: Console, who: Principal) -> Quarantine:
     return await console.read(look)
 
 
-def proposal_rows(connection: Connection, who: Principal, waiting: bool, before: str = "") -> list[Json]:
-    """A page of the proposals in projects that are open to somebody."""
-    found = [row for row in proposals_of(connection, waiting=waiting, before=before) if who.may_enter(row.project)]
+def proposal_rows(
+    connection: Connection, who: Principal, waiting: bool, after: str = "", limit: int = 100
+) -> tuple[list[Json], str | None]:
+    """A page of the proposals in projects that are open to somebody, and what the next one is after."""
+    every = proposals_of(connection, waiting=waiting, after=after, limit=limit)
+    found = [row for row in every if who.may_enter(row.project)]
     names = names_of(connection, [name for row in found for name in (row.person, row.second)])
-    return [proposal_row(row, names) for row in found]
+    return [proposal_row(row, names) for row in found], following(every, limit, lambda row: row.id)
 
 
 def proposal_json(connection: Connection, proposal_id: str, who: Principal) -> Json:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from backstay.feedback.collection.submission import iso_time
 from backstay.web.accounts import rater_links
 from backstay.web.accounts.rater_links import LinkOrder, RaterLink
+from backstay.web.api.paging import Limit, following
 from backstay.web.api.texts import Body, SomeLine
 from backstay.web.console import Console
 from backstay.web.gate import Principal, accounts_of, allowed, console_of
@@ -57,10 +58,10 @@ class LinksMade(BaseModel):
 
 
 class LinkPage(BaseModel):
-    """Links by id; `after` begins the next page, null at the end."""
+    """A page of links by id; `next` is the `after` of the next page, null at the end."""
 
     links: list[LinkOut]
-    after: str | None
+    next: str | None
 
 
 @router.get("")
@@ -69,12 +70,12 @@ async def list_links(
     _: Manager,
     console: Here,
     after: Annotated[str, Query(pattern=r"^[0-9a-f-]{0,36}$")] = "",
-    most: Annotated[int, Query(ge=1, le=500)] = 100,
+    limit: Limit = 100,
 ) -> LinkPage:
     """The links of a project."""
-    found = await console.read(lambda c: rater_links.listed(c, project, after, most))
+    found = await console.read(lambda c: rater_links.listed(c, project, after, limit))
     return LinkPage(
-        links=[LinkOut(**_fields(link)) for link in found], after=found[-1].id if len(found) == most else None
+        links=[LinkOut(**_fields(link)) for link in found], next=following(found, limit, lambda link: link.id)
     )
 
 

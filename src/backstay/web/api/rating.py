@@ -100,12 +100,12 @@ async def renew_lease(assignment: AssignmentId, who: Rating, console: Here) -> J
 
 
 @router.post("/projects/{project}/undo", response_model=shapes.Undone)
-async def take_back(project: ProjectId, who: Rating, console: Here) -> JSONResponse:
-    """Retract the last judgment; its task comes back with what was said of it."""
+async def take_back(project: ProjectId, key: Key, who: Rating, console: Here) -> JSONResponse:
+    """Retract the last judgment; its task comes back with what was said of it. Under the same key it is done once."""
     rater = rater_of(who, project)
 
     def work(unit: Unit) -> Undone:
-        return telling_retraction(unit, undo(unit, project_of(unit.connection, project), rater))
+        return telling_retraction(unit, undo(unit, project_of(unit.connection, project), rater, key))
 
     undone = await console.write(work)
 

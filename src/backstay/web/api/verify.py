@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 from backstay.feedback.collection.submission import iso_time
+from backstay.web.api import shapes_decisions as shapes
 from backstay.web.api.deciding import Overseer
 from backstay.web.shown import Json
 from backstay.web.verification import Verification, Walk
@@ -11,13 +12,13 @@ from backstay.web.verification import Verification, Walk
 router = APIRouter(prefix="/api/v1/audit/verify", tags=["audit"])
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, response_model=shapes.LastWalk)
 async def post_verify(request: Request, who: Overseer) -> JSONResponse:
     """Begin a walk over the whole journal; GET tells what it found."""
     return JSONResponse({"walk": walk_json(await verification_of(request).start(who.account_id))}, 202)
 
 
-@router.get("")
+@router.get("", response_model=shapes.LastWalk)
 async def get_verify(request: Request, _: Overseer) -> JSONResponse:
     """The last walk, or null."""
     return JSONResponse({"walk": walk_json(verification_of(request).last)})

@@ -10,7 +10,7 @@ export class Guidelines {
   /** @param {string} project */
   constructor(project) {
     this.project = project;
-    this.loaded = 0;
+    this.loaded = -1;
     byId("guide-close").addEventListener("click", () => this.toggle(false));
   }
 
@@ -47,6 +47,10 @@ export class Guidelines {
       return say("The guidelines could not be loaded.");
     }
     const { version, text, html, at } = answer.data;
+    if (version === 0) {
+      byId("guide-text").textContent = "There are no guidelines yet. Judge as the question asks; a lead can say what counts here.";
+      return;
+    }
     byId("guide-title").textContent = `Guidelines, version ${version}`;
     byId("guide-text").replaceChildren(shown(html, text));
     this.mark(version, at);

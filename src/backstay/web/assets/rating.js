@@ -10,7 +10,7 @@ import { keep, read } from "./kept.js";
 import { keepAlive, received } from "./lease.js";
 import { take, tell } from "./notices.js";
 import { claim } from "./one_tab.js";
-import { Outbox } from "./outbox.js";
+import { newKey, Outbox } from "./outbox.js";
 import { showClock, showProgress, soFar } from "./progress.js";
 import { showDesk, showStill, way, WHY } from "./still.js";
 import { Task } from "./task.js";
@@ -137,11 +137,9 @@ function skip(reason, note) {
 async function undo() {
   if (isBusy || !canUndo) return;
   busy(true);
-  const answer = await ask("POST", `${base}/undo`, {});
-  if (answer.status === 0 || answer.status >= 500) {
-    tell("undone", "warn", "Not taken back yet", "The server did not answer. What stands now is shown next.");
-    return next();
-  }
+  const key = { "idempotency-key": newKey() }; // The same at each attempt, so that one judgment is taken back.
+  const answer = await outbox.until(() => ask("POST", `${base}/undo`, {}, key));
+  take("connection");
   if (answer.status === 401 || answer.status === 403) return ended(answer);
   if (answer.status !== 200) {
     tell("undone", "warn", "Nothing was taken back", told(answer));

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from backstay.errors import BackstayError, UsageError
 from backstay.feedback.collection.submission import storable
 from backstay.web.accounts.refusal import Refused
-from backstay.web.gate import form_of
+from backstay.web.gate import SAFE, form_of
 from backstay.web.visitors import page_visitor, pages_of
 
 T = TypeVar("T")
@@ -22,13 +22,17 @@ async def page(request: Request, template: str, here: str, **values: Any) -> Res
 
 async def told(request: Request, error: Exception, status: int) -> Response:
     """An error as a page, with the way back to where it came from."""
-    text = error.message if isinstance(error, BackstayError) else "the address or the form does not fit"
-    cure = (error.cure or "") if isinstance(error, BackstayError) else ""
+    text, cure = "the form does not fit", "load the page again"
+    if isinstance(error, BackstayError):
+        text, cure = error.message, error.cure or ""
+    elif request.method in SAFE:
+        text, cure = "there is no page at this address", ""
     try:
         visitor = await page_visitor(request)
     except Refused:
         visitor = None
-    title = {404: "Not here", 409: "This has changed"}.get(status, "Nothing was done")
+    is_nowhere = status == 404 or (request.method in SAFE and not isinstance(error, BackstayError))
+    title = "Not here" if is_nowhere else "This has changed" if status == 409 else "Nothing was done"
     back = getattr(error, "back", "/")
     return pages_of(request).message(
         title, sentence(text), status=status, visitor=visitor, cure=sentence(cure), back=back
@@ -39,10 +43,8 @@ async def or_back(back: str, work: Awaitable[T]) -> T:
     """What the work gives; an error of ours is shown with a link to `back`."""
     try:
         return await work
-    except Refused:
-        raise
     except BackstayError as error:
-        error.back = back  # type: ignore[attr-defined]  # read by `told` alone
+        error.back = back  # type: ignore[attr-defined]  # read by the handlers that show errors as pages
         raise
 
 

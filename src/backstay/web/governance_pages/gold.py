@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from backstay.errors import UsageError
 from backstay.feedback.collection import project_of
-from backstay.feedback.collection.gold_keeping import PAGE, Step, propose_gold
+from backstay.feedback.collection.gold_keeping import Step, propose_gold
 from backstay.feedback.collection.proposing import Proposal, proposals_of
 from backstay.records import Dimension
 from backstay.storage.unit import Unit
 from backstay.web.api.adjudications import LETTERS
-from backstay.web.api.deciding import After, Either, Proposer, decider
-from backstay.web.api.gold import gold_json
+from backstay.web.api.deciding import Either, Proposer, decider
+from backstay.web.api.gold import GoldPlace, gold_json
 from backstay.web.api.rating import Here, ProjectId
 from backstay.web.governance_pages.frame import fields_of, number, or_back, page
 from backstay.web.pages import see
@@ -23,19 +23,21 @@ router = APIRouter(prefix="/lead/{project}/gold", include_in_schema=False)
 
 
 @router.get("")
-async def gold(
-    request: Request, project: ProjectId, _: Either, console: Here, after_item: After = "", after_dimension: After = ""
-) -> Response:
+async def gold(request: Request, project: ProjectId, _: Either, console: Here, after: GoldPlace = "") -> Response:
     """How often each gold item was seen, and which share of raters found its answer."""
 
     def query(connection: Connection) -> dict[str, Any]:
-        rows = gold_json(connection, project, (after_item, after_dimension))
+        rows = gold_json(connection, project, after)
         waiting = [row for row in proposals_of(connection, project=project) if row.kind == "gold"]
-        return {"project": project_of(connection, project), "gold": rows, "waiting": len(waiting)}
+        return {
+            "project": project_of(connection, project),
+            "gold": rows["gold"],
+            "more": rows["next"],
+            "waiting": len(waiting),
+        }
 
     told = await or_back("/lead", console.read(query))
-    more = told["gold"][-1] if len(told["gold"]) == PAGE else None
-    return await page(request, "gold", "lead", **told, letters=LETTERS, more=more)
+    return await page(request, "gold", "lead", **told, letters=LETTERS)
 
 
 @router.post("/proposals")

@@ -89,7 +89,7 @@ async def make_project(request: Request, who: Manager, console: Here) -> Respons
 
     project = await or_back("/lead/new", console.write(work))
     await fill(console, project)
-    return see(f"/lead/{project.id}/settings")
+    return see(f"/lead/{project.id}")
 
 
 @router.get("/{project}/settings")

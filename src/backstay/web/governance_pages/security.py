@@ -35,7 +35,7 @@ async def proposals(request: Request, who: Either, console: Here) -> Response:
     """What waits for a second person, and what was decided lately."""
 
     def query(connection: Connection) -> dict[str, Any]:
-        waiting, decided = (proposal_rows(connection, who, wanted) for wanted in (True, False))
+        waiting, decided = (proposal_rows(connection, who, wanted)[0] for wanted in (True, False))
         return {"waiting": waiting, "decided": decided[:20]}
 
     return await page(request, "proposals", "security", **await console.read(query), who=who)
@@ -77,7 +77,7 @@ async def take_back(proposal: Id, who: Proposer, console: Here) -> Response:
 async def quarantine(request: Request, who: Either, console: Here) -> Response:
     """Pairs that the newest run of screen keeps from training."""
     found = await or_back(HOME, quarantine_of(console, who))
-    rows = await console.read(lambda connection: proposal_rows(connection, who, waiting=True))
+    rows, _ = await console.read(lambda connection: proposal_rows(connection, who, waiting=True))
     waiting = {row["subject"]: row["id"] for row in rows if row["kind"] == "release"}
     told = [(pair_json(row), waiting.get(row.pair.id)) for row in found.pairs[:50]]
     may = who.may(Permission.PROPOSE)
@@ -99,12 +99,12 @@ async def audit(
     console: Here,
     kind: Annotated[str, Query(max_length=40, pattern=NAME)] = "",
     by: Annotated[str, Query(max_length=60, pattern=NAME)] = "",
-    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+    after: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Response:
     """What people did, newest first."""
 
     def query(connection: Connection) -> dict[str, Any]:
-        found, more = audit_log.acts(connection, before=before, kind=kind, by=by)
+        found, more = audit_log.acts(connection, after=after, kind=kind, by=by)
         names = names_of(connection, [str(act.payload.get("by", "")) for act in found])
         return {"acts": found, "more": more, "kinds": audit_log.kinds(connection), "names": names}
 

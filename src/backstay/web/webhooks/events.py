@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, insert, select
 
-from backstay.feedback.collection import Taken, Undone, find_assignment, find_item
+from backstay.feedback.collection import RaterStats, Taken, Undone, find_assignment, find_item
 from backstay.feedback.collection.proposing import Proposal
 from backstay.feedback.collection.submission import iso_time
 from backstay.records import canonical_json, uuid7
@@ -65,11 +65,21 @@ def telling_judgment(unit: Unit, assignment_id: str, take: Callable[[], Taken]) 
 
 
 def telling_retraction(unit: Unit, undone: Undone) -> Undone:
-    """Tell that a rater took a judgment back."""
+    """Tell that a rater took a judgment back; sent again under its key it is told no second time."""
+    if not undone.is_new:
+        return undone
     found = undone.assignment
     about = {"project": found.project, "item": found.item_id, "rater": found.rater_id}
     announce(unit, "judgment.retracted", about)
     return undone
+
+
+def telling_status(unit: Unit, changed: RaterStats) -> RaterStats:
+    """Tell that a rater was paused or must qualify again, without the reason; taking back is not told."""
+    if changed.status != "active":
+        about = {"project": changed.project, "rater": changed.rater_id, "status": changed.status}
+        announce(unit, "rater.paused", about)
+    return changed
 
 
 def telling_proposal(unit: Unit, found: Proposal) -> Proposal:

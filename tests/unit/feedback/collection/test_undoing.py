@@ -59,3 +59,24 @@ def test_only_the_last_judgment_and_only_for_a_while(tmp_path: Path) -> None:
         with pytest.raises(Rejected, match="no judgment that can still be taken back"):
             found.do(lambda unit: undo(unit, found.project, "ann"))
         assert len(found.repository.judgments("d")) == 1
+
+
+def test_under_one_key_one_judgment_is_taken_back_however_often_it_is_sent(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3) as found:
+        first, second = found.judge("ann", winner=0), found.judge("ann", winner=1)
+        undone = found.do(lambda unit: undo(unit, found.project, "ann", "key-undo-1"))
+        again = found.do(lambda unit: undo(unit, found.project, "ann", "key-undo-1"))
+        assert (undone.is_new, again.is_new) == (True, False)
+        assert again[:2] == undone[:2]
+        assert undone.answer == verdict(second, 1)
+        assert len(found.repository.judgments("d")) == 1
+        sent = verdict(undone.assignment, 0)
+        found.do(lambda unit: submit(unit, undone.assignment.id, "ann", "key-late-1", sent, found.secret))
+        late = found.do(lambda unit: undo(unit, found.project, "ann", "key-undo-1"))
+        assert (late.assignment.id, late.assignment.state) == (undone.assignment.id, "judged")
+        assert len(found.repository.judgments("d")) == 2
+        other = found.do(lambda unit: undo(unit, found.project, "ann", "key-undo-2"))
+        assert other.answer == sent and other.is_new
+        with pytest.raises(Rejected):
+            found.do(lambda unit: undo(unit, found.project, "bob", "key-undo-1"))
+        assert first.item_id != second.item_id and len(found.repository.retractions("d")) == 2

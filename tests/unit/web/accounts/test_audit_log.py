@@ -19,8 +19,8 @@ def test_pages_of_the_newest_first_and_only_what_somebody_did(world: AccountWorl
         note(world, "console.assignment", n=200)
     first, more = numbers(world, most=2)
     assert first == [4, 3] and more is not None
-    second, more = numbers(world, most=2, before=more)
-    third, end = numbers(world, most=2, before=more)
+    second, more = numbers(world, most=2, after=more)
+    third, end = numbers(world, most=2, after=more)
     assert (second, third, end) == ([2, 1], [0], None)
 
 

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("right", sa.Integer, nullable=False),
         sa.Column("author", sa.String(200), nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
         sa.ForeignKeyConstraint(["project"], ["projects.id"]),
     )
     op.create_index("ix_gold_items_project_state_exposures", "gold_items", ["project", "state", "exposures"])
@@ -155,6 +156,8 @@ def upgrade() -> None:
         sa.Column("settled_at_ms", sa.BigInteger),
         sa.Column("answer", sa.Text),
         sa.Column("judgment_ids", sa.Text),
+        sa.Column("undo_key", sa.String(80)),
+        sa.Column("undone_as", sa.String(36)),
         sa.ForeignKeyConstraint(["project", "item_id"], ["items.project", "items.id"]),
     )
     op.create_index("ix_assignments_project_item_id", "assignments", ["project", "item_id"])
