@@ -10,6 +10,7 @@ import pytest
 from account_world import principal
 from console_site import ConsoleSite, console_site
 
+from backstay.errors import ResourceError
 from backstay.web.accounts import directory
 from backstay.web.accounts.refusal import Refused
 from backstay.web.next_page import LONGEST, next_of
@@ -81,3 +82,27 @@ def test_the_last_admin_of_everything_stays_one(site: ConsoleSite) -> None:
     site.console.write_now(lambda unit: bind(unit, principal(first), second.id))
     with pytest.raises(Refused, match="the last admin stays one"):
         site.console.write_now(lambda unit: bind(unit, principal(second), first.id))
+
+
+@pytest.mark.parametrize("name", [" ", "a\nb", "sky \u202eyks", "a\u2028b"])
+def test_a_project_is_not_renamed_to_what_hides_its_name(site: ConsoleSite, name: str) -> None:
+    lead = site.as_role(Role.LEAD)
+    assert lead.post("/api/v1/projects", {"id": "p", "name": "Sky", "dataset": "d"}).status_code == 201
+    assert lead.send("PATCH", "/api/v1/projects/p", json={"name": name}).status_code == 400
+    assert lead.form("/lead/p/settings", {"group": "project", "name": name, "status": "open"}).status_code == 400
+    assert lead.get("/api/v1/projects/p").json()["name"] == "Sky"
+
+
+def test_no_log_holds_a_link_that_has_yet_to_be_used(
+    site: ConsoleSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def busy(_: object) -> None:
+        raise ResourceError("the database is locked by another process")
+
+    secret = "s" * 43
+    monkeypatch.setattr(site.console, "read", busy)
+    answers = [site.browser().get(f"/join/{secret}"), site.browser().get(f"/link/brl_{secret}")]
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert len(caplog.messages) == 2
+    assert secret not in caplog.text
+    assert "/join/{secret}" in caplog.text

@@ -89,7 +89,9 @@ def install_faults(app: FastAPI) -> None:
             raise error
         status, code = told(error)
         if status >= 500:
-            _log.error("%s %s: %s", request.method, request.url.path, error)
+            # By its route: an address may hold a link that has yet to be used.
+            route = getattr(request.scope.get("route"), "path", "an address without a route")
+            _log.error("%s %s: %s", request.method, route, error)
         where = error.place if isinstance(error, Rejected) else ""
         place = [FieldFault(place=where, message=error.message)] if where else []
         return fault_response(status, code, error.message, error.cure or "", place)

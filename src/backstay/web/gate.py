@@ -150,6 +150,8 @@ async def form_of(request: Request) -> dict[str, str]:
             raise Refused(fault.status, "form_refused", fault.message, cure="load the page again") from fault
         except UsageError as error:
             raise Refused(400, "form_refused", error.message, cure=error.cure or "") from error
+        if any("\0" in text for field in request.state.form.items() for text in field):
+            raise Refused(400, "form_refused", "a form has no NUL characters", cure="take them out")
     fields: dict[str, str] = request.state.form
     return fields
 

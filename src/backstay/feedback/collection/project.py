@@ -105,8 +105,7 @@ def create_project(unit: Unit, project_id: str, name: str, dataset: str, setting
     """Make a project; raises UsageError for an id that is no slug, Rejected where it is taken."""
     if not _ID.fullmatch(project_id):
         raise UsageError(f"{project_id[:60]!r} is no project id", cure="use lower-case letters, digits and hyphens")
-    if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise UsageError("a project has a name of 1 to 200 printable characters")
+    _check_name(name)
     if unit.connection.execute(select(projects.c.id).where(projects.c.id == project_id)).first():
         raise Rejected("conflict", f"there is a project {project_id!r} already", cure="choose another id")
     project = Project(project_id, name.strip(), dataset, settings, "open", by, unit.now_ms)
@@ -120,11 +119,17 @@ def create_project(unit: Unit, project_id: str, name: str, dataset: str, setting
 def change_project(unit: Unit, project: Project, by: str, **changes: Any) -> Project:
     """Change name, settings or status; what is not named stays."""
     changed = project._replace(**changes)
+    _check_name(changed.name)
     values = {"name": changed.name, "settings": _text(changed.settings), "status": changed.status}
     unit.connection.execute(update(projects).where(projects.c.id == project.id).values(values))
     told = {name: json.loads(_text(value)) if name == "settings" else value for name, value in changes.items()}
     unit.note("console.project", {"by": by, "did": "change", "project": project.id, "to": told})
     return changed
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise UsageError("a project has a name of 1 to 200 printable characters")
 
 
 def project_of(connection: Connection, project_id: str) -> Project:
