@@ -186,7 +186,9 @@ def test_a_lead_makes_links_that_begin_and_revokes_one(site: ConsoleSite) -> Non
 def test_refused_links_keep_what_was_typed(site: ConsoleSite, wrong: dict[str, str]) -> None:
     lead = site.as_role(Role.LEAD)
     page = lead.form("/lead/p/links", {"ids": "ann", "wanted": "17", "days": "7", "code": ""} | wrong)
-    assert page.status_code == 400 and 'id="problem"' in page.text and f'value="{wrong.get("wanted", "17")}"' in page.text
+    assert (
+        page.status_code == 400 and 'id="problem"' in page.text and f'value="{wrong.get("wanted", "17")}"' in page.text
+    )
     assert lead.get("/api/v1/projects/p/rater-links").json()["links"] == []
 
 

@@ -31,10 +31,14 @@ SAID: Mapping[str, str] = {
 """What a page says after an act, by the word in its address."""
 
 
-async def page(request: Request, template: str, here: str, *, did: str = "", status: int = 200, **values: Any) -> Response:
+async def page(
+    request: Request, template: str, here: str, *, did: str = "", status: int = 200, **values: Any
+) -> Response:
     """One of our pages; it says what was done last."""
     visitor = await page_visitor(request)
-    return pages_of(request).page(f"admin_{template}", visitor, status=status, here=here, said=SAID.get(did, ""), **values)
+    return pages_of(request).page(
+        f"admin_{template}", visitor, status=status, here=here, said=SAID.get(did, ""), **values
+    )
 
 
 def address_of(request: Request, path: str) -> str:

@@ -67,4 +67,6 @@ async def _page(
 
     until = iso_time(made.expires_ms) if made else ""
     told = await console.read(query)
-    return await page(request, "invitations", "people", did=did, **told, roles=list(Role), link=link, made=made, until=until)
+    return await page(
+        request, "invitations", "people", did=did, **told, roles=list(Role), link=link, made=made, until=until
+    )
