@@ -1,4 +1,4 @@
-"""Pictures of the rating page, over made-up tasks; the API behind it is the one that the browser tests use, in memory."""
+"""Pictures of the rating page, over made-up tasks; behind it is the API in memory that the browser tests use."""
 
 from collections.abc import Callable
 from typing import Any

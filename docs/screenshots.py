@@ -38,7 +38,7 @@ def main() -> None:
     known = [*pictures_rating.STEPS, *pictures_console.PICTURES]
     names = sys.argv[1:] or known
     if unknown := set(names) - set(known):
-        raise SystemExit(f"no picture {sorted(unknown)[0]!r}; there are {', '.join(known)}")
+        raise SystemExit(f"no picture {min(unknown)!r}; there are {', '.join(known)}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name in names:

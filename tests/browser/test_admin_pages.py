@@ -1,4 +1,4 @@
-"""The pages of admins and of rater links in Chromium: an invitation from one browser to another, and axe on each page."""
+"""The pages of admins and of rater links in Chromium: an invitation, from one browser to another; axe on each."""
 
 import contextlib
 import shutil

@@ -98,7 +98,7 @@ def test_the_list_of_projects(pages: Pages) -> None:
     html = _text(
         pages, "rate_projects", projects=[base, base | {"id": "c", "open": False}, base | {"id": "d", "left": 0}]
     )
-    assert 'href="/rate/a%20b"' in html and "3 for you" in html
+    assert 'href="/rate/a%20b"' in html and "3 tasks wait" in html
     assert 'href="/rate/c"' not in html and "Closed for now" in html
     assert "Nothing left for you" in html
     assert "No project yet" in _text(pages, "rate_projects", projects=[])

@@ -138,7 +138,7 @@ async def _list(
     problem: Refused | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> Response:
-    found = await console.read(lambda connection: hooks.listed(connection))
+    found = await console.read(hooks.listed)
     return await page(
         request,
         "webhooks",
