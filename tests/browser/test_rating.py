@@ -232,6 +232,13 @@ def test_guidelines_beside_the_task(browser: Any) -> None:
         assert page.locator("#notices .note").count() == 0
 
 
+def test_without_guidelines_the_panel_says_that_there_are_none(browser: Any) -> None:
+    with fake_rating(pair(), guidelines=[]) as api, rating(browser, api) as page:
+        page.keyboard.press("g")
+        page.wait_for_selector("#guide-text:has-text('There are no guidelines yet')")
+        assert page.inner_text("#guide-title") == "Guidelines" and page.is_hidden("#guide-changed")
+
+
 def test_a_pause_and_an_empty_chair_count_as_away(browser: Any) -> None:
     with fake_rating(pair(), pair()) as api, rating(browser, api, opened=False) as page:
         page.clock.install()

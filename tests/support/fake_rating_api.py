@@ -232,9 +232,8 @@ class _Routes:
         return JSONResponse(answer, status)
 
     async def read_guidelines(self, request: Request) -> Response:
-        text = self.api.guidelines[-1]
         version = len(self.api.guidelines)
-        at = "2026-11-20T10:00:00+00:00"
+        text, at = (self.api.guidelines[-1], "2026-11-20T10:00:00+00:00") if version else ("", None)
         return JSONResponse({"version": version, "text": text, "html": render(text), "author": "lena", "at": at})
 
 

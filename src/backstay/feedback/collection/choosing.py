@@ -123,7 +123,7 @@ def pick(connection: Connection, project: Project, stats: RaterStats, secret: by
 
 
 def left_for(connection: Connection, project: Project, rater_id: str) -> int | None:
-    """Tasks that the rater could get now, an open one among them; None where they are many."""
+    """Tasks that the rater could get now, an open one among them; None where they are too many to count in passing."""
     at = {"of": project.id, "rater": rater_id, "most": project.settings.prompts_again}
     found = len(connection.execute(_OPEN_ITEMS[project.settings.prompts_again > 1], at).all())
     open_ones = select(func.count()).where(MINE, assignments.c.state == "open")

@@ -138,6 +138,16 @@ def test_the_code_comes_with_the_last_task(world: AccountWorld, lead: Principal)
     assert len(link.completion_code) == 10
 
 
+def test_each_link_stands_with_what_its_rater_has_judged(world: AccountWorld, lead: Principal) -> None:
+    ann, ben = (link for link, _ in make(world, lead, "ann", "ben"))
+    judged(world, ben.rater_id, 7)
+    found = world.read(lambda c: rater_links.standing(c, "p"))
+    assert {link.id: done for link, done in found} == {ann.id: 0, ben.id: 7}
+    assert [link.id for link, _ in found] == sorted((ann.id, ben.id))
+    assert world.read(lambda c: rater_links.standing(c, "p", after=found[0][0].id)) == found[1:]
+    assert world.read(lambda c: rater_links.standing(c, "q")) == []
+
+
 def judged(world: AccountWorld, rater_id: str, count: int) -> None:
     """Have the console's own count of this rater's judgments in `p` stand at `count`."""
     row: dict[str, object] = {column.name: 0 for column in rater_stats.columns if not column.nullable}
