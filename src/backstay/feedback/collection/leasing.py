@@ -9,6 +9,7 @@ from sqlalchemy import (
     RowMapping,
     and_,
     bindparam,
+    case,
     func,
     insert,
     select,
@@ -16,6 +17,7 @@ from sqlalchemy import (
 )
 
 from backstay.feedback.collection.choosing import MINE, SHOWN, Pick, Purpose, pick
+from backstay.feedback.collection.item_tasks import with_tasks
 from backstay.feedback.collection.items import Item, find_item
 from backstay.feedback.collection.project import Project
 from backstay.feedback.collection.raters import RaterStats, join_project
@@ -44,7 +46,7 @@ _OPEN = select(assignments).where(MINE, assignments.c.settled_at_ms.is_(None), a
 """What is open is not settled, which an index finds among all that a rater ever did."""
 
 _SEEN = (
-    select(func.count())
+    select(func.count(), func.sum(case((assignments.c.item_id == bindparam("item"), 1), else_=0)))
     .select_from(assignments)
     .where(SHOWN, assignments.c.prompt_id == bindparam("prompt"), assignments.c.id != bindparam("but"))
 )
@@ -95,7 +97,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
         return Issued(None, "paused" if stats.status == "paused" else "requalify")
     for held in _open_of(unit.connection, project.id, rater_id) if has_open else ():
         if held.expires_at_ms > unit.now_ms:
-            return Issued(held)
+            return Issued(_still_asked(unit, project, held))
         release(unit.connection, held, "expired", unit.now_ms)
     drawn = pick(unit.connection, project, stats, secret)
     item = find_item(unit.connection, project.id, drawn.item_id) if drawn else None
@@ -107,6 +109,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
 
 def lease(unit: Unit, project: Project, rater_id: str, item: Item, drawn: Pick, order: tuple[int, ...]) -> Assignment:
     """Give an item to a rater, its responses in this order."""
+    with_tasks(unit, project, item)
     found = Assignment(
         id=uuid7(),
         project=project.id,
@@ -158,9 +161,23 @@ def expire(unit: Unit, most: int = 500) -> int:
 
 
 def seen_before(connection: Connection, assignment: Assignment, most: int) -> bool:
-    """Whether the rater, apart from this assignment, has had as many items of the prompt as may be."""
+    """Whether the rater, apart from this assignment, has had the item, or as many of its prompt as may be."""
     at = {"of": assignment.project, "rater": assignment.rater_id, "prompt": assignment.prompt_id, "but": assignment.id}
-    return int(connection.execute(_SEEN, at).scalar_one()) >= most
+    of_prompt, of_item = connection.execute(_SEEN, at | {"item": assignment.item_id}).one()
+    return of_prompt >= most or bool(of_item)
+
+
+def has_open(connection: Connection, project_id: str, rater_id: str) -> bool:
+    """Whether the rater has an assignment that is open."""
+    return bool(_open_of(connection, project_id, rater_id))
+
+
+def _still_asked(unit: Unit, project: Project, held: Assignment) -> Assignment:
+    """The assignment, asked along the dimensions of now."""
+    item = find_item(unit.connection, project.id, held.item_id)
+    if item is not None:
+        with_tasks(unit, project, item)
+    return held
 
 
 def _open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:
