@@ -21,8 +21,9 @@ from backstay.feedback.collection.resettling import changes_waiting, resettle_pa
 
 RATERS = ("ann", "bob", "cid", "dan")
 ACTS = (
-    *("next", "judge", "judge", "judge", "again", "skip", "undo", "renew", "wait", "expire", "late", "tomorrow"),
-    *("change", "resettle"),
+    *("judge",) * 7,
+    *("undo",) * 3,
+    *("next", "again", "skip", "renew", "wait", "expire", "late", "tomorrow", "change", "resettle"),
 )
 SETTINGS = ProjectSettings(votes=2, most_votes=3, gold_share=0.2, repeat_share=0.3, lease_s=60, prompts_again=1)
 CHANGES = (
@@ -60,7 +61,7 @@ class Crowd:
 
     def _late(self, rater: str, winner: int | None) -> None:
         if self.had[rater]:
-            self._submit(rater, self.had[rater][0], winner)
+            self._submit(rater, self.had[rater][-2 if len(self.had[rater]) > 1 else 0], winner)
 
     def _again(self, rater: str, winner: int | None) -> None:
         if self.had[rater]:
@@ -91,7 +92,7 @@ class Crowd:
 
     def _renew(self, rater: str, winner: int | None) -> None:
         if self.had[rater]:
-            which = -1 if winner else 0
+            which = -1 if winner or len(self.had[rater]) == 1 else -2
             self.found.do(lambda unit: renew(unit, self.had[rater][which].id, rater))
 
     def _wait(self, _: str, __: int | None) -> None:
@@ -101,7 +102,9 @@ class Crowd:
         self.found.do(expire)
 
     def _tomorrow(self, _: str, __: int | None) -> None:
-        self.found.now_ms += 300_000 if self.found.now_ms % 86_400_000 > 86_000_000 else 43_150_000
+        """To the end of the day, or a little beyond it."""
+        left_ms = 86_400_000 - self.found.now_ms % 86_400_000
+        self.found.now_ms += left_ms - 60_000 if left_ms > 60_000 else left_ms
 
     def _change(self, rater: str, winner: int | None) -> None:
         chosen = CHANGES[(RATERS.index(rater) + (winner or 0)) % len(CHANGES)]

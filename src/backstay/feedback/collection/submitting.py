@@ -82,7 +82,9 @@ def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
     expires = {"expires_at_ms": unit.now_ms + 1000 * before.project.settings.lease_s}
     if before.assignment.state == "expired":
         if has_open(unit.connection, before.project.id, rater_id):
-            raise Rejected("lease_over", "the time for this task ran out and you have another one", cure="take that one")
+            raise Rejected(
+                "lease_over", "the time for this task ran out and you have another one", cure="take that one"
+            )
         if before.assignment.purpose == "vote":
             write_item(unit.connection, before.item._replace(leased=before.item.leased + 1))
         return settle(unit.connection, before.assignment, state="open", settled_at_ms=None, **expires)

@@ -60,7 +60,12 @@ def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assig
     where = (
         (assignments.c.project == project_id) & (assignments.c.rater_id == rater_id) & (assignments.c.state == "judged")
     )
-    query = select(assignments.c.id).where(where).order_by(assignments.c.settled_at_ms.desc(), assignments.c.id.desc()).limit(1)
+    query = (
+        select(assignments.c.id)
+        .where(where)
+        .order_by(assignments.c.settled_at_ms.desc(), assignments.c.id.desc())
+        .limit(1)
+    )
     found = connection.execute(query).scalar()
     return None if found is None else find_assignment(connection, found)
 

@@ -84,6 +84,38 @@ def test_renewal_keeps_a_lease(tmp_path: Path) -> None:
         assert found.do(expire) == 0 and found.next("ann").id == first.id
 
 
+def test_lease_that_is_over_is_not_renewed_beside_another_one(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3) as found:
+        first = found.next("ann")
+        found.now_ms += 901_000
+        other = found.next("ann")
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: renew(unit, first.id, "ann"))
+        assert refused.value.code == "lease_over" and found.next("ann").id == other.id
+
+
+def test_late_answer_and_its_successor_are_one_vote_where_prompts_come_again(tmp_path: Path) -> None:
+    again = ProjectSettings(votes=3, gold_share=0.0, repeat_share=0.0, lease_s=60, prompts_again=2)
+    with world(tmp_path, prompts=1, settings=again) as found:
+        first = found.next("ann")
+        found.now_ms += 61_000
+        second = found.next("ann")
+        assert second.item_id == first.item_id and second.id != first.id
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 0), found.secret))
+        assert refused.value.code == "lease_over"
+        found.do(lambda unit: submit(unit, second.id, "ann", "key-0002", verdict(second, 0), found.secret))
+        assert len(judgments(found)) == 1
+
+
+def test_clock_that_goes_back_gives_no_time_below_none(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        first = found.next("ann")
+        found.now_ms -= 60_000
+        found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 0), found.secret))
+        assert judgments(found)[0].duration_ms == 0
+
+
 def test_nobody_gets_a_prompt_twice_and_items_get_the_votes_they_want(tmp_path: Path) -> None:
     with world(tmp_path, prompts=4) as found:
         seen: dict[str, list[str]] = {}
