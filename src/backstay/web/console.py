@@ -87,9 +87,11 @@ class Console:
     def close(self) -> None:
         """Write what waits, seal, and let go of the database."""
         self._readers.shutdown()
-        self.ledger.close()
-        self.engine.dispose()
-        self._folder.cleanup()
+        try:
+            self.ledger.close()
+        finally:
+            self.engine.dispose()
+            self._folder.cleanup()
 
     def _unit(self, writer: Writer) -> Unit:
         return Unit(writer.connection, writer.batch(), self.clock())

@@ -26,7 +26,7 @@ async def told(request: Request, error: Exception, status: int) -> Response:
     cure = (error.cure or "") if isinstance(error, BackstayError) else ""
     try:
         visitor = await page_visitor(request)
-    except Refused:
+    except BackstayError:  # Nobody can be looked up, which may be the very error that is told.
         visitor = None
     title = {404: "Not here", 409: "This has changed"}.get(status, "Nothing was done")
     back = getattr(error, "back", "/")
