@@ -1,4 +1,4 @@
-"""The console's disk is full, its database locked, replaced or damaged: 503 with a cure, nothing lost, and it recovers."""
+"""The console's disk is full, its database locked or replaced: 503 with a cure, nothing lost, and it recovers."""
 
 import logging
 import sqlite3

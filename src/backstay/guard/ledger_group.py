@@ -104,7 +104,7 @@ def _undo(savepoint: NestedTransaction, error: Exception) -> None:
         savepoint.rollback()
     except BackstayError:
         raise
-    except Exception as ended:
+    except Exception as ended:  # noqa: BLE001  raised again, in its own words or in clearer ones
         raise (error if isinstance(error, ResourceError) else ended) from ended
 
 
