@@ -99,12 +99,12 @@ def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head
 
 
 def _undo(savepoint: NestedTransaction, error: Exception) -> None:
-    """Undo what a unit did; where the database has ended the whole transaction over its error, the group fails by it."""
+    """Undo what a unit did; where the database ended the whole transaction over its error, the group fails by it."""
     try:
         savepoint.rollback()
     except BackstayError:
         raise
-    except Exception as ended:  # noqa: BLE001  raised again, in its own words or in clearer ones
+    except Exception as ended:
         raise (error if isinstance(error, ResourceError) else ended) from ended
 
 

@@ -21,11 +21,12 @@ def with_tasks(unit: Unit, project: Project, item: Item) -> Item:
     made = {name: Task.make(item.prompt_id, item.response_ids, dimension=name) for name in missing}
     stored = unit.batch.stored("tasks", project.dataset, [task.id for task in made.values()])
     unit.batch.add_tasks(project.dataset, [task for task in made.values() if task.id not in stored])
-    task_ids: dict[str, str] = {**item.task_ids, **{name: task.id for name, task in made.items()}}
+    changed = item._replace(task_ids=item.task_ids | {name: task.id for name, task in made.items()})
+    task_ids = {str(name): task_id for name, task_id in changed.task_ids.items()}
     where = (items.c.project == item.project) & (items.c.id == item.id)
     unit.connection.execute(update(items).where(where).values(task_ids=as_json(task_ids)))
     _add_gold(unit, project, item.id, [Task.from_json(record) for record in stored.values()])
-    return item._replace(task_ids=dict(item.task_ids) | {name: task.id for name, task in made.items()})
+    return changed
 
 
 def _add_gold(unit: Unit, project: Project, item_id: str, stored: list[Task]) -> None:

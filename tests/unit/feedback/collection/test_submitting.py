@@ -4,9 +4,23 @@ from pathlib import Path
 
 import pytest
 from collection_world import World, verdict, world
+from recount import check_counts
 
 from backstay.errors import UsageError
-from backstay.feedback.collection import ProjectSettings, Rejected, expire, find_item, progress_of, renew, skip, submit
+from backstay.feedback.collection import (
+    ProjectSettings,
+    Rejected,
+    create_project,
+    expire,
+    fill_page,
+    find_item,
+    issue,
+    progress_of,
+    renew,
+    skip,
+    submit,
+    undo,
+)
 from backstay.feedback.collection.raters import stats_of
 from backstay.records import Judgment
 from backstay.storage import SealLog, verify_journal
@@ -106,6 +120,30 @@ def test_late_answer_and_its_successor_are_one_vote_where_prompts_come_again(tmp
         assert refused.value.code == "lease_over"
         found.do(lambda unit: submit(unit, second.id, "ann", "key-0002", verdict(second, 0), found.secret))
         assert len(judgments(found)) == 1
+
+
+def test_two_projects_on_one_data_set_count_their_own_votes(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        settings = found.project.settings
+        other = found.do(lambda unit: create_project(unit, "q", "Other", "d", settings, "lead"))
+        assert found.do(lambda unit: fill_page(unit, other)).items == 1
+        assert found.do(lambda unit: fill_page(unit, other)).items == 0
+        first = found.judge("ann", winner=0)
+        second = found.do(lambda unit: issue(unit, other, "ann", found.secret)).assignment
+        assert second is not None and second.item_id == first.item_id
+        sent = verdict(second, 1)
+        found.do(lambda unit: submit(unit, second.id, "ann", "key-0001", sent, found.secret))
+        with found.engine.connect() as connection:
+            for project, label in (("p", "0>1"), ("q", "1>0")):
+                check_counts(connection, project)
+                item = find_item(connection, project, first.item_id)
+                assert item is not None and item.counts == {"overall": {label: 1}}
+        found.do(lambda unit: undo(unit, other, "ann"))
+        with found.engine.connect() as connection:
+            stats = stats_of(connection, "p", "ann")
+            assert stats is not None and stats.judged == 1
+            check_counts(connection, "q")
+        assert [judgment.choice.ranking for judgment in judgments(found)] == [((0,), (1,))]
 
 
 def test_clock_that_goes_back_gives_no_time_below_none(tmp_path: Path) -> None:
