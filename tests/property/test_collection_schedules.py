@@ -1,147 +1,72 @@
-"""Whatever raters do in whatever order, nothing is lost or doubled, and every count equals a recount."""
+"""Whatever raters and leads do in whatever order, nothing is lost or doubled, and every count equals a recount."""
 
-import contextlib
 import json
+import random
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+import collection_world
 import pytest
-from collection_world import World, verdict, world
+from collection_crowd import ACTS, RATERS, SETTINGS, Crowd
+from collection_world import World, world
+from databases import ONLY_POSTGRESQL, Database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recount import check_counts, check_settled
 from sqlalchemy import select
 
-from backstay.feedback.collection import (
-    Assignment,
-    ProjectSettings,
-    Rejected,
-    all_stats,
-    expire,
-    issue,
-    renew,
-    skip,
-    submit,
-    undo,
-)
-from backstay.feedback.collection.items import item_of
+from backstay.feedback.collection import ProjectSettings
 from backstay.storage import SealLog, verify_journal
-from backstay.storage.console_tables import assignments, items, vote_patterns
+from backstay.storage.console_tables import assignments
 
 pytestmark = pytest.mark.property
 
-RATERS = ("ann", "bob", "cid", "dan")
-ACTS = st.tuples(
-    st.sampled_from(("next", "judge", "judge", "judge", "again", "skip", "undo", "renew", "wait", "expire", "late")),
-    st.sampled_from(RATERS),
-    st.sampled_from((0, 1, None)),
-)
-SETTINGS = ProjectSettings(votes=2, most_votes=3, gold_share=0.2, repeat_share=0.3, lease_s=60, prompts_again=1)
+ANY_ACT = st.tuples(st.sampled_from(ACTS), st.sampled_from(RATERS), st.sampled_from((0, 1, None)))
+TWICE = SETTINGS.model_copy(update={"prompts_again": 2})
 
 
-class Crowd:
-    """What the raters know of what they did, to hold the database against."""
-
-    def __init__(self, found: World) -> None:
-        self.found = found
-        self.had: dict[str, list[Assignment]] = {rater: [] for rater in RATERS}
-        self.standing: Counter[str] = Counter()
-
-    def do(self, act: str, rater: str, winner: int | None) -> None:
-        """One act; what is refused changes nothing."""
-        with contextlib.suppress(Rejected):
-            getattr(self, f"_{act}")(rater, winner)
-
-    def _next(self, rater: str, _: int | None) -> None:
-        issued = self.found.do(lambda unit: issue(unit, self.found.project, rater, self.found.secret))
-        if issued.assignment is not None and issued.assignment not in self.had[rater]:
-            self.had[rater].append(issued.assignment)
-
-    def _judge(self, rater: str, winner: int | None) -> None:
-        self._next(rater, None)
-        if self.had[rater]:
-            self._submit(rater, self.had[rater][-1], winner)
-
-    def _late(self, rater: str, winner: int | None) -> None:
-        if self.had[rater]:
-            self._submit(rater, self.had[rater][0], winner)
-
-    def _again(self, rater: str, winner: int | None) -> None:
-        if self.had[rater]:
-            self._submit(rater, self.had[rater][-1], winner)
-            self._submit(rater, self.had[rater][-1], winner)
-
-    def _submit(self, rater: str, assigned: Assignment, winner: int | None) -> None:
-        sent = verdict(assigned, winner)
-        self.found.now_ms += 1000
-        taken = self.found.do(
-            lambda unit: submit(unit, assigned.id, rater, f"key-{assigned.id}", sent, self.found.secret)
-        )
-        self.standing[rater] += taken.is_new
-        if taken.following.assignment is not None and taken.following.assignment not in self.had[rater]:
-            self.had[rater].append(taken.following.assignment)
-
-    def _skip(self, rater: str, _: int | None) -> None:
-        if self.had[rater]:
-            last = self.had[rater][-1].id
-            self.found.do(lambda unit: skip(unit, last, rater, f"skip-{last}", "unclear", "", self.found.secret))
-
-    def _undo(self, rater: str, _: int | None) -> None:
-        undone = self.found.do(lambda unit: undo(unit, self.found.project, rater))
-        self.standing[rater] -= 1
-        self.had[rater].append(undone.assignment)
-
-    def _renew(self, rater: str, _: int | None) -> None:
-        if self.had[rater]:
-            self.found.do(lambda unit: renew(unit, self.had[rater][-1].id, rater))
-
-    def _wait(self, _: str, __: int | None) -> None:
-        self.found.now_ms += 40_000
-
-    def _expire(self, _: str, __: int | None) -> None:
-        self.found.do(expire)
-
-
-def check_counts(found: World) -> None:
-    """Recount items, raters and patterns from the assignments."""
+def check(found: World, crowd: Crowd) -> None:
+    """Counts as they are, and once more after changes of settings are carried through."""
     with found.engine.connect() as connection:
-        rows = connection.execute(select(assignments)).all()
-        stands = [row for row in rows if row.state == "judged" and row.purpose != "consistency"]
-        votes = Counter(row.item_id for row in stands)
-        leased: Counter[str] = Counter()
-        leased.update(row.item_id for row in rows if row.state == "open" and row.purpose == "vote")
-        patterns: Counter[str] = Counter()
-        for item in map(item_of, connection.execute(select(items)).mappings()):
-            labels = Counter(json.loads(row.answer)["labels"]["overall"] for row in stands if row.item_id == item.id)
-            assert (item.votes, item.leased) == (votes[item.id], leased[item.id])
-            assert item.counts.get("overall", {}) == dict(labels)
-            if labels:
-                patterns[",".join(f"{name}:{n}" for name, n in sorted(labels.items()))] += 1
-        stored = {row.pattern: row.n_items for row in connection.execute(select(vote_patterns)) if row.n_items}
-        assert stored == dict(patterns)
-        held = Counter((row.rater_id, row.prompt_id) for row in stands)
-        assert not held or max(held.values()) == 1
-        open_now = Counter(row.rater_id for row in rows if row.state == "open")
-        assert not open_now or max(open_now.values()) == 1
-        for stats in all_stats(connection, "p"):
-            own = [row for row in rows if row.rater_id == stats.rater_id]
-            assert stats.judged == sum(row.state == "judged" for row in own)
-            assert stats.retracted == sum(row.state == "retracted" for row in own)
+        check_counts(connection)
+    for rater in RATERS:
+        crowd.do("change", rater, 0)
+        crowd.do("resettle", rater, 0)
+        with found.engine.connect() as connection:
+            check_settled(connection)
+    with found.engine.connect() as connection:
+        check_counts(connection)
+        judged = connection.execute(select(assignments).where(assignments.c.state == "judged")).all()
+    assert Counter(row.rater_id for row in judged) == Counter({who: n for who, n in crowd.standing.items() if n})
+    everything = found.repository.all_judgments("d")
+    gone = {retraction.judgment_id for retraction in found.repository.retractions("d")}
+    stands = sorted(judgment.id for judgment in everything if judgment.id not in gone)
+    assert stands == sorted(name for row in judged for name in json.loads(row.judgment_ids))
+    assert len({judgment.id for judgment in everything}) == len(everything) == crowd.judgments
+    assert verify_journal(found.engine, SealLog(())).broken is None
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(acts=st.lists(ACTS, min_size=1, max_size=60))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(acts=st.lists(ANY_ACT, min_size=1, max_size=80), chosen=st.sampled_from((SETTINGS, TWICE)))
 def test_counts_equal_a_recount_and_every_acknowledged_judgment_stands_once(
-    acts: list[tuple[str, str, int | None]],
+    acts: list[tuple[str, str, int | None]], chosen: ProjectSettings
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, world(Path(folder), 6, gold=2, settings=SETTINGS) as found:
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder), 12, gold=2, settings=chosen) as found:
         crowd = Crowd(found)
         for act in acts:
             crowd.do(*act)
-        check_counts(found)
-        everything = found.repository.all_judgments("d")
-        gone = {retraction.judgment_id for retraction in found.repository.retractions("d")}
-        stands = Counter(judgment.rater_id for judgment in everything if judgment.id not in gone)
-        assert stands == Counter({rater: n for rater, n in crowd.standing.items() if n})
-        assert len({judgment.id for judgment in everything}) == len(everything)
-        assert verify_journal(found.engine, SealLog(())).broken is None
+        check(found, crowd)
+
+
+@ONLY_POSTGRESQL
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_on_postgresql(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr(collection_world, "place", database.url)
+    rng = random.Random(seed)
+    with world(tmp_path, 12, gold=2, settings=(SETTINGS, TWICE)[seed % 2]) as found:
+        crowd = Crowd(found)
+        for _ in range(120):
+            crowd.do(rng.choice(ACTS), rng.choice(RATERS), rng.choice((0, 1, None)))
+        check(found, crowd)
+        assert sum(crowd.standing.values()) > 5

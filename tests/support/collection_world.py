@@ -26,6 +26,8 @@ from backstay.storage.unit import Unit
 
 T = TypeVar("T")
 NOON_MS = 1_800_000_000_000
+place = ""
+"""URL of the database; empty: a file in the folder of the test. Tests that run on every database set it."""
 
 
 class World:
@@ -72,7 +74,7 @@ def verdict(found: Assignment, winner: int | None, *dimensions: str) -> Submissi
 @contextlib.contextmanager
 def world(folder: Path, prompts: int = 5, gold: int = 0, settings: ProjectSettings | None = None) -> Iterator[World]:
     """A project `p` on `prompts` prompts with two responses each; on the first `gold` of them response 0 is gold."""
-    engine = open_database(folder / "world.db", create=True)
+    engine = open_database(place or folder / "world.db", create=True)
     try:
         found = World(engine)
         fill_dataset(found.repository, prompts, gold)

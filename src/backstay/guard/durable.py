@@ -45,6 +45,7 @@ class DurableJournal:
     def write(self, group: Sequence[Job]) -> BackstayError | None:
         """Write a group; what is returned instead of raised holds for all of it, and nothing of it was stored."""
         try:
+            self._place.check_file()
             if self.seal_overdue():
                 self.seal()
             before, after = retried(lambda: self._transaction(group))

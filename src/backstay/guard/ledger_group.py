@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NestedTransaction
 
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
@@ -98,6 +98,16 @@ def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head
     return Head(entries[-1].seq, entries[-1].hash) if entries else start
 
 
+def _undo(savepoint: NestedTransaction, error: Exception) -> None:
+    """Undo what a unit did; where the database ended the whole transaction over its error, the group fails by it."""
+    try:
+        savepoint.rollback()
+    except BackstayError:
+        raise
+    except Exception as ended:
+        raise (error if isinstance(error, ResourceError) else ended) from ended
+
+
 def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], writer: Writer) -> list[Item]:
     job.unit_error = None
     savepoint = connection.begin_nested()
@@ -107,7 +117,7 @@ def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], w
         raise
     except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
         writer.end()
-        savepoint.rollback()
+        _undo(savepoint, error)
         job.unit_error = error
         return []
     savepoint.commit()

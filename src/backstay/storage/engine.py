@@ -18,6 +18,7 @@ from backstay.storage.tables import SCHEMA_HEAD
 _WRITE = "backstay_write"
 _PRAGMAS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL")
 _RESTORE = "restore the folder .backstay from a copy; `sqlite3 FILE .recover` saves what is readable"
+_PUT_BACK = "put it back, or start the program again to work with what is there now"
 _PRIMARY_CODE = 0xFF
 
 
@@ -94,14 +95,18 @@ class FilePlace:
 
     def check(self) -> None:
         """Raise ResourceError when what was just committed no longer stands under the database's name."""
+        self.check_file()
         if self._path is None:
             return
-        file, log = self._identity(self._path), self._identity(Path(f"{self._path}-wal"))
-        if file is None or file != self._file:
-            raise ResourceError(f"{self._path} was removed or replaced while it was open", cure=_RESTORE)
+        log = self._identity(Path(f"{self._path}-wal"))
         if log is None or log != (self._log or log):
             raise ResourceError(f"{self._path}-wal was removed or replaced while it was open", cure=_RESTORE)
         self._log = log
+
+    def check_file(self) -> None:
+        """The same for the file alone, which has no log before the first write: before one is opened or written."""
+        if self._path is not None and self._identity(self._path) != self._file:
+            raise ResourceError(f"{self._path} was removed or replaced while it was open", cure=_PUT_BACK)
 
     @staticmethod
     def _identity(path: Path) -> tuple[int, int] | None:

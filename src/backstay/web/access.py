@@ -5,6 +5,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
+from backstay.errors import BackstayError
 from backstay.web import account_pages, admin_pages, link_pages, sign_in_pages
 from backstay.web.accounts.accounts import Accounts
 from backstay.web.accounts.refusal import Refused
@@ -55,10 +56,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _told(request: Request, error: Refused) -> Response:
-    """A page that says it; where looking up who asks was refused itself, as for nobody."""
+    """A page that says it; where looking up who asks was refused or failed itself, as for nobody."""
     try:
         visitor = await page_visitor(request)
-    except Refused:
+    except BackstayError:
         visitor = None
     title = {403: "Not allowed", 404: "Not here"}.get(error.status, "Nothing was done")
     back, cure = getattr(error, "back", "/"), sentence(error.cure or "")

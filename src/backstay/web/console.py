@@ -1,17 +1,21 @@
 """What every page and route works with: the database, its one writer, and the clock."""
 
 import asyncio
+import contextlib
+import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
+from backstay.errors import ResourceError
 from backstay.guard.ledger import Ledger, Writer
-from backstay.storage.engine import open_database
+from backstay.storage.engine import FilePlace, open_database
 from backstay.storage.location import seals_of
 from backstay.storage.unit import Unit
 from backstay.web.settings import ConsoleSettings
@@ -19,6 +23,7 @@ from backstay.web.settings import ConsoleSettings
 __all__ = ["Console", "Unit", "open_console"]
 
 T = TypeVar("T")
+_log = logging.getLogger("backstay.web")
 MAX_WAIT_MS = 4.0
 """How long an answer may wait for others, so that they share a write to the disk."""
 
@@ -62,6 +67,7 @@ class Console:
         """Nobody without it can foretell who is asked what, and where gold is."""
 
         self.folder, self.seals = folder, seals
+        self._place = FilePlace(engine)
         self._readers = ThreadPoolExecutor(settings.threads, thread_name_prefix="console-read")
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -70,25 +76,42 @@ class Console:
 
     async def write(self, work: Callable[[Unit], T]) -> T:
         """Run a unit of work in the next transaction; what it returns, once that is durable, or what it raises."""
-        return await asyncio.wrap_future(self.ledger.submit(lambda writer: work(self._unit(writer))))
+        with _clear_errors():
+            return await asyncio.wrap_future(self.ledger.submit(lambda writer: work(self._unit(writer))))
 
     def write_now(self, work: Callable[[Unit], T]) -> T:
         """The same for a thread, which waits."""
-        return self.ledger.submit(lambda writer: work(self._unit(writer))).result()
+        with _clear_errors():
+            return self.ledger.submit(lambda writer: work(self._unit(writer))).result()
 
     def close(self) -> None:
         """Write what waits, seal, and let go of the database."""
         self._readers.shutdown()
-        self.ledger.close()
-        self.engine.dispose()
-        self._folder.cleanup()
+        try:
+            self.ledger.close()
+        finally:
+            self.engine.dispose()
+            self._folder.cleanup()
 
     def _unit(self, writer: Writer) -> Unit:
         return Unit(writer.connection, writer.batch(), self.clock())
 
     def _run(self, query: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        self._place.check_file()
+        with _clear_errors(), self.engine.connect() as connection:
             return query(connection)
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What a driver raises and storage has no words for, without the statement, which quotes what people wrote."""
+    try:
+        yield
+    except DBAPIError as error:
+        _log.error("the database refused a statement: %s", error.orig)
+        raise ResourceError(
+            "the database refused a statement", cure="the server's log says which; look at it"
+        ) from error
 
 
 def open_console(

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from backstay.feedback.collection import expire
 from backstay.guard.gateway.server import listen
 from backstay.web.app import build_app
 from backstay.web.console import Console
+from backstay.web.resettling import resettle
 from backstay.web.trust import TrustRefresh
 from backstay.web.webhooks.delivering import Deliveries
 
@@ -36,7 +38,8 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
         server = uvicorn.Server(_config(app, console))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         trust = app.state.insight.trust
-        working = [asyncio.ensure_future(work) for work in (_sweep(console, trust), Deliveries(console).run())]
+        works = (_sweep(console, trust), _follow(console), Deliveries(console).run())
+        working = [asyncio.ensure_future(work) for work in works]
         with _signals(stop):
             while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
                 await asyncio.sleep(0.01)
@@ -86,7 +89,21 @@ async def _sweep(console: Console, trust: TrustRefresh) -> None:
     while True:
         await asyncio.sleep(console.settings.sweep_s)
         for task, work in (("ending leases", console.write(expire)), ("keeping trust fresh", trust.tend())):
-            try:
-                await work
-            except BackstayError as error:
-                _log.error("%s: %s", task, error)
+            await _try(task, work)
+
+
+async def _follow(console: Console) -> None:
+    """Carry changes of settings through that whoever made them, or a process that ended, left undone."""
+    while True:
+        await asyncio.sleep(console.settings.sweep_s)
+        await _try("settling items anew", resettle(console, math.inf))
+
+
+async def _try(task: str, work: Awaitable[object]) -> None:
+    """Run it; whatever goes wrong is logged, and tried again the next time."""
+    try:
+        await work
+    except BackstayError as error:
+        _log.error("%s: %s", task, error)
+    except Exception:  # noqa: BLE001  a loop that ended would leave leases open for good
+        _log.exception("%s", task)

@@ -176,11 +176,16 @@ def is_due(judged: int, runs: Sequence[TrustRun], now_ms: int) -> bool:
     if not runs:
         return judged >= LEAST_NEW
     last = runs[0]
+    if _goes_on(last, now_ms):
+        return False
     waits = AFTER_FAILURE_MS if last.state == "failed" else PAUSE_MS
     return now_ms - last.at_ms >= waits and judged - last.judged >= max(LEAST_NEW, NEW_SHARE * last.judged)
 
 
 def _begin(unit: Unit, project_id: str, by: str) -> TrustRun:
+    last = last_runs(unit.connection, project_id, most=1)
+    if last and _goes_on(last[0], unit.now_ms):
+        raise Rejected("conflict", "another server computes this project's trust", cure="wait until it is done")
     judged = select(func.sum(rater_stats.c.judged)).where(rater_stats.c.project == project_id)
     count = int(unit.connection.execute(judged).scalar() or 0)
     if not count:
@@ -199,6 +204,11 @@ def _end(unit: Unit, project_id: str, run: TrustRun) -> None:
     unit.connection.execute(update(trust_runs).where(where).values(_row(project_id, ended)))
     told = {"by": run.started_by, "did": ended.state, "project": project_id, "judged": ended.judged}
     unit.note("console.trust", told | ({"problem": ended.problem} if ended.problem else {}))
+
+
+def _goes_on(run: TrustRun, now_ms: int) -> bool:
+    """Whether a server of this database may still be at it; what is older was left behind by one that was killed."""
+    return run.state == "running" and now_ms - run.at_ms < 1000 * MOST_S
 
 
 def _end_left_over(unit: Unit) -> None:

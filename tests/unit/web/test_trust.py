@@ -40,6 +40,8 @@ def run_of(judged: int, state: str = "done", at_ms: int = 0) -> TrustRun:
         (150, [run_of(100)], 60_000, True),
         (900, [run_of(100, "failed")], 599_999, False),
         (900, [run_of(100, "failed")], 600_000, True),
+        (900, [run_of(100, "running")], 3_599_999, False),
+        (900, [run_of(100, "running")], 3_600_000, True),
     ],
 )
 def test_when_a_run_is_due(judged: int, runs: list[TrustRun], now_ms: int, due: bool) -> None:
@@ -87,6 +89,8 @@ def test_never_two_at_once(site: ConsoleSite) -> None:
         with pytest.raises(Rejected, match="being computed already"):
             await refresh.start(PROJECT, "maria")
         await refresh.tend()
+        with pytest.raises(Rejected, match="another server computes"):
+            await TrustRefresh(site.console, slow).start(PROJECT, "maria")
         go_on.set()
         await refresh.wait()
 

@@ -4,6 +4,7 @@ The responses come in an order that is random by reviewer and round and needs no
 when the page is loaded again and when the verdict comes.
 """
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from backstay.feedback.collection.submission import Answer, choice_of
 from backstay.feedback.collection.tally import write_item
 from backstay.records import Choice, Dimension, content_hash, uuid7
 from backstay.storage.console_tables import adjudications, items
+from backstay.storage.tables import journal
 from backstay.storage.unit import Unit
 
 PAGE = 50
@@ -126,6 +128,14 @@ def open_dispute(unit: Unit, project: Project, item_id: str, who: Decider, reaso
     about = {"by": who.account_id, "project": project.id, "item": item.id}
     unit.note("console.adjudication", about | {"did": "open", "was": item.state, "reason": text})
     return write_item(unit.connection, item._replace(state="disputed", wants=0))
+
+
+def opened_by_people(connection: Connection, project_id: str) -> frozenset[str]:
+    """Items that people opened a dispute of, whatever the votes say."""
+    opened = journal.c.payload.contains('"did":"open"', autoescape=True)
+    query = select(journal.c.payload).where(journal.c.kind == "console.adjudication", opened)
+    told = [json.loads(payload) for payload in connection.execute(query).scalars()]
+    return frozenset(found["item"] for found in told if found["project"] == project_id and found["did"] == "open")
 
 
 def adjudications_of(connection: Connection, project_id: str, item_id: str) -> list[Adjudication]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from backstay.feedback.collection.choosing import MINE, SHOWN, Pick, Purpose, pick
+from backstay.feedback.collection.item_tasks import with_tasks
 from backstay.feedback.collection.items import Item, find_item
 from backstay.feedback.collection.project import Project
 from backstay.feedback.collection.raters import RaterStats, join_project
@@ -98,7 +99,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
         return Issued(None, "paused" if stats.status == "paused" else "requalify")
     for held in open_of(unit.connection, project.id, rater_id) if has_open else ():
         if held.expires_at_ms > unit.now_ms:
-            return Issued(held)
+            return Issued(_still_asked(unit, project, held))
         release(unit.connection, held, "expired", unit.now_ms)
     drawn = pick(unit.connection, project, stats, secret)
     item = find_item(unit.connection, project.id, drawn.item_id) if drawn else None
@@ -110,6 +111,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
 
 def lease(unit: Unit, project: Project, rater_id: str, item: Item, drawn: Pick, order: tuple[int, ...]) -> Assignment:
     """Give an item to a rater, its responses in this order."""
+    with_tasks(unit, project, item)
     found = Assignment(
         id=uuid7(),
         project=project.id,
@@ -165,6 +167,14 @@ def seen_before(connection: Connection, assignment: Assignment, most: int) -> bo
     at = {"of": assignment.project, "rater": assignment.rater_id, "prompt": assignment.prompt_id, "but": assignment.id}
     of_prompt, of_item = connection.execute(_SEEN, at | {"item": assignment.item_id}).one()
     return bool(of_prompt >= most or of_item)
+
+
+def _still_asked(unit: Unit, project: Project, held: Assignment) -> Assignment:
+    """The assignment, asked along the dimensions of now."""
+    item = find_item(unit.connection, project.id, held.item_id)
+    if item is not None:
+        with_tasks(unit, project, item)
+    return held
 
 
 def open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:

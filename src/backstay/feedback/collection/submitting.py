@@ -150,7 +150,8 @@ def _given(unit: Unit, before: Situation, submission: Submission) -> Given:
     }
     marked = bool(submission.spans)
     lengths = _lengths(unit.connection, before.project.dataset, before.item.response_ids) if marked else ()
-    elapsed_ms = unit.now_ms - before.assignment.issued_at_ms
+    # The clocks of two servers on one database differ.
+    elapsed_ms = max(0, unit.now_ms - before.assignment.issued_at_ms)
     found = before.assignment
     return Given(names, order, lengths, found.rater_id, found.purpose, elapsed_ms, unit.now_ms, CLIENT)
 
@@ -179,7 +180,7 @@ def _count(
         "same": _same_as_before(unit.connection, before, labels),
         "duration_ms": judgments[0].duration_ms or 0,
         "first": _chose_first(judgments[0]),
-        "agreed": _agreement(before.item, labels),
+        "agreed": _agreement(before.item, labels) if before.assignment.purpose != "consistency" else None,
     }
     if before.assignment.purpose != "consistency":
         open_lease = before.assignment.purpose == "vote" and before.assignment.state == "open"
@@ -190,7 +191,7 @@ def _count(
         count_gold(unit.connection, before.item, right, 1)
     if submission.edit is not None:
         _keep_draft(unit, before, submission)
-    count_answer(unit, before.stats, answer, 1)
+    count_answer(unit, before.stats, answer, 1, unit.now_ms)
     taken = settle(
         unit.connection,
         before.assignment,
@@ -205,8 +206,8 @@ def _count(
     return taken
 
 
-def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int) -> None:
-    """Add an answer to what is counted of its rater, or take it away."""
+def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int, given_at_ms: int) -> None:
+    """Add an answer to what is counted of its rater and of the day on which it was given, or take it away."""
     right, same, first, agreed = answer["gold"].values(), answer["same"], answer["first"], answer["agreed"]
     changed = with_pace(stats, answer["duration_ms"], sign)._replace(
         judged=stats.judged + sign,
@@ -221,7 +222,7 @@ def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign:
         last_at_ms=unit.now_ms,
     )
     write_stats(unit.connection, changed)
-    count_day(unit.connection, stats.project, stats.rater_id, unit.now_ms, sign, sign * answer["duration_ms"])
+    count_day(unit.connection, stats.project, stats.rater_id, given_at_ms, sign, sign * answer["duration_ms"])
 
 
 def _best(judgment: Judgment) -> int | None:
@@ -256,7 +257,9 @@ def _same_as_before(connection: Connection, before: Situation, labels: Mapping[D
         & (assignments.c.state == "judged")
     )
     old = connection.execute(select(assignments.c.answer).where(where).limit(1)).scalar()
-    return None if old is None else json.loads(old)["labels"] == dict(labels)
+    first = {} if old is None else json.loads(old)["labels"]
+    both = [name for name in labels if name in first]  # The project may ask along other dimensions since.
+    return all(first[name] == labels[name] for name in both) if both else None
 
 
 def _keep_draft(unit: Unit, before: Situation, submission: Submission) -> None:

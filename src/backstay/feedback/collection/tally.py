@@ -79,7 +79,7 @@ def settled(item: Item, settings: ProjectSettings) -> Item:
     elif item.votes < settings.most_votes:
         state, wants = "open", 1
     else:
-        state, wants = ("disputed" if _is_split(item) else "done"), 0
+        state, wants = ("disputed" if _is_split(item, settings) else "done"), 0
     return item._replace(state=state, wants=wants, priority=priority(item.votes, item.belief, settings))
 
 
@@ -110,8 +110,8 @@ def _is_sure(item: Item, settings: ProjectSettings) -> bool:
     return all(is_certain(standing(item.belief, name, settings), rule)[0] for name in names)
 
 
-def _is_split(item: Item) -> bool:
-    return any(len(counts) > 1 for counts in item.counts.values())
+def _is_split(item: Item, settings: ProjectSettings) -> bool:
+    return any(len(item.counts.get(name, {})) > 1 for name in settings.dimensions)
 
 
 def _kept(ballots: Sequence[Sequence[str | float]], vote: Vote, label: str, sign: int) -> list[list[str | float]]:

@@ -42,7 +42,7 @@ def undo(unit: Unit, project: Project, rater_id: str, key: str = "") -> Undone:
     settled_ms = (last.settled_at_ms or 0) if last else 0
     if last is None or unit.now_ms - settled_ms > 1000 * project.settings.undo_s:
         raise Rejected("nothing_to_undo", "there is no judgment that can still be taken back")
-    if project.status == "closed" or stats is None or stats.status == "paused":
+    if project.status == "closed" or stats is None or stats.status != "active":
         raise Rejected("closed" if project.status == "closed" else "paused", "nothing more is taken here")
     item = find_item(unit.connection, project.id, last.item_id)
     # A gold item may have been settled long ago: a refusal would tell it.
@@ -54,7 +54,7 @@ def undo(unit: Unit, project: Project, rater_id: str, key: str = "") -> Undone:
     if last.purpose != "consistency":
         item = count_vote(unit.connection, project, item, Vote(rater_id, answer["labels"], *answer["beta"]), -1)
         count_gold(unit.connection, item, answer["gold"], -1)
-    count_answer(unit, stats, answer, -1)
+    count_answer(unit, stats, answer, -1, settled_ms)
     counted = stats_of(unit.connection, project.id, rater_id) or stats
     write_stats(unit.connection, counted._replace(retracted=counted.retracted + 1))
     _give_back_open(unit, project, rater_id)
@@ -71,7 +71,12 @@ def last_judged(connection: Connection, project_id: str, rater_id: str) -> Assig
     where = (
         (assignments.c.project == project_id) & (assignments.c.rater_id == rater_id) & (assignments.c.state == "judged")
     )
-    query = select(assignments.c.id).where(where).order_by(assignments.c.settled_at_ms.desc()).limit(1)
+    query = (
+        select(assignments.c.id)
+        .where(where)
+        .order_by(assignments.c.settled_at_ms.desc(), assignments.c.id.desc())
+        .limit(1)
+    )
     found = connection.execute(query).scalar()
     return None if found is None else find_assignment(connection, found)
 
@@ -95,7 +100,9 @@ def _retract(unit: Unit, project: Project, last: Assignment) -> None:
     records = [Retraction(id=uuid7(), judgment_id=found, rater_id=last.rater_id, created_at=at) for found in ids]
     unit.batch.append_retractions(project.dataset, records)
     where = (drafts.c.project == project.id) & (drafts.c.rater_id == last.rater_id)
-    own = where & (drafts.c.prompt_id == last.prompt_id) & (drafts.c.state == "waiting")
+    # A prompt may have been asked more than once: its draft is the one of the same moment.
+    same = (drafts.c.prompt_id == last.prompt_id) & (drafts.c.at_ms == last.settled_at_ms)
+    own = where & same & (drafts.c.state == "waiting")
     unit.connection.execute(update(drafts).where(own).values(state="withdrawn"))
 
 

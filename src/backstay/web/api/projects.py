@@ -22,6 +22,7 @@ from backstay.feedback.collection import (
     project_of,
     write_guidelines,
 )
+from backstay.feedback.collection.items import Filled
 from backstay.feedback.collection.project import MAX_GUIDELINES
 from backstay.feedback.collection.submission import iso_time, storable
 from backstay.storage.unit import Unit
@@ -30,6 +31,7 @@ from backstay.web.api.rating import Here, ProjectId
 from backstay.web.gate import Principal, allowed
 from backstay.web.permissions import Permission
 from backstay.web.rendering import render
+from backstay.web.resettling import resettle
 from backstay.web.shown import Json
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])
@@ -103,7 +105,10 @@ async def patch_project(project: ProjectId, body: ProjectChange, who: Manager, c
     def work(unit: Unit) -> Project:
         return change_project(unit, project_of(unit.connection, project), who.account_id, **changes)
 
-    return JSONResponse(project_json(await console.write(work), who))
+    changed = await console.write(work)
+    if "settings" in changes:
+        await resettle(console)
+    return JSONResponse(project_json(changed, who))
 
 
 @router.post("/projects/{project}/items", response_model=shapes.ItemsMade)
@@ -144,8 +149,12 @@ async def post_guidelines(project: ProjectId, body: NewGuidelines, who: Manager,
 async def fill(console: Here, project: Project) -> int:
     """Make items page by page, so that raters can work meanwhile."""
     made, after = 0, ""
+
+    def work(unit: Unit, start: str) -> Filled:
+        return fill_page(unit, project_of(unit.connection, project.id), start)  # Its settings may change meanwhile.
+
     while True:
-        page = await console.write(lambda unit, start=after: fill_page(unit, project, start))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        page = await console.write(lambda unit, start=after: work(unit, start))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         made += page.items
         if page.after is None:
             return made

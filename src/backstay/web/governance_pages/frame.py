@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from backstay.errors import BackstayError, UsageError
 from backstay.feedback.collection.submission import storable
-from backstay.web.accounts.refusal import Refused
 from backstay.web.gate import SAFE, form_of
 from backstay.web.visitors import page_visitor, pages_of
 
@@ -29,7 +28,7 @@ async def told(request: Request, error: Exception, status: int) -> Response:
         text, cure = "there is no page at this address", ""
     try:
         visitor = await page_visitor(request)
-    except Refused:
+    except BackstayError:  # Nobody can be looked up, which may be the very error that is told.
         visitor = None
     is_nowhere = status == 404 or (request.method in SAFE and not isinstance(error, BackstayError))
     title = "Not here" if is_nowhere else "This has changed" if status == 409 else "Nothing was done"

@@ -34,6 +34,7 @@ from backstay.web.governance_pages.frame import fields_of, or_back, page
 from backstay.web.pages import see
 from backstay.web.permissions import Permission
 from backstay.web.rendering import render
+from backstay.web.resettling import resettle
 
 router = APIRouter(prefix="/lead", include_in_schema=False)
 DIMENSIONS: tuple[Dimension, ...] = ("overall", "helpful", "harmless", "honest")
@@ -123,6 +124,8 @@ async def change_settings(request: Request, project: ProjectId, who: Manager, co
         change_project(unit, found, who.account_id, **_changes(found, fields))
 
     await or_back(back, console.write(work))
+    if fields.get("group") != "project":
+        await resettle(console)
     return see(f"{back}?saved=true")
 
 

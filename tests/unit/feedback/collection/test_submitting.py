@@ -4,9 +4,23 @@ from pathlib import Path
 
 import pytest
 from collection_world import World, verdict, world
+from recount import check_counts
 
 from backstay.errors import UsageError
-from backstay.feedback.collection import ProjectSettings, Rejected, expire, find_item, progress_of, renew, skip, submit
+from backstay.feedback.collection import (
+    ProjectSettings,
+    Rejected,
+    create_project,
+    expire,
+    fill_page,
+    find_item,
+    issue,
+    progress_of,
+    renew,
+    skip,
+    submit,
+    undo,
+)
 from backstay.feedback.collection.raters import stats_of
 from backstay.records import Judgment
 from backstay.storage import SealLog, verify_journal
@@ -82,6 +96,62 @@ def test_renewal_keeps_a_lease(tmp_path: Path) -> None:
         assert found.do(lambda unit: renew(unit, first.id, "ann")).expires_at_ms == found.now_ms + 900_000
         found.now_ms += 800_000
         assert found.do(expire) == 0 and found.next("ann").id == first.id
+
+
+def test_lease_that_is_over_is_not_renewed_beside_another_one(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=3) as found:
+        first = found.next("ann")
+        found.now_ms += 901_000
+        other = found.next("ann")
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: renew(unit, first.id, "ann"))
+        assert refused.value.code == "lease_over" and found.next("ann").id == other.id
+
+
+def test_late_answer_and_its_successor_are_one_vote_where_prompts_come_again(tmp_path: Path) -> None:
+    again = ProjectSettings(votes=3, gold_share=0.0, repeat_share=0.0, lease_s=60, prompts_again=2)
+    with world(tmp_path, prompts=1, settings=again) as found:
+        first = found.next("ann")
+        found.now_ms += 61_000
+        second = found.next("ann")
+        assert second.item_id == first.item_id and second.id != first.id
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 0), found.secret))
+        assert refused.value.code == "lease_over"
+        found.do(lambda unit: submit(unit, second.id, "ann", "key-0002", verdict(second, 0), found.secret))
+        assert len(judgments(found)) == 1
+
+
+def test_two_projects_on_one_data_set_count_their_own_votes(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        settings = found.project.settings
+        other = found.do(lambda unit: create_project(unit, "q", "Other", "d", settings, "lead"))
+        assert found.do(lambda unit: fill_page(unit, other)).items == 1
+        assert found.do(lambda unit: fill_page(unit, other)).items == 0
+        first = found.judge("ann", winner=0)
+        second = found.do(lambda unit: issue(unit, other, "ann", found.secret)).assignment
+        assert second is not None and second.item_id == first.item_id
+        sent = verdict(second, 1)
+        found.do(lambda unit: submit(unit, second.id, "ann", "key-0001", sent, found.secret))
+        with found.engine.connect() as connection:
+            for project, label in (("p", "0>1"), ("q", "1>0")):
+                check_counts(connection, project)
+                item = find_item(connection, project, first.item_id)
+                assert item is not None and item.counts == {"overall": {label: 1}}
+        found.do(lambda unit: undo(unit, other, "ann"))
+        with found.engine.connect() as connection:
+            stats = stats_of(connection, "p", "ann")
+            assert stats is not None and stats.judged == 1
+            check_counts(connection, "q")
+        assert [judgment.choice.ranking for judgment in judgments(found)] == [((0,), (1,))]
+
+
+def test_clock_that_goes_back_gives_no_time_below_none(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        first = found.next("ann")
+        found.now_ms -= 60_000
+        found.do(lambda unit: submit(unit, first.id, "ann", "key-0001", verdict(first, 0), found.secret))
+        assert judgments(found)[0].duration_ms == 0
 
 
 def test_nobody_gets_a_prompt_twice_and_items_get_the_votes_they_want(tmp_path: Path) -> None:

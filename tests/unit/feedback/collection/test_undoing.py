@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from collection_world import World, verdict, world
 
-from backstay.feedback.collection import Item, RaterStats, Rejected, find_item, submit, undo
+from backstay.feedback.collection import Item, RaterStats, Rejected, change_project, find_item, submit, undo
 from backstay.feedback.collection.raters import stats_of, streak_days
 from backstay.storage import SealLog, verify_journal
 
@@ -80,3 +80,26 @@ def test_under_one_key_one_judgment_is_taken_back_however_often_it_is_sent(tmp_p
         with pytest.raises(Rejected):
             found.do(lambda unit: undo(unit, found.project, "bob", "key-undo-1"))
         assert first.item_id != second.item_id and len(found.repository.retractions("d")) == 2
+
+
+def test_what_is_undone_after_midnight_goes_from_the_day_before(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=2) as found:
+        found.next("ann")
+        found.now_ms += 86_400_000 - found.now_ms % 86_400_000 - 6000
+        found.judge("ann", winner=0)
+        found.now_ms += 30_000
+        found.do(lambda unit: undo(unit, found.project, "ann"))
+        with found.engine.connect() as connection:
+            assert streak_days(connection, "p", "ann", found.now_ms) == (0, 0)
+        found.judge("ann", winner=0)
+        with found.engine.connect() as connection:
+            assert streak_days(connection, "p", "ann", found.now_ms) == (1, 1)
+
+
+def test_nothing_is_taken_back_that_could_not_be_judged_again(tmp_path: Path) -> None:
+    with world(tmp_path, prompts=1) as found:
+        found.judge("ann", winner=0)
+        found.do(lambda unit: change_project(unit, found.project, "lead", status="closed"))
+        with pytest.raises(Rejected, match="nothing more is taken here"):
+            found.do(lambda unit: undo(unit, found.project, "ann"))
+        assert len(found.repository.judgments("d")) == 1
