@@ -239,6 +239,19 @@ def test_without_guidelines_the_panel_says_that_there_are_none(browser: Any) -> 
         assert page.inner_text("#guide-title") == "Guidelines" and page.is_hidden("#guide-changed")
 
 
+def test_the_rater_of_a_link_is_told_once_that_all_is_done(browser: Any) -> None:
+    with fake_rating(pair(), pair(), pair()) as api:
+        api.wanted = 41
+        with rating(browser, api) as page:
+            assert "you are done" not in page.text_content("#notices")
+            judge(page, api, "1")
+            page.wait_for_selector("#notices h2:has-text('Thank you, you are done')")
+            page.get_by_label("Close: Thank you").click()
+            judge(page, api, "1")
+            assert "you are done" not in page.text_content("#notices")
+            assert page.get_attribute("body", "data-state") == "task"
+
+
 def test_a_pause_and_an_empty_chair_count_as_away(browser: Any) -> None:
     with fake_rating(pair(), pair()) as api, rating(browser, api, opened=False) as page:
         page.clock.install()

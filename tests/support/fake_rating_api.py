@@ -47,6 +47,7 @@ class FakeApi:
     tasks: list[FakeTask]
     guidelines: list[str] = field(default_factory=lambda: ["# How to judge\n\nPrefer what is **true**."])
     account: str = "acc-rita"
+    wanted: int = 0
     trouble: int = 0
     refusal: tuple[int, str] | None = None
     at: int = 0
@@ -188,7 +189,7 @@ class _Routes:
 
     async def page(self, request: Request) -> Response:
         project = {"id": "sky", "name": "Sky questions"}
-        return self.pages.page("rate", self.visitor(), here="rate", project=project, sign_in="/sign-in")
+        return self.pages.page("rate", self.visitor(), here="rate", project=project, sign_in="/sign-in", wanted=self.api.wanted)
 
     async def sign_in(self, request: Request) -> Response:
         return self.pages.message("Sign in", "Here one signs in.", status=200, back=request.query_params["next"])

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from backstay.feedback.collection import Project, all_projects, progress_of, project_of
 from backstay.feedback.collection.choosing import left_for
+from backstay.web.accounts import rater_links
 from backstay.web.api.rating import Here, ProjectId, Rating
 from backstay.web.gate import Principal, public
 from backstay.web.pages import see
-from backstay.web.permissions import Permission
 from backstay.web.sign_in_pages import SIGN_IN
 from backstay.web.visitors import page_visitor, pages_of
 
@@ -53,8 +53,17 @@ async def rate_projects(request: Request, who: Rating, console: Here) -> Respons
 async def rate(request: Request, project: ProjectId, who: Rating, console: Here) -> Response:
     """The page on which tasks are shown; it asks the API for them."""
     found = await console.read(lambda connection: project_of(connection, project))
-    told = {"id": found.id, "name": found.name, "manages": Permission.MANAGE_PROJECT in who.permissions}
-    return pages_of(request).page("rate", await page_visitor(request), here="rate", project=told, sign_in=SIGN_IN)
+    now_ms = console.clock()
+    link = await console.read(lambda connection: rater_links.find(connection, who.link_id, now_ms))
+    told = {"id": found.id, "name": found.name}
+    return pages_of(request).page(
+        "rate",
+        await page_visitor(request),
+        here="rate",
+        project=told,
+        sign_in=SIGN_IN,
+        wanted=link.wanted if link else 0,
+    )
 
 
 def _row(connection: Connection, project: Project, who: Principal, now_ms: int) -> dict[str, Any]:
@@ -62,4 +71,4 @@ def _row(connection: Connection, project: Project, who: Principal, now_ms: int) 
     what = ", ".join(name for name in project.settings.dimensions if name != "overall")
     is_open = project.status == "open"
     left = left_for(connection, project, who.rater_id) if is_open and who.rater_id else None
-    return {"id": project.id, "name": project.name, "what": what, "open": is_open, "left": left, "done_today": done}
+    return {"id": project.id, "name": project.name, "what": what, "status": project.status, "left": left, "done_today": done}

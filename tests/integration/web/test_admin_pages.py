@@ -206,3 +206,12 @@ def test_pages_that_are_not_there_say_so(site: ConsoleSite, admin: Browser) -> N
 def test_everybody_begins_where_their_work_is(site: ConsoleSite, role: Role, first: str) -> None:
     browser = site.as_role(role)
     assert browser.get("/").headers["location"] == first and browser.get(first).status_code == 200
+
+
+def test_the_page_of_a_link_knows_how_many_tasks_are_wanted(site: ConsoleSite) -> None:
+    lead = site.as_role(Role.LEAD)
+    page = lead.form("/lead/p/links", {"ids": "ann", "wanted": "17", "days": "1", "code": ""}).text
+    rater = site.browser()
+    rater.form(re.findall(r"http://127\.0\.0\.1(/link/\S+)", page)[0])
+    assert 'data-wanted="17"' in rater.get("/rate/p").text
+    assert 'data-wanted="0"' in lead.get("/rate/p").text

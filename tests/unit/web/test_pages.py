@@ -21,7 +21,7 @@ def _text(pages: Pages, template: str, visitor: Visitor | None = RITA, **values:
 
 
 def test_the_shell_of_rating_holds_what_script_needs(pages: Pages) -> None:
-    html = _text(pages, "rate", project={"id": "a&b", "name": "<i>Sky"}, sign_in="/sign-in")
+    html = _text(pages, "rate", project={"id": "a&b", "name": "<i>Sky"}, sign_in="/sign-in", wanted=0)
     assert '<meta name="csrf" content="token">' in html
     assert '<meta name="account" content="acc-1">' in html
     assert 'data-project="a&amp;b"' in html
@@ -34,7 +34,7 @@ def test_every_id_that_script_asks_for_stands_in_the_shell_or_is_made(pages: Pag
     folder = files("backstay.web").joinpath("assets")
     scripts = {entry.name: entry.read_text() for entry in folder.iterdir() if entry.name.endswith(".js")}
     asked = {found for text in scripts.values() for found in re.findall(r'byId\("([^"]+)"\)', text)}
-    html = _text(pages, "rate", project={"id": "p", "name": "p"}, sign_in="/sign-in")
+    html = _text(pages, "rate", project={"id": "p", "name": "p"}, sign_in="/sign-in", wanted=0)
     made = {found for text in scripts.values() for found in re.findall(r'\bid: "([^"]+)"', text)}
     assert asked <= set(re.findall(r' id="([^"]+)"', html)) | made
 
@@ -94,11 +94,11 @@ def test_a_template_that_names_no_asset_is_an_error(pages: Pages) -> None:
 
 
 def test_the_list_of_projects(pages: Pages) -> None:
-    base = {"id": "a b", "name": "Sky", "what": "", "open": True, "left": 3, "done_today": 2}
+    base = {"id": "a b", "name": "Sky", "what": "", "status": "open", "left": 3, "done_today": 2}
     html = _text(
-        pages, "rate_projects", projects=[base, base | {"id": "c", "open": False}, base | {"id": "d", "left": 0}]
+        pages, "rate_projects", projects=[base, base | {"id": "c", "status": "paused"}, base | {"id": "d", "left": 0}]
     )
     assert 'href="/rate/a%20b"' in html and "3 tasks wait" in html
-    assert 'href="/rate/c"' not in html and "Closed for now" in html
+    assert 'href="/rate/c"' not in html and "Paused for now" in html
     assert "Nothing left for you" in html
     assert "No project yet" in _text(pages, "rate_projects", projects=[])

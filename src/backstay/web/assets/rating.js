@@ -26,6 +26,7 @@ const outbox = new Outbox(project, troubled);
 let task = null;
 /** @type {any} */
 let progress = null;
+let wanted = Number(page.dataset.wanted);
 let isBusy = true;
 let isPaused = false;
 let isLost = false;
@@ -45,10 +46,18 @@ function troubled(answer, waitMs) {
   else tell("connection", "warn", "The server is in trouble", `${kept} It answered ${answer.status}. Trying again in ${seconds} s.`.trim(), again);
 }
 
+/** Tell the rater of a link, once, that all that was asked for is done. */
+function thank() {
+  const all = wanted === 1 ? "the task" : `all ${wanted} tasks`;
+  tell("wanted", "good", "Thank you, you are done", `You have judged ${all}. Your completion code is under Progress. You may go on if you like.`, [["Show the code", () => location.assign("/link")]]);
+  wanted = 0;
+}
+
 /** Show what an answer of the API brings along. */
 function follow(data, assignment) {
   progress = data.progress ?? progress;
   if (progress) showProgress(progress);
+  if (progress && wanted > 0 && progress.done_total >= wanted) thank();
   if (isLost) return;
   if (assignment) return show(received(assignment));
   task = null;

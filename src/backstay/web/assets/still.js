@@ -31,7 +31,7 @@ export function way(label, href, kind = "main") {
 export const WHY = {
   done: ["All done", "You have judged everything in this project that was meant for you. Thank you."],
   nothing_left: ["Nothing left for now", "Every task here has the judgments it needs, or waits for other raters. Look again later."],
-  paused: ["You are paused in this project", "A lead has paused your rating here. What you have judged is kept. Ask them if you do not know why."],
+  paused: ["Paused for now", "A lead has paused this project, or your rating in it. What you have judged is kept. Look again later, or ask them."],
   closed: ["This project is closed", "It takes no more judgments. What you have judged is kept."],
   requalify: ["Read the guidelines again first", "A lead asks you to qualify again for this project. They will tell you how."],
 };
