@@ -2,7 +2,7 @@
 
 from sqlalchemy import insert, select, update
 
-from backstay.feedback.collection.items import Item, as_json
+from backstay.feedback.collection.items import Item, as_json, gold_row
 from backstay.feedback.collection.project import Project
 from backstay.records import Dimension, Task
 from backstay.storage.console_tables import gold_items, items
@@ -38,19 +38,9 @@ def _add_gold(unit: Unit, project: Project, item_id: str, stored: list[Task]) ->
     where = (gold_items.c.project == project.id) & (gold_items.c.item_id == item_id)
     here = set(unit.connection.execute(select(gold_items.c.dimension).where(where)).scalars()) if known else set()
     rows = [
-        {
-            "project": project.id,
-            "item_id": item_id,
-            "dimension": task.dimension,
-            "best": task.gold,
-            "state": "active",
-            "exposures": 0,
-            "right": 0,
-            "author": project.created_by,
-            "at_ms": unit.now_ms,
-        }
+        gold_row(unit, project, item_id, task.dimension, task.gold)
         for task in known
-        if task.dimension not in here
+        if task.gold is not None and task.dimension not in here
     ]
     if rows:
         unit.connection.execute(insert(gold_items), rows)

@@ -161,7 +161,7 @@ def _add_item(
     unit.connection.execute(insert(items), [row])
     known = [(task.dimension, gold[task.response_ids, task.dimension]) for task in wanted if _is_gold(task, gold)]
     if known:
-        rows = [_gold_row(unit, project, item_id, dimension, best) for dimension, best in known]
+        rows = [gold_row(unit, project, item_id, dimension, best) for dimension, best in known]
         unit.connection.execute(insert(gold_items), rows)
     return 1
 
@@ -170,7 +170,8 @@ def _is_gold(task: Task, gold: Mapping[tuple[tuple[str, ...], Dimension], int]) 
     return (task.response_ids, task.dimension) in gold
 
 
-def _gold_row(unit: Unit, project: Project, item_id: str, dimension: str, best: int) -> dict[str, Any]:
+def gold_row(unit: Unit, project: Project, item_id: str, dimension: str, best: int) -> dict[str, Any]:
+    """A row of the table of gold for what a data set brought with it."""
     return {
         "project": project.id,
         "item_id": item_id,
