@@ -87,10 +87,9 @@ class Front:
         if not self._site.is_our_host(headers):
             await fault_response(421, "other_host", "the console is not served under this name")(scope, receive, answer)
             return
-        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            await fault_response(400, "bad_request", "an address has no NUL")(
-                scope, receive, answer
-            )  # PostgreSQL's rule
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:  # PostgreSQL takes it in no text.
+            status, code = (404, "not_found") if "\0" in scope["path"] else (422, "invalid")
+            await fault_response(status, code, "an address has no NUL")(scope, receive, answer)
             return
         is_upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
         length = headers.get("content-length", "0")

@@ -73,7 +73,8 @@ def test_role_projects_and_state_of_an_account_change(site: ConsoleSite, admin: 
     assert moved.headers["location"] == f"{here}?did=saved" and "Saved." in admin.get(f"{here}?did=saved").text
     told = admin.get(f"/api/v1/accounts/{ben.id}").json()
     assert (told["role"], told["projects"]) == ("lead", ["p"])
-    assert seen.get("/lead/new").status_code == 200
+    assert seen.get("/lead").status_code == 200
+    assert seen.get("/lead/new").status_code == 403  # Bound to `p`, the account makes no others.
     admin.form(f"{here}/state", {"did": "disable"})
     assert seen.get("/lead/new").status_code == 303 and "disabled" in admin.get("/admin/accounts").text
     assert admin.form(f"{here}/reset-link").status_code == 409
