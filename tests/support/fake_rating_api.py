@@ -185,7 +185,9 @@ class _Routes:
 
     async def page(self, request: Request) -> Response:
         project = {"id": "sky", "name": "Sky questions"}
-        return self.pages.page("rate", self.visitor(), here="rate", project=project, sign_in="/sign-in", wanted=self.api.wanted)
+        return self.pages.page(
+            "rate", self.visitor(), here="rate", project=project, sign_in="/sign-in", wanted=self.api.wanted
+        )
 
     async def sign_in(self, request: Request) -> Response:
         return self.pages.message("Sign in", "Here one signs in.", status=200, back=request.query_params["next"])

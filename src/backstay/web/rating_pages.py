@@ -71,4 +71,11 @@ def _row(connection: Connection, project: Project, who: Principal, now_ms: int) 
     what = ", ".join(name for name in project.settings.dimensions if name != "overall")
     is_open = project.status == "open"
     left = left_for(connection, project, who.rater_id) if is_open and who.rater_id else None
-    return {"id": project.id, "name": project.name, "what": what, "status": project.status, "left": left, "done_today": done}
+    return {
+        "id": project.id,
+        "name": project.name,
+        "what": what,
+        "status": project.status,
+        "left": left,
+        "done_today": done,
+    }
