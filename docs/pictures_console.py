@@ -86,7 +86,7 @@ Opened = tuple[str, Mapping[Role, dict[str, str]], Mapping[str, str]]
 def _picture(browser: Any, name: str, opened: Opened, shoot: Shoot) -> None:
     url, cookies, places = opened
     wanted = PICTURES[name]
-    context = browser.new_context(**({"viewport": WIDE | {"height": wanted.height}} | wanted.look))
+    context = browser.new_context(**{"viewport": WIDE | {"height": wanted.height}, **wanted.look})
     if wanted.role is not None:
         context.add_cookies([cookies[wanted.role]])
     page = context.new_page()

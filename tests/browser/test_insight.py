@@ -108,8 +108,8 @@ def test_a_rater_is_paused_by_keyboard_and_without_script(browser: Any, site: tu
         page.keyboard.type("Forty answers in a minute")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        page.wait_for_selector(".lead-title .state.bad")
-        assert page.inner_text(".lead-title .state") == "paused"
+        page.wait_for_selector(".project-title .state.bad")
+        assert page.inner_text(".project-title .state") == "paused"
         page.goto(f"{site[1]}/lead/{PROJECT}/raters?shown=paused")
         assert page.locator("tbody tr").count() == 1
         page.goto(f"{site[1]}/lead/{PROJECT}/raters?text=R-00012")

@@ -100,7 +100,7 @@ def test_from_the_invitation_to_signing_out_by_keyboard(
         assert page.locator("#name").input_value() == "ann"
         page.locator("#password").focus()
         type_in(page, PASSWORD, PASSWORD)
-        page.wait_for_url("**/rate")
+        page.wait_for_url("**/lead")
         page.goto(url + "/account")
         check(page)
         page.locator("form[action='/account/tokens'] #name").focus()
@@ -121,7 +121,7 @@ def test_from_the_invitation_to_signing_out_by_keyboard(
         check(page)
         page.locator("#password").focus()
         type_in(page, PASSWORD)
-        page.wait_for_url("**/rate")
+        page.wait_for_url("**/lead")
 
 
 @pytest.mark.parametrize(("size", "scheme"), SIZES)
