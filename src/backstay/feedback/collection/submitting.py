@@ -77,7 +77,7 @@ def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, n
 
 
 def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
-    """Keep an assignment for another lease, while nobody else has taken its place."""
+    """Keep an assignment for another lease."""
     before = situation_of(unit.connection, assignment_id, rater_id)
     _check_open(unit, before)
     expires = {"expires_at_ms": unit.now_ms + 1000 * before.project.settings.lease_s}
@@ -128,8 +128,11 @@ def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes) -> 
 
 
 def _check_open(unit: Unit, before: Situation) -> None:
-    """An answer is taken within its lease, and after it where the place is still free."""
-    found, item = before.assignment, before.item
+    """An answer is taken within its lease and for as long again, whatever it was asked for.
+
+    A rule that asked whether the place is still free would tell gold, which has no places, from votes.
+    """
+    found, settings = before.assignment, before.project.settings
     if found.state in ("judged", "skipped", "retracted"):
         raise Rejected("already_judged", "this assignment has its answer already", cure="ask for the next one")
     if before.project.status == "closed" or before.stats.status == "paused":
@@ -138,8 +141,8 @@ def _check_open(unit: Unit, before: Situation) -> None:
         return
     if before.stats.status != "active":
         raise Rejected("paused", "nothing more is taken here until your status is active again")
-    is_free = found.purpose != "vote" or (item.state == "open" and item.leased < item.wants)
-    if not is_free or seen_before(unit.connection, found, before.project.settings.prompts_again):
+    is_too_late = unit.now_ms - found.expires_at_ms > 1000 * settings.lease_s
+    if is_too_late or seen_before(unit.connection, found, settings.prompts_again):
         raise Rejected("lease_over", "the time for this task ran out and it went to others", cure="take the next one")
 
 

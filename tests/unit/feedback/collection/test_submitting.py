@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from collection_world import World, verdict, world
 from recount import check_counts
+from sqlalchemy import select
 
 from backstay.errors import UsageError
 from backstay.feedback.collection import (
@@ -21,9 +22,13 @@ from backstay.feedback.collection import (
     submit,
     undo,
 )
-from backstay.feedback.collection.raters import stats_of
+from backstay.feedback.collection.choosing import Pick
+from backstay.feedback.collection.leasing import Assignment, lease
+from backstay.feedback.collection.raters import join_project, stats_of
 from backstay.records import Judgment
 from backstay.storage import SealLog, verify_journal
+from backstay.storage.console_tables import items
+from backstay.storage.unit import Unit
 
 
 def judgments(found: World) -> list[Judgment]:
@@ -71,22 +76,28 @@ def test_assignment_of_somebody_else_looks_like_none(tmp_path: Path) -> None:
         assert refused.value.message == missing.value.message and refused.value.code == "not_found"
 
 
-def test_late_answer_counts_while_its_place_is_free_and_not_after(tmp_path: Path) -> None:
-    one_vote = ProjectSettings(votes=1, most_votes=1, gold_share=0.0, repeat_share=0.0, lease_s=60)
-    with world(tmp_path, prompts=1, settings=one_vote) as found:
-        late = found.next("ann")
+@pytest.mark.parametrize("gold", [0, 1])
+def test_late_answer_counts_for_a_while_whatever_was_asked(tmp_path: Path, gold: int) -> None:
+    settings = ProjectSettings(votes=1, most_votes=1, gold_share=0.5 * gold, repeat_share=0.0, lease_s=60)
+    with world(tmp_path, prompts=1, gold=gold, settings=settings) as found:
+        late, too_late = found.next("ann"), found.do(lambda unit: lease_again(unit, found, "cid"))
         found.now_ms += 61_000
-        assert found.do(expire) == 1
-        other = found.next("bob")
-        with pytest.raises(Rejected) as refused:
-            found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.secret))
-        assert refused.value.code == "lease_over" and not judgments(found)
-        found.now_ms += 61_000
-        assert found.do(expire) == 1
+        found.do(expire)
+        found.judge("bob", 0)
         found.do(lambda unit: submit(unit, late.id, "ann", "key-0001", verdict(late, 0), found.secret))
-        with pytest.raises(Rejected):
-            found.do(lambda unit: submit(unit, other.id, "bob", "key-0002", verdict(other, 0), found.secret))
-        assert [judgment.rater_id for judgment in judgments(found)] == ["ann"]
+        found.now_ms += 60_000
+        with pytest.raises(Rejected) as refused:
+            found.do(lambda unit: submit(unit, too_late.id, "cid", "key-0002", verdict(too_late, 0), found.secret))
+        assert refused.value.code == "lease_over"
+        assert [judgment.rater_id for judgment in judgments(found)] == ["bob", "ann"]
+
+
+def lease_again(unit: Unit, found: World, rater: str) -> Assignment:
+    """The one item for another rater, as though it wanted another vote."""
+    join_project(unit, found.project, rater)
+    item = find_item(unit.connection, "p", unit.connection.execute(select(items.c.id)).scalar_one())
+    assert item is not None
+    return lease(unit, found.project, rater, item, Pick(item.id, "vote", "active", 1.0), (0, 1))
 
 
 def test_renewal_keeps_a_lease(tmp_path: Path) -> None:
