@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -66,9 +67,11 @@ class Rater:
                 return found["next"]  # type: ignore[no-any-return]  # JSON
 
     def _undo(self, client: httpx.Client) -> dict[str, Any] | None:
-        """Undo has no key: where its answer is lost, the task at hand may be over, for which the next one is asked."""
-        found = self._post(client, "/api/v1/projects/p/undo")
-        return found.get("assignment") if found else None
+        """The last judgment taken back, asked for under one key until there is an answer."""
+        key, found = str(uuid.uuid4()), None
+        while found is None:
+            found = self._post(client, "/api/v1/projects/p/undo", key=key)
+        return found.get("assignment")
 
     def _post(
         self, client: httpx.Client, path: str, body: dict[str, Any] | None = None, key: str = ""

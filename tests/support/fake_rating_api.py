@@ -180,10 +180,10 @@ class _Routes:
         return Visitor(self.api.account, "Rita Moss", "rater", "csrf-of-rita", (Link("rate", "Rate", "/rate"),))
 
     async def projects(self, request: Request) -> Response:
-        listed = {"id": "sky", "name": "Sky questions", "what": "Which answer explains it better?", "open": True}
+        listed = {"id": "sky", "name": "Sky questions", "what": "Which answer explains it better?", "status": "open"}
         projects = [
             listed | {"left": self.api.progress()["left"], "done_today": 12},
-            listed | {"id": "old", "name": "Recipes", "open": False, "left": None, "done_today": 0},
+            listed | {"id": "old", "name": "Recipes", "status": "closed", "left": None, "done_today": 0},
         ]
         return self.pages.page("rate_projects", self.visitor(), here="rate", projects=projects)
 
