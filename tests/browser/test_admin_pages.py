@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from checked_tab import DESKTOP, PHONE, checked_tab
 from console_site import PASSWORD, ConsoleSite, add_project, console_site
 from insight_site import served
 
@@ -15,7 +16,6 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright i
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 LOOKS = [
     pytest.param({"viewport": DESKTOP}, id="desktop"),
     pytest.param({"viewport": DESKTOP, "color_scheme": "dark"}, id="dark"),
@@ -43,19 +43,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleSite
 def tab(browser: Any, site: tuple[ConsoleSite, str], role: Role | None, **options: Any) -> Iterator[Any]:
     """A page of somebody of this role, or of nobody; errors of script fail the test."""
     made, url = site
-    context = browser.new_context(**({"viewport": DESKTOP, "base_url": url} | options))
-    if role is not None:
-        context.add_cookies([{"name": made.accounts.cookie, "value": made.as_role(role).cookie, "url": url}])
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    try:
+    cookies = {} if role is None else {made.accounts.cookie: made.as_role(role).cookie}
+    with checked_tab(browser, url, cookies, **options) as page:
         yield page
-        assert problems == []
-    finally:
-        context.close()
 
 
 def test_an_invitation_is_copied_and_makes_an_account(browser: Any, site: tuple[ConsoleSite, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from checked_tab import PHONE, checked_tab
 from governance_site import GovernanceSite, governance, long_texts
 
 from backstay.feedback.collection import fill_page
@@ -20,7 +21,6 @@ playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright i
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 
 
 @contextlib.contextmanager
@@ -65,18 +65,8 @@ def tab(browser: Any, site: tuple[GovernanceSite, str], role: Role, **options: A
     _, cookie = made.site.console.write_now(
         lambda unit: sessions.begin(unit, settings, account_id=made.people[role].id, browser="Chromium")
     )
-    context = browser.new_context(**({"viewport": DESKTOP, "base_url": url} | options))
-    context.add_cookies([{"name": made.site.accounts.cookie, "value": cookie, "url": url}])
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    try:
+    with checked_tab(browser, url, {made.site.accounts.cookie: cookie}, **options) as page:
         yield page
-        assert problems == []
-    finally:
-        context.close()
 
 
 def test_a_dispute_is_decided_by_keyboard_alone(browser: Any, site: tuple[GovernanceSite, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bulk_console import PROJECT
+from checked_tab import DESKTOP, PHONE, checked_tab
 from console_site import ConsoleSite
 from insight_site import insight_site, served
 
@@ -19,7 +20,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 LOOKS = [
     pytest.param({"viewport": DESKTOP}, id="light"),
     pytest.param({"viewport": DESKTOP, "color_scheme": "dark"}, id="dark"),
@@ -47,19 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleSite
 def tab(browser: Any, site: tuple[ConsoleSite, str], **options: Any) -> Iterator[Any]:
     """A page of a lead; whatever it logs as an error fails the test."""
     made, url = site
-    context = browser.new_context(**({"viewport": DESKTOP} | options))
-    cookie = made.as_role(Role.LEAD).cookie
-    context.add_cookies([{"name": made.accounts.cookie, "value": cookie, "url": url}])
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    try:
+    with checked_tab(browser, url, {made.accounts.cookie: made.as_role(Role.LEAD).cookie}, **options) as page:
         yield page
-        assert problems == []
-    finally:
-        context.close()
 
 
 def test_trust_is_computed_from_the_page(browser: Any, site: tuple[ConsoleSite, str]) -> None:

@@ -9,27 +9,9 @@ from typing import Any
 
 from backstay.feedback.exporting.judged import Data, Judged, Source
 from backstay.feedback.importing.cells import guarded
-from backstay.feedback.importing.table import GUARD
+from backstay.feedback.importing.table import GUARD, OPTIONAL, REQUIRED
 
-COLUMNS = (
-    "prompt",
-    "response_a",
-    "response_b",
-    "choice",
-    "rater",
-    "gold",
-    "duration_ms",
-    "created_at",
-    "rationale",
-    "cohort",
-    "dimension",
-    "first_shown",
-    "simulated",
-    "strength",
-    "flags",
-    "spans",
-    "purpose",
-)
+COLUMNS = (*REQUIRED, *OPTIONAL)
 LETTERS = "ab"
 _ROWS_A_BLOCK = 1000
 _ROWS_A_GROUP = 20_000

@@ -1,14 +1,20 @@
 """Which fields of a foreign record hold the prompt and the responses, and which response an answer means."""
 
+import abc
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from pydantic import Field
 
 from backstay.errors import UsageError
-from backstay.feedback.importing.judged import HELDOUT_SHARE, Verdict, choice_of, ranking_of
+from backstay.feedback.importing.documents import read_objects
+from backstay.feedback.importing.intake import Reading
+from backstay.feedback.importing.judged import HELDOUT_SHARE, JudgedItem, Verdict, choice_of, ranking_of
+from backstay.feedback.importing.lines import ReadLimits
 from backstay.feedback.importing.problems import RowProblem
 from backstay.feedback.importing.rows import text_of
 from backstay.feedback.importing.trl import messages_of
@@ -54,6 +60,27 @@ class FieldSettings(Settings):
         for value in self.values.values():
             if value not in get_args(Verdict):
                 raise UsageError(f"the value map leads to {value!r}", cure=f"use one of {', '.join(get_args(Verdict))}")
+
+
+class FieldParser(abc.ABC):
+    """Reads one record after another of a tool whose fields and answers are named by whoever set it up."""
+
+    def __init__(self, settings: FieldSettings) -> None:
+        settings.check()
+        self._settings = settings
+        self._counts: Counter[str] = Counter()
+
+    @abc.abstractmethod
+    def item(self, row: dict[str, Any]) -> JudgedItem | None:
+        """One record; raises RowProblem."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and how often."""
+        return tuple(f"{count} {said}" for said, count in sorted(self._counts.items()))
+
+    def reading(self, tool: str, path: Path, limits: ReadLimits) -> Reading:
+        """The rows of a file, and how they are read."""
+        return Reading(tool, read_objects(path, limits), self.item, self._settings.heldout_share, self.notes)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Argilla: records as its `to_json` writes them (2.x), and feedback records of 1.x, with a response a user."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any, NamedTuple
 from backstay.feedback.importing.answered_fields import (
     RATIONALES,
     Answered,
+    FieldParser,
     FieldSettings,
     answered,
     dimension_of,
     plain_name,
     rater_of,
 )
-from backstay.feedback.importing.documents import read_objects
 from backstay.feedback.importing.intake import Reading
 from backstay.feedback.importing.judged import JudgedItem, Vote, ranking_of
 from backstay.feedback.importing.lines import ReadLimits
@@ -55,20 +54,10 @@ def read_argilla(
 
 def argilla_reading(path: Path, settings: FieldSettings, limits: ReadLimits) -> Reading:
     """The rows of such a file, and how they are read."""
-    settings.check()
-    parser = _Parser(settings)
-    return Reading(TOOL, read_objects(path, limits), parser.item, settings.heldout_share, parser.notes)
+    return _Parser(settings).reading(TOOL, path, limits)
 
 
-class _Parser:
-    def __init__(self, settings: FieldSettings) -> None:
-        self._settings = settings
-        self._counts: Counter[str] = Counter()
-
-    def notes(self) -> tuple[str, ...]:
-        """What was left out, and how often."""
-        return tuple(f"{count} {said}" for said, count in sorted(self._counts.items()))
-
+class _Parser(FieldParser):
     def item(self, row: dict[str, Any]) -> JudgedItem | None:
         """One record; raises RowProblem."""
         fields = row.get("fields")

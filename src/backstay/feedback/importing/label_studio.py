@@ -5,7 +5,6 @@ Read are Pairwise, Ranker (a whole order, or numbered buckets), Choices that nam
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from backstay.feedback.importing.answered_fields import (
     PROMPTS,
     RATIONALES,
     Answered,
+    FieldParser,
     FieldSettings,
     answered,
     dialogue_of,
@@ -22,7 +22,6 @@ from backstay.feedback.importing.answered_fields import (
     rater_of,
 )
 from backstay.feedback.importing.cells import parse_time
-from backstay.feedback.importing.documents import read_objects
 from backstay.feedback.importing.intake import Reading
 from backstay.feedback.importing.judged import JudgedItem, Vote
 from backstay.feedback.importing.lines import ReadLimits
@@ -54,20 +53,10 @@ def read_label_studio(
 
 def label_studio_reading(path: Path, settings: FieldSettings, limits: ReadLimits) -> Reading:
     """The rows of such a file, and how they are read."""
-    settings.check()
-    parser = _Parser(settings)
-    return Reading(TOOL, read_objects(path, limits), parser.item, settings.heldout_share, parser.notes)
+    return _Parser(settings).reading(TOOL, path, limits)
 
 
-class _Parser:
-    def __init__(self, settings: FieldSettings) -> None:
-        self._settings = settings
-        self._counts: Counter[str] = Counter()
-
-    def notes(self) -> tuple[str, ...]:
-        """What was left out, and how often."""
-        return tuple(f"{count} {said}" for said, count in sorted(self._counts.items()))
-
+class _Parser(FieldParser):
     def item(self, row: dict[str, Any]) -> JudgedItem | None:
         """One task; raises RowProblem."""
         if "data" in row and ("annotations" in row or "completions" in row):
