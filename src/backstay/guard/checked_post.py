@@ -90,11 +90,14 @@ def _connected(host: str, port: int, *, private: bool) -> Iterator[socket.socket
     plain = socket.create_connection((checked_address(host, port, private=private), port), TIMEOUT_S)
     # A second handle on the connection: wrapping the first in TLS takes it out of our hands.
     handle = plain.dup()
-    ending = threading.Timer(DEADLINE_S, _shut, (handle,))
+    is_over = threading.Event()
+    ending = threading.Timer(DEADLINE_S, _shut, (handle, is_over))
     ending.daemon = True
     ending.start()
     try:
         yield plain
+        if is_over.is_set():  # What was cut off in its headers reads like an answer that ended there.
+            raise PostFailed(f"no whole answer came within {DEADLINE_S:g} s")
     finally:
         ending.cancel()
         ending.join()
@@ -106,7 +109,8 @@ def _secured(plain: socket.socket, host: str, trust: ssl.SSLContext | None) -> s
     return (trust or ssl.create_default_context()).wrap_socket(plain, server_hostname=host)
 
 
-def _shut(handle: socket.socket) -> None:
+def _shut(handle: socket.socket, is_over: threading.Event) -> None:
+    is_over.set()
     with contextlib.suppress(OSError):
         handle.shutdown(socket.SHUT_RDWR)
 
