@@ -4,7 +4,6 @@ A ballot is a rater's answer along one dimension with the Beta distribution of t
 Items of more than two responses have no ballots: their votes are counted, and they end at the number wanted.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -103,12 +102,6 @@ def beliefs(kept: Sequence[Kept], settings: ProjectSettings) -> Belief:
 def entropy_of(kept: Kept, settings: ProjectSettings) -> float:
     """Entropy of one item along its least certain dimension, in nats."""
     return float(uncertainty(beliefs([kept], settings))[0])
-
-
-def certainty_of(kept: Kept, dimension: str, settings: ProjectSettings) -> float:
-    """Probability of the likeliest truth along a dimension, no voice counted for more than its cap."""
-    found = float(standing(kept, dimension, settings).certainty[0])
-    return found if math.isfinite(found) else 0.0
 
 
 def _evidence(
