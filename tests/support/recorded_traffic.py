@@ -12,7 +12,7 @@ from backstay.policy import PolicyBundle, Request
 from backstay.policy.recorded import KIND
 from backstay.storage import open_database
 from backstay.storage.engine import write_transaction
-from backstay.storage.journal import append_entries
+from backstay.storage.journal import Appender
 
 
 class _Caught:
@@ -43,7 +43,7 @@ def append(path: Path, items: Iterable[tuple[str, str]]) -> None:
     """Append (kind, payload) entries to the journal at a path, which is made when it is not there."""
     engine = open_database(path, create=True)
     with write_transaction(engine) as connection:
-        append_entries(connection, list(items))
+        Appender(connection).append(list(items))
     engine.dispose()
 
 

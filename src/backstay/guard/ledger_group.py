@@ -11,7 +11,7 @@ from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
 from backstay.storage import Batch
 from backstay.storage.conflict import TransactionConflict
-from backstay.storage.journal import Head, append_entries, head
+from backstay.storage.journal import Appender, Head
 
 Item = tuple[str, str]
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -21,15 +21,13 @@ _RESERVED = frozenset({"judgment", "records", "retraction", "review"})
 class Writer:
     """What a unit of work writes with."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, journal: Appender) -> None:
+        self.connection, self._journal = connection, journal
         self._items: list[Item] | None = []
-        self.wrote_records = False
 
     def batch(self) -> Batch:
         """Writes records; its journal rows are appended at once, before those of `append`."""
-        self.wrote_records = True
-        return Batch(self.connection)
+        return Batch(self.connection, self._journal)
 
     def append(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Append a journal row of the same transaction; it stands only if the unit succeeds."""
@@ -80,22 +78,19 @@ def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head
 
     The transaction is the caller's.
     """
+    journal = Appender(connection, end)
     items: list[Item] = []
     rows: list[tuple[Job, int]] = []
-    has_moved = False
     for job in group:
         if job.item is not None:
             rows.append((job, len(items)))
             items.append(job.item)
         elif job.work is not None:
-            writer = Writer(connection)
-            items.extend(_run_unit(connection, job, job.work, writer))
-            has_moved |= writer.wrote_records
-    start = head(connection) if has_moved else end
-    entries = append_entries(connection, items, start)
+            items.extend(_run_unit(connection, job, job.work, journal))
+    entries = journal.append(items)
     for job, index in rows:
         job.result = entries[index].seq
-    return Head(entries[-1].seq, entries[-1].hash) if entries else start
+    return journal.end
 
 
 def _undo(savepoint: NestedTransaction, error: Exception) -> None:
@@ -108,8 +103,9 @@ def _undo(savepoint: NestedTransaction, error: Exception) -> None:
         raise (error if isinstance(error, ResourceError) else ended) from ended
 
 
-def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], writer: Writer) -> list[Item]:
+def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], journal: Appender) -> list[Item]:
     job.unit_error = None
+    before, writer = journal.end, Writer(connection, journal)
     savepoint = connection.begin_nested()
     try:
         job.result = work(writer)
@@ -118,6 +114,7 @@ def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], w
     except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
         writer.end()
         _undo(savepoint, error)
+        journal.rewind(before)
         job.unit_error = error
         return []
     savepoint.commit()

@@ -22,7 +22,7 @@ from backstay.records import (
     sha256_hex,
 )
 from backstay.storage.engine import set_cache
-from backstay.storage.journal import Entry, append_entries, judgment_payload, retraction_payload, utc_now
+from backstay.storage.journal import Appender, Entry, judgment_payload, retraction_payload, utc_now
 from backstay.storage.tables import (
     RECORD_TABLES,
     judgments,
@@ -52,10 +52,14 @@ class Review(Record):
 
 
 class Batch:
-    """One write transaction. Rows that stand already are left alone; equal ids with other content are refused."""
+    """One write transaction. Rows that stand already are left alone; equal ids with other content are refused.
 
-    def __init__(self, connection: Connection) -> None:
+    `journal` is the transaction's, where it has one already.
+    """
+
+    def __init__(self, connection: Connection, journal: Appender | None = None) -> None:
         self._connection = connection
+        self._journal = journal or Appender(connection)
 
     def add_prompts(self, dataset: str, records: Iterable[Prompt]) -> int:
         """Store prompts; returns how many were new."""
@@ -150,7 +154,7 @@ class Batch:
         self._check_retractions(dataset, records)
         texts = [record.to_json() for record in records]
         items = [("retraction", retraction_payload(dataset, text)) for text in texts]
-        entries = append_entries(self._connection, items)
+        entries = self._journal.append(items)
         rows = [
             {"dataset": dataset, "seq": entry.seq, "record": text, **_names("retractions", record.payload())}
             for record, text, entry in zip(records, texts, entries, strict=True)
@@ -165,19 +169,19 @@ class Batch:
             raise UsageError("a review needs the reviewer's name and a reason", cure="give both")
         now = utc_now()
         review = Review(item_id=item_id, action=action, reviewer=reviewer, reason=reason, created_at=now)
-        append_entries(self._connection, [("review", review.to_json())])
+        self._journal.append([("review", review.to_json())])
         return review
 
     def add_event(self, kind: str, payload: dict[str, Any]) -> None:
         """Journal something that happened and has no table, such as an import."""
-        append_entries(self._connection, [(kind, canonical_json(payload).decode())])
+        self._journal.append([(kind, canonical_json(payload).decode())])
 
     def stored(self, name: str, dataset: str, ids: Iterable[str]) -> dict[str, str]:
         """Canonical JSON by id of those rows among `ids` that the named table holds (judgments: without hashes)."""
         return self._stored(metadata.tables[name], dataset, ids)
 
     def _append(self, dataset: str, bodies: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[Entry]:
-        entries = append_entries(self._connection, [("judgment", judgment_payload(dataset, text)) for text in texts])
+        entries = self._journal.append([("judgment", judgment_payload(dataset, text)) for text in texts])
         rows = [
             {
                 "dataset": dataset,
@@ -207,7 +211,7 @@ class Batch:
         if new:
             digest = batch_digest({row["id"]: row["record"] for row in new})
             payload = {"dataset": dataset, "table": name, "count": len(new), "digest": digest}
-            entry = append_entries(self._connection, [("records", canonical_json(payload).decode())])[0]
+            entry = self._journal.append([("records", canonical_json(payload).decode())])[0]
             self._connection.execute(insert(table), [{**row, "seq": entry.seq} for row in new])
         return len(new)
 

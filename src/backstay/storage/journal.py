@@ -78,15 +78,33 @@ def entry_at(connection: Connection, seq: int) -> Entry | None:
     return None if row is None else Entry(*row)
 
 
-def append_entries(connection: Connection, items: Sequence[tuple[str, str]], end: Head | None = None) -> list[Entry]:
-    """Append (kind, canonical JSON) items in order; the connection must hold the write transaction.
+class Appender:
+    """Appends to the journal within one write transaction, where nobody else can: its end is read once.
 
-    `end` is the end of the journal where the transaction has read it already.
+    A transaction has one, or its entries would be chained twice. `end` is the journal's, where it has been read.
     """
-    entries = list(_chain(end or head(connection), items))
-    if entries:
-        connection.execute(_INSERT, [entry._asdict() for entry in entries])
-    return entries
+
+    def __init__(self, connection: Connection, end: Head | None = None) -> None:
+        self._connection, self._end = connection, end
+
+    @property
+    def end(self) -> Head:
+        """The end of the journal as the transaction sees it."""
+        if self._end is None:
+            self._end = head(self._connection)
+        return self._end
+
+    def append(self, items: Sequence[tuple[str, str]]) -> list[Entry]:
+        """Append (kind, canonical JSON) items in order."""
+        entries = list(_chain(self.end, items)) if items else []
+        if entries:
+            self._connection.execute(_INSERT, [entry._asdict() for entry in entries])
+            self._end = Head(entries[-1].seq, entries[-1].hash)
+        return entries
+
+    def rewind(self, end: Head) -> None:
+        """Go back to an earlier end, once what was appended behind it is undone."""
+        self._end = end
 
 
 def read_entries(connection: Connection, kind: str | None = None) -> Iterator[Entry]:
