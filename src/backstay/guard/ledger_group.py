@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from sqlalchemy import Connection, NestedTransaction
+from sqlalchemy import Connection, Transaction
 
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.guard.canonical import canonical_text
@@ -86,36 +86,41 @@ def write_group(connection: Connection, group: Sequence[Job], end: Head) -> Head
             rows.append((job, len(items)))
             items.append(job.item)
         elif job.work is not None:
-            items.extend(_run_unit(connection, job, job.work, journal))
+            items.extend(_run_unit(connection, job, job.work, journal, alone=len(group) == 1))
     entries = journal.append(items)
     for job, index in rows:
         job.result = entries[index].seq
     return journal.end
 
 
-def _undo(savepoint: NestedTransaction, error: Exception) -> None:
+def _undo(transaction: Transaction, error: Exception) -> None:
     """Undo what a unit did; where the database ended the whole transaction over its error, the group fails by it."""
     try:
-        savepoint.rollback()
+        transaction.rollback()
     except BackstayError:
         raise
     except Exception as ended:
         raise (error if isinstance(error, ResourceError) else ended) from ended
 
 
-def _run_unit(connection: Connection, job: Job, work: Callable[[Writer], Any], journal: Appender) -> list[Item]:
+def _run_unit(
+    connection: Connection, job: Job, work: Callable[[Writer], Any], journal: Appender, *, alone: bool
+) -> list[Item]:
+    """What the unit appended behind its records. One that is `alone` in its transaction needs no savepoint in it."""
     job.unit_error = None
     before, writer = journal.end, Writer(connection, journal)
-    savepoint = connection.begin_nested()
+    transaction = connection.get_transaction() if alone else connection.begin_nested()
+    assert transaction is not None  # noqa: S101  the caller began it
     try:
         job.result = work(writer)
     except TransactionConflict:
         raise
     except Exception as error:  # noqa: BLE001  what a unit raises is its caller's; the rest of the group goes on
         writer.end()
-        _undo(savepoint, error)
-        journal.rewind(before)
+        _undo(transaction, error)
+        journal.end = before
         job.unit_error = error
         return []
-    savepoint.commit()
+    if not alone:
+        transaction.commit()
     return writer.end()

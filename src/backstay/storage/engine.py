@@ -12,7 +12,7 @@ from sqlalchemy.engine import ExceptionContext
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
 from backstay.storage.location import DATABASE_VARIABLE, database_url, shown
 from backstay.storage.new_database import create_tables
-from backstay.storage.postgresql import lock_journal, lock_schema, postgresql_engine
+from backstay.storage.postgresql import lock_journal, lock_schema, pipeline, postgresql_engine
 from backstay.storage.tables import SCHEMA_HEAD
 
 _WRITE = "backstay_write"
@@ -51,6 +51,14 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":
             lock_journal(connection)
         yield connection
+
+
+def writing_at_once(connection: Connection) -> contextlib.AbstractContextManager[None]:
+    """Writes that need no answer, on a database across a socket in one round trip; within it nothing can be read.
+
+    What one of them meets may be raised as late as the end of the block.
+    """
+    return pipeline(connection) if connection.dialect.name == "postgresql" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

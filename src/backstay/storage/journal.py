@@ -85,26 +85,16 @@ class Appender:
     """
 
     def __init__(self, connection: Connection, end: Head | None = None) -> None:
-        self._connection, self._end = connection, end
-
-    @property
-    def end(self) -> Head:
-        """The end of the journal as the transaction sees it."""
-        if self._end is None:
-            self._end = head(self._connection)
-        return self._end
+        self._connection = connection
+        self.end = end or head(connection)
 
     def append(self, items: Sequence[tuple[str, str]]) -> list[Entry]:
         """Append (kind, canonical JSON) items in order."""
-        entries = list(_chain(self.end, items)) if items else []
+        entries = list(_chain(self.end, items))
         if entries:
             self._connection.execute(_INSERT, [entry._asdict() for entry in entries])
-            self._end = Head(entries[-1].seq, entries[-1].hash)
+            self.end = Head(entries[-1].seq, entries[-1].hash)
         return entries
-
-    def rewind(self, end: Head) -> None:
-        """Go back to an earlier end, once what was appended behind it is undone."""
-        self._end = end
 
 
 def read_entries(connection: Connection, kind: str | None = None) -> Iterator[Entry]:

@@ -1,11 +1,12 @@
 """PostgreSQL: how it is opened, and its errors in words that a user can act on. The only file that knows its codes."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
 from backstay.storage.conflict import TransactionConflict
@@ -74,6 +75,13 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
             connection.execute(f"SET search_path TO {schema}")
         connection.commit()
 
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(_connection: Any, cursor: Any, _text: str, _values: Any, context: Any, _is_many: bool) -> None:
+        # It would be answered at the pipeline's end, and until then look as if nothing had been found.
+        is_read = getattr(getattr(context, "invoked_statement", None), "is_select", False)
+        if is_read and cursor.connection.pgconn.pipeline_status:
+            raise TypeError("nothing can be read among writes that wait for their answers together")
+
     @event.listens_for(engine, "handle_error")
     def _handle(context: ExceptionContext) -> None:
         known = None if context.is_pre_ping else _clear(context, url)
@@ -86,7 +94,22 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
 def lock_journal(connection: Connection) -> None:
     """Let no other writer in until the transaction ends."""
     wait_ms = connection.get_execution_options()["lock_timeout_ms"]
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}; LOCK TABLE journal IN EXCLUSIVE MODE")
+    with pipeline(connection):
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
+        connection.exec_driver_sql("LOCK TABLE journal IN EXCLUSIVE MODE")
+
+
+@contextlib.contextmanager
+def pipeline(connection: Connection) -> Iterator[None]:
+    """Statements that wait for each other's answers once, at the end, where what one of them met is raised."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline():
+            yield
+    except driver.Error as error:
+        url = connection.engine.url
+        known = _grave(error, url) or _refusal(str(error.sqlstate), shown(url))
+        raise known or DBAPIError("a statement of a pipeline", None, error, hide_parameters=True) from error
 
 
 def lock_schema(connection: Connection) -> None:
@@ -148,16 +171,24 @@ def _clear(context: ExceptionContext, url: URL) -> BackstayError | None:
     error = context.original_exception
     if not type(error).__module__.startswith("psycopg"):
         return None
-    code, place, said = getattr(error, "sqlstate", None), shown(url), _plain(error, url)
+    if (grave := _grave(error, url)) is not None:
+        return grave
+    if context.connection is not None and context.is_disconnect:
+        return _lost(context, shown(url))
+    code = getattr(error, "sqlstate", None)
+    if code is None and context.connection is None:
+        return _not_connected(shown(url), _plain(error, url))
+    return _refusal(str(code), shown(url))
+
+
+def _grave(error: BaseException, url: URL) -> BackstayError | None:
+    """What goes beyond the statement that met it; None for everything else."""
+    code, place = getattr(error, "sqlstate", None), shown(url)
     if code in _CONFLICTS:
         return TransactionConflict(f"{place} ended the transaction in favour of another", cure="try again")
     if code in _DAMAGED:
-        return IntegrityError(f"{place} is damaged: {said}", cure="restore it: backstay db restore")
-    if context.connection is not None and context.is_disconnect:
-        return _lost(context, place)
-    if code is None and context.connection is None:
-        return _not_connected(place, said)
-    return _refusal(str(code), place)
+        return IntegrityError(f"{place} is damaged: {_plain(error, url)}", cure="restore it: backstay db restore")
+    return None
 
 
 def _lost(context: ExceptionContext, place: str) -> BackstayError:

@@ -24,6 +24,7 @@ from backstay.feedback.collection.raters import RaterStats, join_project
 from backstay.feedback.selection import order_shown
 from backstay.records import uuid7
 from backstay.storage.console_tables import assignments, items, rater_stats
+from backstay.storage.engine import writing_at_once
 from backstay.storage.unit import Unit
 
 Why = Literal["", "done", "paused", "closed", "nothing_left", "requalify"]
@@ -31,6 +32,7 @@ Why = Literal["", "done", "paused", "closed", "nothing_left", "requalify"]
 
 # Statements of the way of an answer are built once: that costs more than SQLite takes to run them.
 _FIND = select(assignments).where(assignments.c.id == bindparam("assignment"))
+_ISSUE = insert(assignments)
 _WRITE = update(assignments).where(assignments.c.id == bindparam("assignment"))
 _LEASE = (
     update(items)
@@ -127,10 +129,11 @@ def lease(unit: Unit, project: Project, rater_id: str, item: Item, drawn: Pick, 
         expires_at_ms=unit.now_ms + 1000 * project.settings.lease_s,
         state="open",
     )
-    unit.connection.execute(insert(assignments), [found._asdict() | {"order_shown": json.dumps(order)}])
-    unit.connection.execute(_COUNT_ISSUED, {"of": project.id, "rater": rater_id})
-    if drawn.purpose == "vote":
-        unit.connection.execute(_LEASE, {"of": project.id, "item": item.id, "step": 1})
+    with writing_at_once(unit.connection):
+        unit.connection.execute(_ISSUE, found._asdict() | {"order_shown": json.dumps(order)})
+        unit.connection.execute(_COUNT_ISSUED, {"of": project.id, "rater": rater_id})
+        if drawn.purpose == "vote":
+            unit.connection.execute(_LEASE, {"of": project.id, "item": item.id, "step": 1})
     return found
 
 

@@ -2,12 +2,25 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    RowMapping,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
 from backstay.feedback.collection.project import Project
 from backstay.records import Rater
@@ -23,26 +36,22 @@ _STEPS = 4
 """Bins of the pace for each doubling of the time."""
 
 
-def _at_least_none(count: ColumnElement[int]) -> ColumnElement[int]:
-    """Undoing on another day than judging takes from a day what it has not."""
-    return case((count < 0, 0), else_=count)
-
-
 _MINE = (rater_stats.c.project == bindparam("of")) & (rater_stats.c.rater_id == bindparam("rater"))
 _FIND, _WRITE = select(rater_stats).where(_MINE), update(rater_stats).where(_MINE)
-_DAY = (
-    (rater_days.c.project == bindparam("of"))
-    & (rater_days.c.rater_id == bindparam("rater"))
-    & (rater_days.c.day == bindparam("on"))
-)
-_COUNT_DAY = (
-    update(rater_days)
-    .where(_DAY)
-    .values(
-        judged=_at_least_none(rater_days.c.judged + bindparam("n")),
-        worked_ms=_at_least_none(rater_days.c.worked_ms + bindparam("ms")),
-    )
-)
+
+
+def _adding_to_day(insert: Callable[[Table], Any], larger: Callable[..., ColumnElement[int]]) -> Any:
+    """Add to a rater's day; undoing on another day than judging takes from a day what it has not."""
+    more = {"judged": bindparam("n", type_=Integer), "worked_ms": bindparam("ms", type_=BigInteger)}
+    new = insert(rater_days).values({name: larger(0, step) for name, step in more.items()})
+    added = {name: larger(0, rater_days.c[name] + step) for name, step in more.items()}
+    return new.on_conflict_do_update(index_elements=["project", "rater_id", "day"], set_=added)
+
+
+_COUNT_DAY = {
+    "sqlite": _adding_to_day(sqlite.insert, func.max),
+    "postgresql": _adding_to_day(postgresql.insert, func.greatest),
+}
 
 
 class RaterStats(NamedTuple):
@@ -121,12 +130,8 @@ def with_pace(stats: RaterStats, duration_ms: int, sign: int) -> RaterStats:
 
 def count_day(connection: Connection, project_id: str, rater_id: str, now_ms: int, judged: int, worked_ms: int) -> None:
     """Add to the rater's day, by UTC."""
-    day = now_ms // _DAY_MS
-    at = {"of": project_id, "rater": rater_id, "on": day}
-    if connection.execute(_COUNT_DAY, at | {"n": judged, "ms": worked_ms}).rowcount:
-        return
-    row = {"project": project_id, "rater_id": rater_id, "day": day}
-    connection.execute(insert(rater_days), [row | {"judged": max(0, judged), "worked_ms": max(0, worked_ms)}])
+    at = {"project": project_id, "rater_id": rater_id, "day": now_ms // _DAY_MS}
+    connection.execute(_COUNT_DAY[connection.dialect.name], at | {"n": judged, "ms": worked_ms})
 
 
 def streak_days(connection: Connection, project_id: str, rater_id: str, now_ms: int) -> tuple[int, int]:

@@ -25,10 +25,11 @@ from backstay.feedback.collection.leasing import (
 from backstay.feedback.collection.raters import RaterStats, count_day, with_pace, write_stats
 from backstay.feedback.collection.rejection import Rejected
 from backstay.feedback.collection.situation import Situation, situation_of
-from backstay.feedback.collection.submission import Given, Submission, judgments_of
+from backstay.feedback.collection.submission import Edit, Given, Submission, judgments_of
 from backstay.feedback.collection.tally import Vote, count_vote, label_of, write_item
 from backstay.records import Dimension, Judgment, Response, content_hash, uuid7
 from backstay.storage.console_tables import assignments, drafts, gold_items
+from backstay.storage.engine import writing_at_once
 from backstay.storage.tables import responses
 from backstay.storage.unit import Unit
 
@@ -53,8 +54,23 @@ def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: 
     given = _given(unit, before, submission)
     judgments = judgments_of(submission, given, before.project.settings)
     sizes = dict.fromkeys(given.task_ids.values(), len(given.order))
-    unit.batch.append_judgments(before.project.dataset, judgments, sizes=sizes)
-    taken = _count(unit, before, submission, judgments, key, digest)
+    answer = _answer(unit.connection, before, submission, judgments)
+    with writing_at_once(unit.connection):
+        unit.batch.append_judgments(before.project.dataset, judgments, sizes=sizes)
+        _count(unit, before, answer)
+        if submission.edit is not None:
+            _keep_draft(unit, before, submission.edit)
+        taken = settle(
+            unit.connection,
+            before.assignment,
+            state="judged",
+            key=key,
+            key_digest=digest,
+            settled_at_ms=unit.now_ms,
+            answer=as_json(answer),
+            judgment_ids=json.dumps([judgment.id for judgment in judgments]),
+        )
+    retire_leaked(unit, before.item, answer["gold"])
     return Taken(taken, _following(unit, before, secret), True)
 
 
@@ -166,47 +182,35 @@ def _lengths(connection: Connection, dataset: str, response_ids: Sequence[str]) 
     return [found[response_id] for response_id in response_ids]
 
 
-def _count(
-    unit: Unit, before: Situation, submission: Submission, judgments: Sequence[Judgment], key: str, digest: str
-) -> Assignment:
+def _answer(
+    connection: Connection, before: Situation, submission: Submission, judgments: Sequence[Judgment]
+) -> dict[str, Any]:
+    """What an assignment keeps of its answer; see `taken_answer`."""
     names = [name for name in before.project.settings.dimensions if name in before.item.task_ids]
-    labels = dict(zip(names, (label_of(judgment.choice) for judgment in judgments), strict=True))
     first = dict(zip(names, judgments, strict=True))
-    is_asked = before.has_gold and before.assignment.purpose != "consistency"
-    gold = gold_of(unit.connection, before.item) if is_asked else {}
-    right = {name: _best(first[name]) == best for name, best in gold.items() if name in first}
-    answer = {
+    labels = {name: label_of(judgment.choice) for name, judgment in first.items()}
+    is_repeat = before.assignment.purpose == "consistency"
+    gold = gold_of(connection, before.item) if before.has_gold and not is_repeat else {}
+    return {
         "given": submission.model_dump(mode="json"),
         "labels": labels,
         "beta": beta_of(before.stats),
-        "gold": right,
-        "same": _same_as_before(unit.connection, before, labels),
+        "gold": {name: _best(first[name]) == best for name, best in gold.items() if name in first},
+        "same": _same_as_before(connection, before, labels),
         "duration_ms": judgments[0].duration_ms or 0,
         "first": _chose_first(judgments[0]),
-        "agreed": _agreement(before.item, labels) if before.assignment.purpose != "consistency" else None,
+        "agreed": None if is_repeat else _agreement(before.item, labels),
     }
-    if before.assignment.purpose != "consistency":
-        open_lease = before.assignment.purpose == "vote" and before.assignment.state == "open"
-        item = before.item._replace(leased=before.item.leased - 1) if open_lease else before.item
-        count_vote(
-            unit.connection, before.project, item, Vote(before.stats.rater_id, labels, *beta_of(before.stats)), 1
-        )
-        count_gold(unit.connection, before.item, right, 1)
-    if submission.edit is not None:
-        _keep_draft(unit, before, submission)
+
+
+def _count(unit: Unit, before: Situation, answer: Mapping[str, Any]) -> None:
+    found, item = before.assignment, before.item
+    if found.purpose != "consistency":
+        leased = item.leased - (found.purpose == "vote" and found.state == "open")
+        vote = Vote(before.stats.rater_id, answer["labels"], *answer["beta"])
+        count_vote(unit.connection, before.project, item._replace(leased=leased), vote, 1)
+        count_gold(unit.connection, item, answer["gold"], 1)
     count_answer(unit, before.stats, answer, 1, unit.now_ms)
-    taken = settle(
-        unit.connection,
-        before.assignment,
-        state="judged",
-        key=key,
-        key_digest=digest,
-        settled_at_ms=unit.now_ms,
-        answer=as_json(answer),
-        judgment_ids=json.dumps([judgment.id for judgment in judgments]),
-    )
-    retire_leaked(unit, before.item, right)
-    return taken
 
 
 def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int, given_at_ms: int) -> None:
@@ -265,18 +269,16 @@ def _same_as_before(connection: Connection, before: Situation, labels: Mapping[D
     return all(first[name] == labels[name] for name in both) if both else None
 
 
-def _keep_draft(unit: Unit, before: Situation, submission: Submission) -> None:
+def _keep_draft(unit: Unit, before: Situation, edit: Edit) -> None:
     """A better answer waits for a reviewer: what a model imitates is no rater's alone to say."""
-    if submission.edit is None:
-        return
-    response = before.item.response_ids[before.assignment.order_shown[submission.edit.slot]]
+    response = before.item.response_ids[before.assignment.order_shown[edit.slot]]
     row = {
         "id": uuid7(),
         "project": before.project.id,
         "prompt_id": before.item.prompt_id,
         "response_id": response,
         "rater_id": before.assignment.rater_id,
-        "text": submission.edit.text,
+        "text": edit.text,
         "state": "waiting",
         "at_ms": unit.now_ms,
     }
