@@ -61,6 +61,15 @@ def writing_at_once(connection: Connection) -> contextlib.AbstractContextManager
     return pipeline(connection) if connection.dialect.name == "postgresql" else contextlib.nullcontext()
 
 
+def reading(engine: Engine) -> Connection:
+    """A connection whose queries see what is committed, each for itself where the database is across a socket.
+
+    A transaction would cost two round trips there, and show each query what is committed since as well.
+    """
+    found = engine.connect()
+    return found.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else found
+
+
 @contextlib.contextmanager
 def read_snapshot(engine: Engine) -> Iterator[Connection]:
     """A connection that sees the database as it stood at its first query, whatever is committed meanwhile."""

@@ -2,11 +2,12 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from select import POLLIN, poll
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, NoSuchModuleError
 
 from backstay.errors import BackstayError, IntegrityError, ResourceError, UsageError
 from backstay.storage.conflict import TransactionConflict
@@ -61,7 +62,6 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
             connect_args={"connect_timeout": _CONNECT_TIMEOUT_S} if "connect_timeout" not in url.query else {},
             # Each statement of a transaction must see what was committed before it took the journal's lock.
             isolation_level="READ COMMITTED",
-            pool_pre_ping=True,
             hide_parameters=True,
             execution_options={"lock_timeout_ms": max(1, round(lock_timeout_s * 1000))},
         )
@@ -75,6 +75,12 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
             connection.execute(f"SET search_path TO {schema}")
         connection.commit()
 
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+        # A server that ended said so, and nothing else is said to who waits in the pool: no round trip is needed.
+        if connection.closed or _has_input(connection.fileno()):
+            raise InvalidatePoolError
+
     @event.listens_for(engine, "before_cursor_execute")
     def _before(_connection: Any, cursor: Any, _text: str, _values: Any, context: Any, _is_many: bool) -> None:
         # It would be answered at the pipeline's end, and until then look as if nothing had been found.
@@ -84,11 +90,17 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
 
     @event.listens_for(engine, "handle_error")
     def _handle(context: ExceptionContext) -> None:
-        known = None if context.is_pre_ping else _clear(context, url)
+        known = _clear(context, url)
         if known is not None:
             raise known from context.original_exception
 
     return engine
+
+
+def _has_input(descriptor: int) -> bool:
+    found = poll()
+    found.register(descriptor, POLLIN)
+    return bool(found.poll(0))
 
 
 def lock_journal(connection: Connection) -> None:

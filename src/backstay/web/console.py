@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backstay.errors import ResourceError
 from backstay.guard.ledger import Ledger, Writer
-from backstay.storage.engine import FilePlace, open_database
+from backstay.storage.engine import FilePlace, open_database, reading
 from backstay.storage.location import seals_of
 from backstay.storage.unit import Unit
 from backstay.web.settings import ConsoleSettings
@@ -98,7 +98,7 @@ class Console:
 
     def _run(self, query: Callable[[Connection], T]) -> T:
         self._place.check_file()
-        with _clear_errors(), self.engine.connect() as connection:
+        with _clear_errors(), reading(self.engine) as connection:
             return query(connection)
 
 

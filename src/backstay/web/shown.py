@@ -1,11 +1,10 @@
 """An assignment as its rater sees it: the texts in the order shown, and nothing that tells why it was chosen."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, bindparam, select, union_all
 
-from backstay.feedback.collection import Assignment, Progress, Project, Rejected, find_item
+from backstay.feedback.collection import Assignment, Item, Progress, Project, Rejected
 from backstay.feedback.collection.submission import iso_time
 from backstay.records import Prompt, Response
 from backstay.storage.tables import prompts, responses
@@ -13,14 +12,22 @@ from backstay.web.rendering import render
 
 Json = dict[str, Any]
 
+_TEXTS = union_all(
+    select(prompts.c.id, prompts.c.record).where(prompts.c.dataset == bindparam("in"), prompts.c.id == bindparam("of")),
+    select(responses.c.id, responses.c.record).where(
+        responses.c.dataset == bindparam("in"), responses.c.id.in_(bindparam("named", expanding=True))
+    ),
+)
+"""The texts of an item: ids are hashes of what they name, so that a prompt and a response have never the same."""
 
-def shown(connection: Connection, project: Project, assignment: Assignment, now_ms: int) -> Json:
-    """The assignment as JSON data; see docs/web/api.md for what each key says."""
-    item = find_item(connection, project.id, assignment.item_id)
+
+def shown(connection: Connection, project: Project, item: Item | None, assignment: Assignment, now_ms: int) -> Json:
+    """The assignment of an item as JSON data; see docs/web/api.md for what each key says."""
     if item is None:
         raise Rejected("not_found", "the item of this assignment is gone", cure="ask for the next one")
-    prompt = Prompt.from_json(_records(connection, prompts, project.dataset, [item.prompt_id])[item.prompt_id])
-    texts = _records(connection, responses, project.dataset, item.response_ids)
+    rows = connection.execute(_TEXTS, {"in": project.dataset, "of": item.prompt_id, "named": item.response_ids})
+    texts = {row.id: row.record for row in rows}
+    prompt = Prompt.from_json(texts[item.prompt_id])
     settings = project.settings
     return {
         "id": assignment.id,
@@ -54,8 +61,3 @@ def progress_json(progress: Progress) -> Json:
 
 def _response(slot: int, text: str) -> Json:
     return {"slot": slot, "text": text, "html": render(text)}
-
-
-def _records(connection: Connection, table: Table, dataset: str, ids: Sequence[str]) -> dict[str, str]:
-    query = select(table.c.id, table.c.record).where(table.c.dataset == dataset, table.c.id.in_(ids))
-    return {row.id: row.record for row in connection.execute(query)}

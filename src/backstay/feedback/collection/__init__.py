@@ -2,7 +2,7 @@
 
 from backstay.feedback.collection.items import Item, fill_page, find_item
 from backstay.feedback.collection.leasing import Assignment, Issued, expire, find_assignment, issue
-from backstay.feedback.collection.progress import Progress, progress_of
+from backstay.feedback.collection.progress import Progress, progress_from, progress_of
 from backstay.feedback.collection.project import (
     Guidelines,
     Project,
@@ -44,6 +44,7 @@ __all__ = [
     "guidelines_of",
     "issue",
     "last_judged",
+    "progress_from",
     "progress_of",
     "project_of",
     "renew",

@@ -80,9 +80,10 @@ class Assignment(NamedTuple):
 
 
 class Issued(NamedTuple):
-    """The rater's assignment, or why there is none."""
+    """The rater's assignment with its item, or why there is none."""
 
     assignment: Assignment | None
+    item: Item | None
     why: Why = ""
 
 
@@ -96,24 +97,24 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
     """The same for a rater whose row is known; without `has_open` no open assignment is looked for."""
     rater_id = stats.rater_id
     if project.status != "open":
-        return Issued(None, "closed" if project.status == "closed" else "paused")
+        return Issued(None, None, "closed" if project.status == "closed" else "paused")
     if stats.status != "active":
-        return Issued(None, "paused" if stats.status == "paused" else "requalify")
+        return Issued(None, None, "paused" if stats.status == "paused" else "requalify")
     for held in open_of(unit.connection, project.id, rater_id) if has_open else ():
         if held.expires_at_ms > unit.now_ms:
-            return Issued(_still_asked(unit, project, held))
+            return Issued(held, _still_asked(unit, project, held))
         release(unit.connection, held, "expired", unit.now_ms)
     drawn = pick(unit.connection, project, stats, secret)
     item = find_item(unit.connection, project.id, drawn.item_id) if drawn else None
     if drawn is None or item is None:
-        return Issued(None, _why_nothing(unit.connection, project))
+        return Issued(None, None, _why_nothing(unit.connection, project))
+    item = with_tasks(unit, project, item)
     order = order_shown(secret, project.id, rater_id, item.id, stats.issued, len(item.response_ids))
-    return Issued(lease(unit, project, rater_id, item, drawn, order))
+    return Issued(lease(unit, project, rater_id, item, drawn, order), item)
 
 
 def lease(unit: Unit, project: Project, rater_id: str, item: Item, drawn: Pick, order: tuple[int, ...]) -> Assignment:
-    """Give an item to a rater, its responses in this order."""
-    with_tasks(unit, project, item)
+    """Give an item to a rater, its responses in this order; the item has all its tasks."""
     found = Assignment(
         id=uuid7(),
         project=project.id,
@@ -172,12 +173,10 @@ def seen_before(connection: Connection, assignment: Assignment, most: int) -> bo
     return bool(of_prompt >= most or of_item)
 
 
-def _still_asked(unit: Unit, project: Project, held: Assignment) -> Assignment:
-    """The assignment, asked along the dimensions of now."""
+def _still_asked(unit: Unit, project: Project, held: Assignment) -> Item | None:
+    """The assignment's item, asked along the dimensions of now."""
     item = find_item(unit.connection, project.id, held.item_id)
-    if item is not None:
-        with_tasks(unit, project, item)
-    return held
+    return None if item is None else with_tasks(unit, project, item)
 
 
 def open_of(connection: Connection, project_id: str, rater_id: str) -> list[Assignment]:

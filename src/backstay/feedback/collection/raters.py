@@ -40,6 +40,15 @@ _MINE = (rater_stats.c.project == bindparam("of")) & (rater_stats.c.rater_id == 
 _FIND, _WRITE = select(rater_stats).where(_MINE), update(rater_stats).where(_MINE)
 
 
+_DAYS = (
+    select(rater_days.c.day, rater_days.c.judged)
+    .where(rater_days.c.project == bindparam("of"), rater_days.c.rater_id == bindparam("rater"))
+    .where(rater_days.c.judged > 0)
+    .order_by(rater_days.c.day.desc())
+    .limit(400)
+)
+
+
 def _adding_to_day(insert: Callable[[Table], Any], larger: Callable[..., ColumnElement[int]]) -> Any:
     """Add to a rater's day; undoing on another day than judging takes from a day what it has not."""
     more = {"judged": bindparam("n", type_=Integer), "worked_ms": bindparam("ms", type_=BigInteger)}
@@ -137,9 +146,8 @@ def count_day(connection: Connection, project_id: str, rater_id: str, now_ms: in
 def streak_days(connection: Connection, project_id: str, rater_id: str, now_ms: int) -> tuple[int, int]:
     """Judgments of today, and on how many days in a row, up to today or yesterday, there was one."""
     today = now_ms // _DAY_MS
-    where = (rater_days.c.project == project_id) & (rater_days.c.rater_id == rater_id) & (rater_days.c.judged > 0)
-    query = select(rater_days.c.day, rater_days.c.judged).where(where).order_by(rater_days.c.day.desc()).limit(400)
-    judged = {row.day: row.judged for row in connection.execute(query)}
+    rows = connection.execute(_DAYS, {"of": project_id, "rater": rater_id})
+    judged = {row.day: row.judged for row in rows}
     last = today if today in judged else today - 1
     streak = 0
     while last - streak in judged:

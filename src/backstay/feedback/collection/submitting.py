@@ -22,6 +22,7 @@ from backstay.feedback.collection.leasing import (
     seen_before,
     settle,
 )
+from backstay.feedback.collection.project import Project
 from backstay.feedback.collection.raters import RaterStats, count_day, with_pace, write_stats
 from backstay.feedback.collection.rejection import Rejected
 from backstay.feedback.collection.situation import Situation, situation_of
@@ -37,11 +38,13 @@ CLIENT = "backstay.console"
 
 
 class Taken(NamedTuple):
-    """What came of a submission; `is_new` is false where it had been taken before."""
+    """What came of a submission, and its rater's row since; `is_new` is false where it had been taken before."""
 
     assignment: Assignment
     following: Issued
     is_new: bool
+    project: Project
+    stats: RaterStats
 
 
 def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, secret: bytes) -> Taken:
@@ -57,7 +60,7 @@ def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: 
     answer = _answer(unit.connection, before, submission, judgments)
     with writing_at_once(unit.connection):
         unit.batch.append_judgments(before.project.dataset, judgments, sizes=sizes)
-        _count(unit, before, answer)
+        stats = _count(unit, before, answer)
         if submission.edit is not None:
             _keep_draft(unit, before, submission.edit)
         taken = settle(
@@ -71,7 +74,7 @@ def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: 
             judgment_ids=json.dumps([judgment.id for judgment in judgments]),
         )
     retire_leaked(unit, before.item, answer["gold"])
-    return Taken(taken, _following(unit, before, secret), True)
+    return Taken(taken, _following(unit, before, secret), True, before.project, stats)
 
 
 def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, secret: bytes) -> Taken:
@@ -86,10 +89,11 @@ def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, n
     answer = as_json({"reason": reason, "note": note})
     given = {"key": key, "key_digest": digest, "answer": answer, "state": "skipped", "settled_at_ms": unit.now_ms}
     taken = settle(unit.connection, before.assignment, **given)
-    write_stats(unit.connection, before.stats._replace(skipped=before.stats.skipped + 1, last_at_ms=unit.now_ms))
+    stats = before.stats._replace(skipped=before.stats.skipped + 1, last_at_ms=unit.now_ms)
+    write_stats(unit.connection, stats)
     about = {"project": before.project.id, "item": before.item.id, "rater": rater_id, "reason": reason, "note": note}
     unit.note("console.skip", about)
-    return Taken(taken, _following(unit, before, secret), True)
+    return Taken(taken, _following(unit, before, secret), True, before.project, stats)
 
 
 def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
@@ -140,7 +144,8 @@ def _following(unit: Unit, before: Situation, secret: bytes) -> Issued:
 def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes) -> Taken:
     if before.assignment.key_digest != digest:
         raise Rejected("key_reused", "another answer was sent under this key", cure="use a new Idempotency-Key")
-    return Taken(before.assignment, issue(unit, before.project, before.assignment.rater_id, secret), False)
+    following = issue(unit, before.project, before.assignment.rater_id, secret)
+    return Taken(before.assignment, following, False, before.project, before.stats)
 
 
 def _check_open(unit: Unit, before: Situation) -> None:
@@ -203,17 +208,17 @@ def _answer(
     }
 
 
-def _count(unit: Unit, before: Situation, answer: Mapping[str, Any]) -> None:
+def _count(unit: Unit, before: Situation, answer: Mapping[str, Any]) -> RaterStats:
     found, item = before.assignment, before.item
     if found.purpose != "consistency":
         leased = item.leased - (found.purpose == "vote" and found.state == "open")
         vote = Vote(before.stats.rater_id, answer["labels"], *answer["beta"])
         count_vote(unit.connection, before.project, item._replace(leased=leased), vote, 1)
         count_gold(unit.connection, item, answer["gold"], 1)
-    count_answer(unit, before.stats, answer, 1, unit.now_ms)
+    return count_answer(unit, before.stats, answer, 1, unit.now_ms)
 
 
-def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int, given_at_ms: int) -> None:
+def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign: int, given_at_ms: int) -> RaterStats:
     """Add an answer to what is counted of its rater and of the day on which it was given, or take it away."""
     right, same, first, agreed = answer["gold"].values(), answer["same"], answer["first"], answer["agreed"]
     changed = with_pace(stats, answer["duration_ms"], sign)._replace(
@@ -230,6 +235,7 @@ def count_answer(unit: Unit, stats: RaterStats, answer: Mapping[str, Any], sign:
     )
     write_stats(unit.connection, changed)
     count_day(unit.connection, stats.project, stats.rater_id, given_at_ms, sign, sign * answer["duration_ms"])
+    return changed
 
 
 def _best(judgment: Judgment) -> int | None:

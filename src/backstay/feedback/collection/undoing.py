@@ -9,10 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select, update
 
 from backstay.feedback.collection.choosing import Pick
+from backstay.feedback.collection.item_tasks import with_tasks
 from backstay.feedback.collection.items import find_item
 from backstay.feedback.collection.leasing import Assignment, find_assignment, lease, release, settle
 from backstay.feedback.collection.project import Project
-from backstay.feedback.collection.raters import stats_of, write_stats
+from backstay.feedback.collection.raters import stats_of
 from backstay.feedback.collection.rejection import Rejected
 from backstay.feedback.collection.submission import Submission, iso_time
 from backstay.feedback.collection.submitting import count_answer, count_gold, taken_answer
@@ -54,14 +55,11 @@ def undo(unit: Unit, project: Project, rater_id: str, key: str = "") -> Undone:
     if last.purpose != "consistency":
         item = count_vote(unit.connection, project, item, Vote(rater_id, answer["labels"], *answer["beta"]), -1)
         count_gold(unit.connection, item, answer["gold"], -1)
-    count_answer(unit, stats, answer, -1, settled_ms)
-    counted = stats_of(unit.connection, project.id, rater_id) or stats
-    write_stats(unit.connection, counted._replace(retracted=counted.retracted + 1))
+    count_answer(unit, stats._replace(retracted=stats.retracted + 1), answer, -1, settled_ms)
     _give_back_open(unit, project, rater_id)
     # Shown as before, so that the answer still fits its places.
-    again = lease(
-        unit, project, rater_id, item, Pick(item.id, last.purpose, last.strategy, last.propensity), last.order_shown
-    )
+    pick = Pick(item.id, last.purpose, last.strategy, last.propensity)
+    again = lease(unit, project, rater_id, with_tasks(unit, project, item), pick, last.order_shown)
     settle(unit.connection, retracted, undo_key=key or None, undone_as=again.id)
     return Undone(again, _given(last))
 

@@ -15,8 +15,10 @@ from backstay.feedback.collection import (
     Taken,
     Undone,
     find_assignment,
+    find_item,
     issue,
     last_judged,
+    progress_from,
     progress_of,
     project_of,
     renew,
@@ -68,7 +70,17 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
         return issue(unit, project_of(unit.connection, project), rater, console.secret)
 
     issued = await console.write(work)
-    return JSONResponse(await console.read(lambda connection: _issued(connection, console, project, rater, issued)))
+
+    def view(connection: Connection) -> Json:
+        assignment, at_ms = issued.assignment, console.clock()
+        found = project_of(connection, project)
+        return {
+            "assignment": shown(connection, found, issued.item, assignment, at_ms) if assignment else None,
+            "why": issued.why,
+            "progress": progress_json(progress_of(connection, project, rater, at_ms)),
+        }
+
+    return JSONResponse(await console.read(view))
 
 
 @router.post("/assignments/{assignment}/judgment", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
@@ -80,7 +92,7 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
         return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.secret))
 
     taken = await console.write(work)
-    return await _receipt(console, rater, taken)
+    return await _receipt(console, taken)
 
 
 @router.post("/assignments/{assignment}/skip", status_code=201, response_model=shapes.Receipt, responses=AGAIN)
@@ -88,7 +100,7 @@ async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating,
     """Give a task back with a reason."""
     rater = await rater_in(console, who, assignment)
     taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.secret))
-    return await _receipt(console, rater, taken)
+    return await _receipt(console, taken)
 
 
 @router.post("/assignments/{assignment}/renew", response_model=shapes.Lease)
@@ -110,10 +122,12 @@ async def take_back(project: ProjectId, key: Key, who: Rating, console: Here) ->
     undone = await console.write(work)
 
     def view(connection: Connection) -> Json:
+        assignment, at_ms = undone.assignment, console.clock()
+        item = find_item(connection, project, assignment.item_id)
         return {
-            "assignment": _shown(connection, console, undone.assignment),
+            "assignment": shown(connection, project_of(connection, project), item, assignment, at_ms),
             "answer": undone.answer.model_dump(mode="json"),
-            "progress": _progress(connection, console, project, rater),
+            "progress": progress_json(progress_of(connection, project, rater, at_ms)),
         }
 
     return JSONResponse(await console.read(view))
@@ -126,7 +140,7 @@ async def get_progress(project: ProjectId, who: Rating, console: Here) -> JSONRe
 
     def view(connection: Connection) -> Json:
         project_of(connection, project)
-        return _progress(connection, console, project, rater)
+        return progress_json(progress_of(connection, project, rater, console.clock()))
 
     return JSONResponse(await console.read(view))
 
@@ -147,34 +161,22 @@ async def rater_in(console: Console, who: Principal, assignment: str) -> str:
     return rater_of(who)
 
 
-async def _receipt(console: Console, rater: str, taken: Taken) -> JSONResponse:
-    def view(connection: Connection) -> dict[str, Any]:
-        project = taken.assignment.project
-        last = last_judged(connection, project, rater)
-        issued = _issued(connection, console, project, rater, taken.following)
+async def _receipt(console: Console, taken: Taken) -> JSONResponse:
+    def view(connection: Connection) -> Json:
+        found, following, at_ms = taken.assignment, taken.following, console.clock()
+        task = following.assignment
         return {
-            "receipt": taken.assignment.id,
-            "accepted_at": iso_time(taken.assignment.settled_at_ms or 0),
-            "undo": last is not None and last.id == taken.assignment.id,
-            "next": issued["assignment"],
-            "why": issued["why"],
-            "progress": issued["progress"],
+            "receipt": found.id,
+            "accepted_at": iso_time(found.settled_at_ms or 0),
+            "undo": found.state == "judged" and (taken.is_new or _is_last(connection, found)),
+            "next": shown(connection, taken.project, following.item, task, at_ms) if task else None,
+            "why": following.why,
+            "progress": progress_json(progress_from(connection, taken.stats, at_ms)),
         }
 
     return JSONResponse(await console.read(view), 201 if taken.is_new else 200)
 
 
-def _issued(connection: Connection, console: Console, project: str, rater: str, issued: Issued) -> Json:
-    return {
-        "assignment": _shown(connection, console, issued.assignment) if issued.assignment else None,
-        "why": issued.why,
-        "progress": _progress(connection, console, project, rater),
-    }
-
-
-def _shown(connection: Connection, console: Console, assignment: Assignment) -> Json:
-    return shown(connection, project_of(connection, assignment.project), assignment, console.clock())
-
-
-def _progress(connection: Connection, console: Console, project: str, rater: str) -> Json:
-    return progress_json(progress_of(connection, project, rater, console.clock()))
+def _is_last(connection: Connection, judged: Assignment) -> bool:
+    last = last_judged(connection, judged.project, judged.rater_id)
+    return last is not None and last.id == judged.id

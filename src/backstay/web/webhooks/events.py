@@ -23,6 +23,7 @@ Event = Literal[
     "proposal.settled",
 ]
 EVENTS: tuple[Event, ...] = get_args(Event)
+_SWITCHED_ON = select(webhooks.c.id, webhooks.c.events).where(webhooks.c.state == "on").order_by(webhooks.c.id)
 TEST_EVENT = "webhook.test"
 """Sent when an admin asks for it, whatever a webhook has chosen."""
 
@@ -91,8 +92,7 @@ def telling_proposal(unit: Unit, found: Proposal) -> Proposal:
 
 def _switched_on(connection: Connection) -> list[tuple[str, str]]:
     """Webhooks and the JSON list of what each wants; a quote around each name keeps them apart."""
-    query = select(webhooks.c.id, webhooks.c.events).where(webhooks.c.state == "on").order_by(webhooks.c.id)
-    return [(row.id, row.events) for row in connection.execute(query)]
+    return [(row.id, row.events) for row in connection.execute(_SWITCHED_ON)]
 
 
 def _item_state(connection: Connection, assignment_id: str) -> str:
