@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from backstay.storage.account_tables import account_invitations, account_sessions, accounts, api_tokens
 from backstay.storage.unit import Unit
@@ -18,6 +18,7 @@ from backstay.web.accounts.refusal import Refused, not_here
 from backstay.web.permissions import BEYOND_PROJECTS, PERMISSIONS, Permission, Role
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+_GET = select(accounts).where(accounts.c.id == bindparam("id"))
 ACTIVE, DISABLED = "active", "disabled"
 
 
@@ -103,7 +104,7 @@ def add(
 
 def get(connection: Connection, account_id: str) -> Account:
     """An account by id; raises Refused 404."""
-    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).first()
+    row = connection.execute(_GET, {"id": account_id}).first()
     if row is None:
         raise not_here("account")
     return account_of(row)

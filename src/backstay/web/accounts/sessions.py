@@ -7,7 +7,7 @@ requests under way: an answer that is lost on the way signs nobody out.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, or_, select, update
 
 from backstay.storage.account_tables import account_sessions
 from backstay.storage.unit import Unit
@@ -19,6 +19,7 @@ SEEN_MS = 60_000
 """A session that was seen within this time is not written again."""
 
 _table = account_sessions
+_FIND = select(_table).where(or_(_table.c.sha256 == bindparam("key"), _table.c.previous_sha256 == bindparam("key")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def begin(
 def find(connection: Connection, settings: SessionSettings, cookie: str, now_ms: int) -> Session | None:
     """The session of a cookie, or None once it is over."""
     key = secret_sha256(cookie)
-    row = connection.execute(select(_table).where(or_(_table.c.sha256 == key, _table.c.previous_sha256 == key))).first()
+    row = connection.execute(_FIND, {"key": key}).first()
     if row is None or _is_over(row, settings, now_ms):
         return None
     by_old = row.previous_sha256 == key
