@@ -5,6 +5,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,36 @@ def test_a_failing_unit_takes_back_its_rows_and_nothing_else(ledger: Ledger, tmp
     report, rows = kept(tmp_path)
     assert report.ok
     assert [payload for _, _, payload in rows] == ["{}", '{"unit":"good"}']
+
+
+def test_a_unit_that_fails_alone_leaves_the_journal_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
+    """It has no savepoint: the whole transaction is undone, records and their journal rows included."""
+
+    def failing(writer: Writer) -> None:
+        writer.batch().add_event("console.test", {"unit": "failing"})
+        raise KeyError("no")
+
+    assert ledger.submit(lambda writer: writer.batch().add_event("console.test", {"n": 1})).result(5) is None
+    assert isinstance(ledger.submit(failing).exception(5), KeyError)
+    assert ledger.append("guard.admin", {"n": 2}).result(5) == 2
+    ledger.close()
+    report, rows = kept(tmp_path)
+    assert report.ok
+    assert [payload for _, _, payload in rows] == ['{"n":1}', '{"n":2}']
+
+
+def test_a_failing_unit_among_others_takes_its_records_back_alone(ledger: Ledger, tmp_path: Path) -> None:
+    def event(writer: Writer, number: int) -> None:
+        writer.batch().add_event("console.test", {"n": number})
+        if number == 1:
+            raise KeyError("no")
+
+    futures = [ledger.submit(partial(event, number=number)) for number in range(3)]
+    assert [type(future.exception(5)) for future in futures] == [type(None), KeyError, type(None)]
+    ledger.close()
+    report, rows = kept(tmp_path)
+    assert report.ok
+    assert [payload for _, _, payload in rows] == ['{"n":0}', '{"n":2}']
 
 
 def test_a_unit_of_work_appends_only_while_it_runs(ledger: Ledger) -> None:

@@ -10,14 +10,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from databases import ONLY_POSTGRESQL, PASSWORD, Database, Server, free_port
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, select, text
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from backstay.cli.failures import report_failure
 from backstay.errors import BackstayError, ResourceError, UsageError
 from backstay.records import Rater
 from backstay.storage import Store, open_database
 from backstay.storage.conflict import TransactionConflict, retried
+from backstay.storage.engine import write_transaction, writing_at_once
 from backstay.storage.new_database import APPEND_ONLY, APPROVALS
 from backstay.storage.tables import SCHEMA_HEAD, metadata
 
@@ -95,6 +96,39 @@ def test_what_the_server_reports_by_code(database: Database, store: Store, code:
     with pytest.raises(BackstayError, match=said):
         store.repository.add_raters("demo", [Rater(id="eve", display_name="Eve")])
     assert len(store.repository.raters("demo")) == 2
+
+
+NOTES = Table("notes", MetaData(), Column("n", Integer, primary_key=True))
+
+
+def notes_at_once(store: Store, *numbers: int) -> None:
+    with write_transaction(store.engine) as connection, writing_at_once(connection):
+        for number in numbers:
+            connection.execute(insert(NOTES), {"n": number})
+
+
+@ONLY_POSTGRESQL
+def test_what_writes_at_once_meet_is_told_by_the_end_of_the_block(database: Database, store: Store) -> None:
+    """An error of the server's state in our words, another one without the statement, and nothing is stored."""
+    NOTES.create(store.engine)
+    with pytest.raises(DBAPIError, match="duplicate key") as raised:
+        notes_at_once(store, 1, 2, 1)
+    assert "n=1" not in str(raised.value)
+    raising = "AS $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$ LANGUAGE plpgsql"
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE FUNCTION refuse() RETURNS trigger {raising}")
+        connection.exec_driver_sql("CREATE TRIGGER refuse BEFORE INSERT ON notes EXECUTE FUNCTION refuse()")
+    with pytest.raises(TransactionConflict):
+        notes_at_once(store, 1)
+    with store.engine.connect() as connection:
+        assert connection.execute(select(NOTES)).all() == []
+
+
+@ONLY_POSTGRESQL
+def test_nothing_can_be_read_among_writes_at_once(store: Store) -> None:
+    """The driver would answer later, and until then look as if nothing had been found."""
+    with write_transaction(store.engine) as held, writing_at_once(held), pytest.raises(TypeError, match="be read"):
+        held.execute(select(NOTES))
 
 
 @ONLY_POSTGRESQL
