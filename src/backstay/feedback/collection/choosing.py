@@ -67,10 +67,21 @@ def _gold_candidates(again: bool) -> Select[Any]:
 _OPEN_ITEMS = (_open_items(False), _open_items(True))
 _GOLD_ITEMS = (_gold_candidates(False), _gold_candidates(True))
 
-_AGAIN = select(assignments.c.item_id).where(MINE, assignments.c.purpose == "consistency")
+_ASKED_AGAIN = assignments.alias("asked_again")
 _PAST = (
     select(assignments.c.item_id)
-    .where(MINE, assignments.c.state == "judged", assignments.c.item_id.not_in(_AGAIN))
+    .where(MINE, assignments.c.state == "judged")
+    .where(
+        ~exists(  # By the prompt, so that an index finds the few that there are of it, not all of the rater's.
+            select(1).where(
+                _ASKED_AGAIN.c.project == assignments.c.project,
+                _ASKED_AGAIN.c.rater_id == assignments.c.rater_id,
+                _ASKED_AGAIN.c.prompt_id == assignments.c.prompt_id,
+                _ASKED_AGAIN.c.item_id == assignments.c.item_id,
+                _ASKED_AGAIN.c.purpose == "consistency",
+            )
+        )
+    )
     .order_by(assignments.c.settled_at_ms.desc())
     .offset(REPEAT_AFTER)
     .limit(PAST)
