@@ -11,6 +11,7 @@ from console_site import Browser, ConsoleSite, console_site
 from openapi_answers import Described
 
 from backstay.errors import ResourceError
+from backstay.storage.journal import head
 from backstay.web import uploads
 from backstay.web.api.examples import EXAMPLES
 from backstay.web.permissions import PERMISSIONS, Role
@@ -183,3 +184,21 @@ def test_a_file_in_pieces_gives_the_same_and_goes_on_after_a_server_that_died(
     assert whole["judgments"] == 4
     files = [lead.get(f"/api/v1/projects/{name}/export?format=csv").content for name in ("whole", "pieces")]
     assert files[0] == files[1]
+
+
+def test_a_file_that_contradicts_what_is_stored_leaves_no_piece_of_it(
+    site: ConsoleSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read along another dimension its first records are new, and its judgments have the ids of others."""
+    lead = site.as_role(Role.LEAD)
+    assert (
+        lead.post("/api/v1/projects", {"id": "p", "name": "P", "dataset": "d", "settings": SETTINGS}).status_code == 201
+    )
+    monkeypatch.setattr(uploads, "PIECE", 2)
+    path = "/api/v1/projects/p/imports?format=jsonl"
+    assert lead.send("POST", path, content=LINES).status_code == 201
+    before = site.console.write_now(lambda unit: head(unit.connection))
+    refused = lead.send("POST", f"{path}&dimension=helpful", content=LINES)
+    assert refused.status_code == 422
+    assert "read in another way" in refused.json()["error"]["message"]
+    assert site.console.write_now(lambda unit: head(unit.connection)) == before

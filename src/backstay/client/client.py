@@ -146,7 +146,7 @@ class Client:
     ) -> Imported:
         """Store a file in the project's data set; raises ImportFailed, with lines and columns, where rows are bad.
 
-        `how`: `dimension`, `heldout_share`, `prompt_kind`, and `in_pieces`, with which raters do not wait meanwhile.
+        `how`: `dimension`, `heldout_share`, `prompt_kind`, and `in_pieces`; false: one transaction, and raters wait.
         """
         if isinstance(file, Path):
             with file.open("rb") as opened:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Table, insert, select
 
-from backstay.errors import IntegrityError, UsageError
+from backstay.errors import UsageError
 from backstay.records import (
     Demonstration,
     Judgment,
@@ -23,6 +23,7 @@ from backstay.records import (
 )
 from backstay.storage.engine import set_cache
 from backstay.storage.journal import Appender, Entry, judgment_payload, retraction_payload, utc_now
+from backstay.storage.known import KEPT_BY_ID, chunks, refuse_changed, stored_records
 from backstay.storage.tables import (
     RECORD_TABLES,
     judgments,
@@ -36,7 +37,6 @@ from backstay.storage.tables import (
 )
 
 ReviewAction = Literal["release", "quarantine"]
-_IDS_A_QUERY = 500
 _CACHE_MIB, _LARGE_CACHE_MIB = 2, 64
 _MAX_NAME = 200
 
@@ -127,7 +127,7 @@ class Batch:
         for text in texts:
             row = {"dataset": dataset, "record": text, **_names(name, json.loads(text))}
             rows.setdefault(row["id"], row)
-        return self._add_rows(name, dataset, rows, keep_known=name in ("prompts", "responses"))
+        return self._add_rows(name, dataset, rows, keep_known=name in KEPT_BY_ID)
 
     def append_canonical(self, dataset: str, texts: Sequence[str]) -> int:
         """Append judgments given as canonical JSON without hashes, whose fit to their tasks the caller has checked.
@@ -138,9 +138,7 @@ class Batch:
         _check_dataset(dataset)
         bodies = {body["id"]: (body, text) for body, text in ((json.loads(text), text) for text in texts)}
         stored = self._stored(judgments, dataset, bodies)
-        for judgment_id, record in stored.items():
-            if record != bodies[judgment_id][1]:
-                raise IntegrityError(_conflict("judgments", judgment_id, record, bodies[judgment_id][1]))
+        refuse_changed("judgments", stored, {judgment_id: text for judgment_id, (_, text) in bodies.items()})
         new = [pair for judgment_id, pair in bodies.items() if judgment_id not in stored]
         self._append(dataset, [body for body, _ in new], [text for _, text in new])
         return len(new)
@@ -204,9 +202,8 @@ class Batch:
     def _add_rows(self, name: str, dataset: str, rows: dict[str, dict[str, Any]], *, keep_known: bool = False) -> int:
         table = RECORD_TABLES[name][0]
         stored = self._stored(table, dataset, rows)
-        for row_id, record in stored.items():
-            if rows[row_id]["record"] != record and not keep_known:
-                raise IntegrityError(_conflict(name, row_id, record, rows[row_id]["record"]))
+        if not keep_known:
+            refuse_changed(name, stored, {row_id: row["record"] for row_id, row in rows.items()})
         new = [row for row_id, row in rows.items() if row_id not in stored]
         if new:
             digest = batch_digest({row["id"]: row["record"] for row in new})
@@ -216,12 +213,7 @@ class Batch:
         return len(new)
 
     def _stored(self, table: Table, dataset: str, ids: Iterable[str]) -> dict[str, str]:
-        """Records among `ids` that the table holds, as canonical JSON."""
-        found: dict[str, str] = {}
-        for chunk in _chunks(ids):
-            query = select(table.c.id, table.c.record).where(table.c.dataset == dataset, table.c.id.in_(chunk))
-            found.update((row.id, row.record) for row in self._connection.execute(query))
-        return found
+        return stored_records(self._connection, table, dataset, ids)
 
     def _require(self, table: Table, dataset: str, ids: Iterable[str], complaint: str) -> dict[str, str]:
         wanted = dict.fromkeys(ids)
@@ -262,7 +254,7 @@ class Batch:
         self, dataset: str, records: Sequence[Retraction], key: Column[str], *more: Column[str]
     ) -> Iterator[Any]:
         """Columns of the rows whose `key` is a judgment that is retracted here."""
-        for chunk in _chunks(row.judgment_id for row in records):
+        for chunk in chunks(row.judgment_id for row in records):
             yield from self._connection.execute(
                 select(key, *more).where(key.table.c.dataset == dataset, key.in_(chunk))
             )
@@ -306,8 +298,7 @@ def _rows(name: str, dataset: str, records: Iterable[Record]) -> dict[str, dict[
         payload = record.payload()
         row = {"dataset": dataset, "record": canonical_json(payload).decode(), **_names(name, payload)}
         first = rows.setdefault(row["id"], row)
-        if first["record"] != row["record"]:
-            raise IntegrityError(_conflict(name, row["id"], first["record"], row["record"]))
+        refuse_changed(name, {row["id"]: first["record"]}, {row["id"]: row["record"]})
     return rows
 
 
@@ -321,15 +312,3 @@ def _names(table: str, payload: dict[str, Any]) -> dict[str, Any]:
                 cure="give 1 to 200 characters without NUL",
             )
     return found
-
-
-def _conflict(name: str, row_id: str, stored: str, given: str) -> str:
-    old, new = json.loads(stored), json.loads(given)
-    fields = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return f"{name}: {row_id!r} is already stored with other content in {', '.join(fields)}"
-
-
-def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
-    unique = list(dict.fromkeys(ids))
-    for start in range(0, len(unique), _IDS_A_QUERY):
-        yield unique[start : start + _IDS_A_QUERY]

@@ -4,8 +4,10 @@ One runs at a time. Each run is a row of `trust_runs` and two rows of the journa
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +28,9 @@ PAUSE_MS, AFTER_FAILURE_MS = 60_000, 600_000
 MOST_S = 3600.0
 A_WRITE = 200
 """Raters that one unit of work writes, so that judgments never wait long for it."""
+
+NICE = 15
+"""How far aggregation stands behind raters' answers for the processor: nice(2)."""
 
 ON_ITS_OWN = "console"
 Json = dict[str, Any]
@@ -60,6 +65,8 @@ async def run_worker(asked: Mapping[str, Any]) -> Json:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)  # From outside: loading its libraries is half of its work.
     try:
         out, said = await asyncio.wait_for(process.communicate(json.dumps(dict(asked)).encode()), MOST_S)
     except TimeoutError as error:

@@ -6,7 +6,6 @@ only who voted what, in what order, so that the memory stays at some 200 bytes a
 """
 
 import json
-import os
 import resource
 import sys
 from typing import Any, NamedTuple
@@ -137,7 +136,6 @@ def _nobody(method: str) -> Found:
 
 def main() -> int:
     """The process: 0 with findings, 3 with `{"problem"}` for an error that its message explains."""
-    os.nice(10)
     asked = json.load(sys.stdin)
     try:
         engine = open_database(asked["database"])

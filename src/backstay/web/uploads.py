@@ -1,8 +1,8 @@
 """Uploaded files: received into a private folder, checked there, stored, and removed.
 
-Nobody waits while a file is received and checked: the database is locked only while checked records are copied in. That
-is one transaction, unless it is wanted in pieces; then a server that is killed leaves the first of them, and the same
-file sent again goes on where it ended.
+Nobody waits while a file is received and checked. Checked records are copied in piece by piece, with raters' answers
+between them; a server that is killed leaves the first pieces, and the same file sent again goes on where it ended. Who
+wants all or nothing of it has it in one transaction, for which raters wait.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from backstay.feedback.importing import ImportReport
 from backstay.feedback.importing.staging import KINDS
 from backstay.feedback.importing.streaming import ImportFormat, ImportSettings, StagedImport, stage_import
 from backstay.records import Dimension
+from backstay.storage.engine import reading
 from backstay.storage.unit import Unit
 from backstay.web.console import Console, Rejects
 from backstay.web.faults import ApiFault
@@ -49,7 +50,7 @@ class Upload:
     dimension: Dimension
     heldout_share: float
     prompt_kind: Literal["text", "messages"] = "text"
-    in_pieces: bool = False
+    in_pieces: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ def _store_whole(console: Console, upload: Upload, staged: StagedImport) -> Impo
 def _store_in_pieces(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
     """Each piece in a transaction of its own, so that raters' answers go in between."""
     staged.check()
+    with reading(console.engine) as connection:
+        staged.check_against(connection)
     new = dict.fromkeys(KINDS, 0)
     for name, texts in staged.pieces(PIECE):
         new[name] += console.write_now(partial(_add_piece, staged, name, texts))

@@ -105,7 +105,8 @@ def pick(connection: Connection, project: Project, stats: RaterStats, secret: by
     rows = connection.execute(_OPEN_ITEMS[again], at).all()
     if not rows:
         return None
-    gold = connection.execute(_GOLD_ITEMS[again], at | {"exposures": settings.gold_exposures}).all()
+    known = connection.execute(_GOLD_ITEMS[again], at | {"exposures": settings.gold_exposures})
+    gold = list({row.id: row for row in known}.values())  # Gold along two dimensions is no likelier to be asked.
     past = list(connection.execute(_PAST, at).scalars()) if settings.repeat_share else []
     trust = trust_of(stats)
     drawn = choose(

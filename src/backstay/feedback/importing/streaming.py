@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
 from pydantic import Field
+from sqlalchemy import Connection
 
 from backstay.errors import ImportRefused, IntegrityError, UsageError
 from backstay.feedback.importing.answered_fields import FieldSettings
@@ -29,6 +30,7 @@ from backstay.feedback.importing.trl import trl_reading
 from backstay.feedback.importing.ultrafeedback import ultrafeedback_reading
 from backstay.records import Dimension, Settings, file_sha256
 from backstay.storage import Batch, Repository
+from backstay.storage.known import refuse_changed_texts
 
 ImportFormat = Literal[
     "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
@@ -88,6 +90,15 @@ class StagedImport:
             self.name, intake.rows, self.refused, intake.problems, allow_partial=self.settings.allow_partial
         )
 
+    def check_against(self, connection: Connection) -> None:
+        """Raise IntegrityError or ImportRefused where the data set holds a record of this file with other content.
+
+        For whoever stores it piece by piece, and would otherwise find that out with a part of it stored.
+        """
+        for name, texts in self.pieces():
+            with self._read_in_another_way(name):
+                refuse_changed_texts(connection, name, self.settings.dataset, texts)
+
     def store(self, batch: Batch) -> ImportReport:
         """Store every sound record within the batch's transaction; storing the same again stores nothing."""
         self.check()
@@ -106,13 +117,10 @@ class StagedImport:
 
     def add(self, batch: Batch, name: str, texts: list[str]) -> int:
         """Store one piece; how many of its records were new."""
-        if name != "judgments":
+        with self._read_in_another_way(name):
+            if name == "judgments":
+                return batch.append_canonical(self.settings.dataset, texts)
             return batch.add_canonical(name, self.settings.dataset, texts)
-        try:
-            return batch.append_canonical(self.settings.dataset, texts)
-        except IntegrityError as error:
-            said = f"{self.name} was imported into {self.settings.dataset} before, but read in another way"
-            raise ImportRefused(said, cure=TWO_WAYS) from error
 
     def finish(self, batch: Batch, new: Mapping[str, int]) -> ImportReport:
         """Journal the import, of which `new` counts what was stored by kind."""
@@ -138,6 +146,17 @@ class StagedImport:
     def close(self) -> None:
         """Let go of the file on the disk."""
         self._stage.connection.close()
+
+    @contextlib.contextmanager
+    def _read_in_another_way(self, name: str) -> Iterator[None]:
+        """Ids of judgments come of the file: only a file that was imported before has the same ones."""
+        try:
+            yield
+        except IntegrityError as error:
+            if name != "judgments":
+                raise
+            said = f"{self.name} was imported into {self.settings.dataset} before, but read in another way"
+            raise ImportRefused(said, cure=TWO_WAYS) from error
 
     def _read(self, reading: Reading) -> None:
         origin = Origin(reading.format, self.file_sha256, reading.heldout_share)

@@ -46,13 +46,13 @@ async def import_file(
     dimension: Dimension = "overall",
     heldout_share: Annotated[float, Query(ge=0.0, lt=1.0)] = 0.1,
     prompt_kind: Literal["text", "messages"] = "text",
-    in_pieces: bool = False,
+    in_pieces: bool = True,
 ) -> Response:
     """Store the file that is the body in the project's data set, and make items of it.
 
     Where rows break the format nothing is stored, unless `allow_partial` is set; either way the answer names them.
-    Everything is stored in one transaction, for which raters wait; with `in_pieces` they do not, and a server that is
-    killed meanwhile leaves a part: send the file again then.
+    Raters' answers go in between the pieces; a server that is killed meanwhile leaves a part: send the file again then.
+    Without `in_pieces` everything is stored in one transaction, for which raters wait.
     """
     upload = Upload(project, form, who.account_id, allow_partial, dimension, heldout_share, prompt_kind, in_pieces)
     async with received(console, request.stream(), request.headers.get("content-length")) as path:

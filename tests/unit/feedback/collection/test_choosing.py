@@ -1,12 +1,18 @@
-"""How many tasks wait for a rater, counted against what the rater is then given."""
+"""How many tasks wait for a rater, counted against what the rater is then given; what is drawn from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from collection_world import World, world
+from sqlalchemy import insert, select
 
 from backstay.feedback.collection import ProjectSettings, issue
 from backstay.feedback.collection.choosing import CANDIDATES, left_for
+from backstay.feedback.collection.items import gold_row
+from backstay.feedback.selection import Candidates, GoldPool, choose
+from backstay.feedback.selection.choose import Choice
+from backstay.storage.console_tables import gold_items
 
 SETTINGS = ProjectSettings(gold_share=0.0, repeat_share=0.0, votes=2, most_votes=2)
 
@@ -38,3 +44,23 @@ def test_what_is_done_or_leased_to_somebody_else_does_not_wait(tmp_path: Path) -
 def test_many_are_not_counted(tmp_path: Path, prompts: int, told: int | None) -> None:
     with world(tmp_path, prompts=prompts, settings=SETTINGS) as found:
         assert left(found, "r-ann") == told
+
+
+def test_gold_along_two_dimensions_is_no_likelier_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools: list[GoldPool] = []
+
+    def seen(candidates: Candidates, gold: GoldPool, *rest: Any) -> Choice | None:
+        pools.append(gold)
+        return choose(candidates, gold, *rest)
+
+    monkeypatch.setattr("backstay.feedback.collection.choosing.choose", seen)
+    settings = SETTINGS.model_copy(update={"dimensions": ("overall", "honest"), "gold_share": 0.5})
+    with world(tmp_path, prompts=6, gold=2, settings=settings) as found:
+        first = found.do(lambda unit: unit.connection.execute(select(gold_items.c.item_id)).scalars().first())
+        found.do(
+            lambda unit: unit.connection.execute(
+                insert(gold_items), [gold_row(unit, found.project, first or "", "honest", 0)]
+            )
+        )
+        found.next("r-ann")
+    assert [len(pool.exposure) for pool in pools] == [2]
