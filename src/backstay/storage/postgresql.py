@@ -15,6 +15,8 @@ from backstay.storage.location import shown
 
 # Where a server acknowledges before it has written, a crash would take judgments that a rater was thanked for.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+# A plan that was kept from when a table was small reads all of it for each row, once it is large.
+_PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
 _CONNECT_TIMEOUT_S = 10
 _MIGRATION_LOCK = 0x6261636B73746179
 _CONFLICTS = ("40001", "40P01")
@@ -71,6 +73,7 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.execute(_DURABLE)
+        connection.execute(_PLAN_ANEW)
         if schema:
             connection.execute(f"SET search_path TO {schema}")
         connection.commit()
