@@ -1,9 +1,9 @@
 """Run the benchmarks, keep each one's JSON line in benchmarks/results/, and write docs/benchmarks.md from them.
 
-    python benchmarks/run.py [NAME ...] [--data DIR] [--database URL] [--table-only]
+    python benchmarks/run.py [NAME ...] [--data DIR] [--database URL] [--folder DIR] [--table-only]
 
-Without names, everything that needs no data runs; with --data (a folder with hh-rlhf/ and crowd/) and --database (an
-empty PostgreSQL database) the rest too.
+Without names, everything that needs no data runs; with --data (a folder with hh-rlhf/ and crowd/), --database (an
+empty PostgreSQL database) and --folder (where databases of 12 GB are made, or found from an earlier run) the rest too.
 """
 
 import argparse
@@ -42,6 +42,10 @@ PLAIN = {
     "import-export": ["feedback/import_export.py"],
     "journal": ["storage/journal.py"],
 }
+WITH_FOLDER = {
+    "console-scale-5m": ["console/scale.py", "--judgments", "5000000", "--folder", "{folder}"],
+    "import-export-1m": ["feedback/import_export.py", *"--judgments 1000000 --formats trl csv --keep {folder}".split()],
+}
 WITH_DATABASE = {"console-load-postgresql": ["console/load.py", "--kills", "3", "--database", "{database}"]}
 WITH_DATA = {
     "guard-personal": ["guard/personal.py", "--data", "{data}"],
@@ -77,16 +81,18 @@ def run(name: str, command: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA, *WITH_DATABASE])}"
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA, *WITH_DATABASE, *WITH_FOLDER])}"
     )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--database")
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--table-only", action="store_true", help="only write the page again")
     options = parser.parse_args()
     if not options.table_only:
         RESULTS.mkdir(exist_ok=True)
-        given = {"data": options.data, "database": options.database}
-        asked = (WITH_DATA if options.data else {}) | (WITH_DATABASE if options.database else {})
+        given = {"data": options.data, "database": options.database, "folder": options.folder}
+        groups = {"data": WITH_DATA, "database": WITH_DATABASE, "folder": WITH_FOLDER}
+        asked = {name: words for kind, group in groups.items() if given[kind] for name, words in group.items()}
         known = PLAIN | {n: [w.format(**given) for w in c] for n, c in asked.items()}
         for name in options.names or known:
             run(name, known[name])

@@ -275,7 +275,9 @@ SECTIONS = {
     "console-load": flat("The console: 200 simulated raters on SQLite, the server killed three times"),
     "console-load-postgresql": flat("The console: the same on PostgreSQL"),
     "console-scale": flat("The console: server time with many judgments in the database (synthetic)"),
+    "console-scale-5m": flat("The console: the same with five million judgments (synthetic)"),
     "import-export": flat("Imports and exports of synthetic judgments"),
+    "import-export-1m": flat("The same with a million judgments"),
     "journal": flat("Appending to the journal, full syncs (synthetic judgments)"),
     "guard-footprint": flat("What the extra guard alone costs"),
 }

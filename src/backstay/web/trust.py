@@ -12,12 +12,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from backstay.errors import BackstayError, UsageError
 from backstay.feedback.collection import all_projects
 from backstay.feedback.collection.rejection import Rejected
 from backstay.storage.console_tables import rater_stats, trust_history, trust_runs
+from backstay.storage.engine import writing_at_once
 from backstay.storage.unit import Unit
 from backstay.web.console import Console
 
@@ -26,8 +27,19 @@ LEAST_NEW, NEW_SHARE = 50, 0.1
 
 PAUSE_MS, AFTER_FAILURE_MS = 60_000, 600_000
 MOST_S = 3600.0
-A_WRITE = 200
+A_WRITE = 50
 """Raters that one unit of work writes, so that judgments never wait long for it."""
+
+_BELIEVE = (
+    update(rater_stats)
+    .where(rater_stats.c.project == bindparam("new_project"), rater_stats.c.rater_id == bindparam("new_rater_id"))
+    .values(
+        trust=bindparam("new_trust"),
+        trust_low=bindparam("new_low"),
+        trust_high=bindparam("new_high"),
+        trust_at_ms=bindparam("new_at_ms"),
+    )
+)
 
 NICE = 15
 """How far aggregation stands behind raters' answers for the processor: nice(2)."""
@@ -230,11 +242,6 @@ def _write_trust(unit: Unit, project_id: str, at_ms: int, rows: Sequence[Json]) 
     ids = [row["rater_id"] for row in rows]
     mine = (rater_stats.c.project == project_id) & rater_stats.c.rater_id.in_(ids)
     here = set(unit.connection.execute(select(rater_stats.c.rater_id).where(mine)).scalars())
-    for row in rows:
-        if row["rater_id"] in here:
-            where = (rater_stats.c.project == project_id) & (rater_stats.c.rater_id == row["rater_id"])
-            found = {"trust": row["trust"], "trust_low": row["low"], "trust_high": row["high"], "trust_at_ms": at_ms}
-            unit.connection.execute(update(rater_stats).where(where).values(found))
     history = [
         {
             "project": project_id,
@@ -249,7 +256,11 @@ def _write_trust(unit: Unit, project_id: str, at_ms: int, rows: Sequence[Json]) 
         if row["rater_id"] in here
     ]
     if history:
-        unit.connection.execute(insert(trust_history), history)
+        with writing_at_once(unit.connection):
+            unit.connection.execute(
+                _BELIEVE, [{f"new_{name}": value for name, value in row.items()} for row in history]
+            )
+            unit.connection.execute(insert(trust_history), history)
 
 
 def _row(project_id: str, run: TrustRun) -> Json:
