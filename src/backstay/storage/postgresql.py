@@ -18,6 +18,9 @@ _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_s
 # A plan that was kept from when a table was small reads all of it for each row, once it is large.
 _PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
 _CONNECT_TIMEOUT_S = 10
+_KEPT_CONNECTIONS = 16
+"""As many as the console has threads that read: one that is opened for a single query costs more than the query."""
+
 _MIGRATION_LOCK = 0x6261636B73746179
 _CONFLICTS = ("40001", "40P01")
 _DAMAGED = ("XX001", "XX002")
@@ -64,6 +67,7 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
             connect_args={"connect_timeout": _CONNECT_TIMEOUT_S} if "connect_timeout" not in url.query else {},
             # Each statement of a transaction must see what was committed before it took the journal's lock.
             isolation_level="READ COMMITTED",
+            pool_size=_KEPT_CONNECTIONS,
             hide_parameters=True,
             execution_options={"lock_timeout_ms": max(1, round(lock_timeout_s * 1000))},
         )
@@ -123,6 +127,9 @@ def pipeline(connection: Connection) -> Iterator[None]:
             yield
     except driver.Error as error:
         url = connection.engine.url
+        if driver.closed:
+            connection.invalidate()  # There is nothing to roll back any more, and nobody to tell.
+            raise _lost(shown(url), at_end=False) from error
         known = _grave(error, url) or _refusal(str(error.sqlstate), shown(url))
         raise known or DBAPIError("a statement of a pipeline", None, error, hide_parameters=True) from error
 
@@ -189,7 +196,7 @@ def _clear(context: ExceptionContext, url: URL) -> BackstayError | None:
     if (grave := _grave(error, url)) is not None:
         return grave
     if context.connection is not None and context.is_disconnect:
-        return _lost(context, shown(url))
+        return _lost(shown(url), at_end=context.statement is None)
     code = getattr(error, "sqlstate", None)
     if code is None and context.connection is None:
         return _not_connected(shown(url), _plain(error, url))
@@ -206,9 +213,9 @@ def _grave(error: BaseException, url: URL) -> BackstayError | None:
     return None
 
 
-def _lost(context: ExceptionContext, place: str) -> BackstayError:
+def _lost(place: str, *, at_end: bool) -> BackstayError:
     """A connection that ended within a transaction: only at its end is it open whether that was stored."""
-    if context.statement is None:
+    if at_end:
         return ResourceError(
             f"the connection to {place} was lost while a transaction ended",
             cure="look whether what was written last is there; doing the same again never stores it twice",

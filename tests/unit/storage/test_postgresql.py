@@ -125,6 +125,26 @@ def test_what_writes_at_once_meet_is_told_by_the_end_of_the_block(database: Data
 
 
 @ONLY_POSTGRESQL
+def test_a_connection_that_is_lost_among_writes_at_once_stores_nothing(database: Database, store: Store) -> None:
+    assert database.server is not None
+    NOTES.create(store.engine)
+    server = database.server
+
+    def end_the_connection() -> None:
+        with write_transaction(store.engine) as connection:
+            number = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            with writing_at_once(connection):
+                connection.execute(insert(NOTES), {"n": 1})
+                server.execute(f"SELECT pg_terminate_backend({number})", database.name)
+
+    with pytest.raises(ResourceError, match="lost in the middle of a transaction; nothing of it was stored"):
+        end_the_connection()
+    notes_at_once(store, 2)
+    with store.engine.connect() as connection:
+        assert connection.execute(select(NOTES.c.n)).scalars().all() == [2]
+
+
+@ONLY_POSTGRESQL
 def test_nothing_can_be_read_among_writes_at_once(store: Store) -> None:
     """The driver would answer later, and until then look as if nothing had been found."""
     with write_transaction(store.engine) as held, writing_at_once(held), pytest.raises(TypeError, match="be read"):
