@@ -44,7 +44,7 @@ PLAIN = {
 }
 WITH_FOLDER = {
     "console-scale-5m": ["console/scale.py", "--judgments", "5000000", "--folder", "{folder}"],
-    "import-export-1m": ["feedback/import_export.py", *"--judgments 1000000 --formats trl csv --keep {folder}".split()],
+    "import-export-1m": ["feedback/import_export.py", *"--judgments 1000000 --formats trl --keep {folder}".split()],
 }
 WITH_DATABASE = {"console-load-postgresql": ["console/load.py", "--kills", "3", "--database", "{database}"]}
 WITH_DATA = {
