@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from approval_world import needs, token_of
+from checked_tab import DESKTOP, PHONE, checked_tab
 from inbox_site import Site, inbox
 
 from backstay.guard.approvals import Settings
@@ -19,7 +20,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
 HOSTILE: dict[str, Any] = {
     "script": "<script>window.hurt = 1</script>",
@@ -51,19 +51,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @contextlib.contextmanager
 def tab(browser: Any, site: Site, person: str = "", **options: Any) -> Iterator[Any]:
     """A page of a browser of its own, signed in; whatever the page logs as an error fails the test."""
-    context = browser.new_context(**({"viewport": DESKTOP} | options))
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    try:
+    with checked_tab(browser, site.url, {}, expected="Failed to load resource", **options) as page:
         if person:
             sign_in(page, site, person)
         yield page
-        assert [problem for problem in problems if "Failed to load resource" not in problem] == []
-    finally:
-        context.close()
 
 
 def sign_in(page: Any, site: Site, person: str) -> None:

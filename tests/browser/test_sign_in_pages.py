@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from checked_tab import DESKTOP, PHONE, checked_tab
 from console_site import PASSWORD, ConsoleSite, add_project, console_site
 
 from backstay.web.permissions import Role
@@ -20,7 +21,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path"),
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
 SIZES = [pytest.param(DESKTOP, "light", id="desktop"), pytest.param(PHONE, "dark", id="phone")]
 
 
@@ -53,20 +53,9 @@ def served(site: ConsoleSite) -> Iterator[str]:
         thread.join()
 
 
-@contextlib.contextmanager
-def tab(browser: Any, size: dict[str, int], scheme: str) -> Iterator[Any]:
-    """A page of a browser of its own; whatever the page logs as an error, a refused request apart, fails the test."""
-    context = browser.new_context(viewport=size, color_scheme=scheme)
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    try:
-        yield page
-        assert [text for text in problems if "status of 4" not in text] == []
-    finally:
-        context.close()
+def tab(browser: Any, size: dict[str, int], scheme: str) -> contextlib.AbstractContextManager[Any]:
+    """A page of a browser of its own, in which requests may be refused."""
+    return checked_tab(browser, "", {}, expected="status of 4", viewport=size, color_scheme=scheme)
 
 
 def check(page: Any) -> None:

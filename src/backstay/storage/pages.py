@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, func, select
 
 from backstay.storage.engine import fetch_rows
+from backstay.storage.known import chunks
 from backstay.storage.tables import RECORD_TABLES, judgments, prompts, tasks
 
 PAGE = 1000
-_IDS_A_QUERY = 500
 Row = Sequence[Any]
 
 
@@ -74,11 +74,7 @@ def _among(column: Any) -> Any:
 
 
 def _fetch(connection: Connection, query: Select[Any], ids: Iterable[str]) -> list[Row]:
-    unique = list(dict.fromkeys(ids))
-    found: list[Row] = []
-    for start in range(0, len(unique), _IDS_A_QUERY):
-        found.extend(fetch_rows(connection, query, {"ids": unique[start : start + _IDS_A_QUERY]}))
-    return found
+    return [row for chunk in chunks(ids) for row in fetch_rows(connection, query, {"ids": chunk})]
 
 
 def _pages(connection: Connection, query: Select[Any], after: Any, size: int) -> Iterator[list[Row]]:

@@ -63,7 +63,7 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
 def _settle_memory() -> None:
     """Take what is loaded by now, which stays, out of what the collector walks, and let it walk the rest less often.
 
-    Each walk stops every answer: over all objects it took 0.15 to 0.2 s, six times a minute under load.
+    Each walk stops every answer, over all objects for longer than an answer takes.
     """
     gc.collect()
     gc.freeze()
