@@ -125,10 +125,14 @@ def pipeline(connection: Connection) -> Iterator[None]:
     try:
         with driver.pipeline():
             yield
-    except driver.Error as error:
+    except BaseException as error:
         url = connection.engine.url
-        if driver.closed:
+        # A server that ends says so before it closes the socket; in between, its pipeline cannot be left.
+        if is_lost := driver.closed or driver.pgconn.pipeline_status:
             connection.invalidate()  # There is nothing to roll back any more, and nobody to tell.
+        if not isinstance(error, driver.Error):
+            raise
+        if is_lost:
             raise _lost(shown(url), at_end=False) from error
         known = _grave(error, url) or _refusal(str(error.sqlstate), shown(url))
         raise known or DBAPIError("a statement of a pipeline", None, error, hide_parameters=True) from error

@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -139,6 +139,35 @@ def test_a_connection_that_is_lost_among_writes_at_once_stores_nothing(database:
 
     with pytest.raises(ResourceError, match="lost in the middle of a transaction; nothing of it was stored"):
         end_the_connection()
+    notes_at_once(store, 2)
+    with store.engine.connect() as connection:
+        assert connection.execute(select(NOTES.c.n)).scalars().all() == [2]
+
+
+@ONLY_POSTGRESQL
+@pytest.mark.parametrize("is_raised", [False, True])
+def test_a_pipeline_that_cannot_be_left_is_given_up_with_its_connection(
+    store: Store, monkeypatch: pytest.MonkeyPatch, is_raised: bool
+) -> None:
+    """As when a server says that it ends and closes its socket later: an answer is missing when the driver leaves."""
+    psycopg = pytest.importorskip("psycopg")
+    leave = psycopg.Pipeline._exit
+
+    def leave_unanswered(self: Any, error: BaseException | None) -> None:
+        monkeypatch.setattr(psycopg.Pipeline, "_exit", leave)
+        self.pgconn.send_query_params(b"SELECT 1", None)
+        leave(self, error)
+
+    def write_and_get_stuck() -> None:
+        with write_transaction(store.engine) as connection, writing_at_once(connection):
+            connection.execute(insert(NOTES), {"n": 1})
+            monkeypatch.setattr(psycopg.Pipeline, "_exit", leave_unanswered)
+            if is_raised:
+                raise KeyError("of the block")
+
+    NOTES.create(store.engine)
+    with pytest.raises(KeyError if is_raised else ResourceError, match="of the block|nothing of it was stored"):
+        write_and_get_stuck()
     notes_at_once(store, 2)
     with store.engine.connect() as connection:
         assert connection.execute(select(NOTES.c.n)).scalars().all() == [2]
