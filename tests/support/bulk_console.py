@@ -17,7 +17,7 @@ from backstay.feedback.collection.certainty import ANSWERS
 from backstay.feedback.collection.items import Item, as_json
 from backstay.feedback.collection.submission import iso_time
 from backstay.feedback.collection.tally import settled
-from backstay.records import Dimension, Message, Prompt, Rater, Response, Task, canonical_json, sha256_hex
+from backstay.records import Dimension, Message, Prompt, Rater, Response, Task, canonical_json, content_id, sha256_hex
 from backstay.storage import open_database
 from backstay.storage.batch import batch_digest
 from backstay.storage.journal import entry_hash, judgment_payload
@@ -77,12 +77,19 @@ class Filler:
     def fill(self) -> None:
         """Write everything."""
         self.db.execute("BEGIN")
+        indexes = self.db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in indexes:
+            self.db.execute(f'DROP INDEX "{name}"')  # Ids are hashes: an index is built faster once all rows are there.
         self._project()
         for start in range(0, self.items, CHUNK // 4):
             self._chunk(range(start, min(self.items, start + CHUNK // 4)))
             self._flush()
         self._totals()
         self._flush()
+        for _, made in indexes:
+            self.db.execute(made)
         self.db.execute("COMMIT")
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.execute("ANALYZE")
@@ -102,7 +109,8 @@ class Filler:
     def _chunk(self, places: Iterable[int]) -> None:
         texts: dict[str, list[tuple[str, str]]] = {"prompts": [], "responses": [], "tasks": []}
         for place in places:
-            prompt_id, responses = f"prompt-{place:09d}", (f"response-{place:09d}a", f"response-{place:09d}b")
+            prompt_id = content_id("prompt", place)
+            responses = (content_id("response", [place, 0]), content_id("response", [place, 1]))
             asked = Message(role="user", content=f"Synthetic question {place}: which tide is higher?")
             prompt = Prompt.model_construct(id=prompt_id, messages=(asked,), source="synthetic", split="train", tags={})
             texts["prompts"].append((prompt_id, prompt.to_json()))
@@ -110,14 +118,14 @@ class Filler:
                 told = f"Synthetic answer {n} to question {place}. The *spring* tide is higher."
                 made = Response(id=found, prompt_id=prompt_id, text=told, policy="synthetic")
                 texts["responses"].append((found, made.to_json()))
-            task = Task(id=f"task-{place:09d}", prompt_id=prompt_id, response_ids=responses)
+            task = Task(id=content_id("task", place), prompt_id=prompt_id, response_ids=responses)
             texts["tasks"].append((task.id, task.to_json()))
             self._item(place, prompt_id, responses, task.id)
         for table, rows in texts.items():
             self._records(table, rows)
 
     def _item(self, place: int, prompt_id: str, responses: tuple[str, str], task_id: str) -> None:
-        item_id, truth = f"item-{place:09d}", self.rng.randrange(2)
+        item_id, truth = content_id("item", place), self.rng.randrange(2)
         asked: dict[Dimension, str] = {"overall": task_id}
         is_gold = place < self.voted and place % self.gold_every == 0
         votes = self.gold_votes if is_gold else self.settings.votes

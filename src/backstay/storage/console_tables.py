@@ -49,7 +49,7 @@ items = _of_project(
     Column("scores", Text),
     Column("priority", Float(53), nullable=False),
     Column("place", BigInteger, nullable=False),
-    Index(None, "project", "state", "priority", "place"),
+    Index(None, "project", "state", "priority", "place", "wants"),
     Index(None, "project", "prompt_id"),
 )
 gold_items = _of_project(

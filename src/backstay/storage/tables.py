@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from backstay.records import Demonstration, Prompt, Rater, Record, Response, Task, content_id
 
-SCHEMA_HEAD = "0009"
+SCHEMA_HEAD = "0010"
 """Revision of the newest migration; a test holds it against the migrations folder."""
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}

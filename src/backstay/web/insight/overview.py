@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from backstay.feedback.collection import Project, project_of
 from backstay.feedback.collection.certainty import beliefs
 from backstay.feedback.collection.raters import day_text
-from backstay.storage.console_tables import items, rater_days, rater_stats
+from backstay.storage.console_tables import assignments, items, rater_days, rater_stats
 from backstay.web.agreement import Agreement, agreement_of
 from backstay.web.insight.cohort_audit import interval_json
 from backstay.web.insight.raters_table import shown_at_once
@@ -51,9 +51,9 @@ def overview_of(connection: Connection, project_id: str, now_ms: int) -> Overvie
     states.update(
         dict(connection.execute(select(items.c.state, func.count()).where(mine).group_by(items.c.state)).all())
     )
-    left = connection.execute(
-        select(func.sum(items.c.wants), func.sum(items.c.leased)).where(mine, items.c.state == "open")
-    ).one()
+    wanted = connection.execute(select(func.sum(items.c.wants)).where(mine, items.c.state == "open")).scalar()
+    held = (assignments.c.project == project.id, assignments.c.state == "open", assignments.c.purpose == "vote")
+    leased = connection.execute(select(func.count()).where(*held)).scalar_one()
     since = now_ms // DAY_MS - DAYS + 1
     own = rater_days.c.project == project.id
     by_day = select(rater_days.c.day, func.sum(rater_days.c.judged)).where(own).group_by(rater_days.c.day)
@@ -68,8 +68,8 @@ def overview_of(connection: Connection, project_id: str, now_ms: int) -> Overvie
         at_ms=now_ms,
         items=states,
         given=int(given or 0),
-        wanted=int(left[0] or 0),
-        leased=int(left[1] or 0),
+        wanted=int(wanted or 0),
+        leased=int(leased),
         days=_series(judged, since, today),
         certain=_certain(connection, project),
         agreement=agreement_of(connection, project.id),
