@@ -349,14 +349,19 @@ def test_the_first_admin_sets_the_console_up(site: ConsoleSite) -> None:
 def test_a_link_for_a_new_password(site: ConsoleSite) -> None:
     ann = site.add(Role.RATER, "ann", password=PASSWORD)
     old = site.signed_in(ann)
+    token = old.post("/api/v1/account/tokens", {"name": "t", "scopes": ["rate"], "holds_s": 600}).json()["token"]
+    bearer = {"authorization": f"Bearer {token}"}
     admin = site.as_role(Role.ADMIN)
     path = admin.post(f"/api/v1/accounts/{ann.id}/reset-link").json()["path"]
+    assert site.browser().get("/api/v1/projects", headers=bearer).status_code == 200
     new = "another lamp, under red water"
     browser = site.browser()
     assert "account ann" in browser.get(path).text
     assert browser.form(path, {"name": "admin", "password": new, "again": new}).status_code == 303
     assert browser.get("/api/v1/me").json()["account_id"] == ann.id
     assert old.get("/api/v1/me").status_code == 401
+    assert site.browser().get("/api/v1/projects", headers=bearer).status_code == 401
+    assert site.journal("reset_password")[-1]["tokens_revoked"] == 1
 
 
 def test_what_the_journal_says_of_all_this_holds_no_secret(site: ConsoleSite) -> None:

@@ -172,6 +172,12 @@ def set_password(unit: Unit, account_id: str, hashed: str) -> None:
     unit.connection.execute(update(accounts).where(accounts.c.id == account_id).values(password=hashed))
 
 
+def revoke_tokens(unit: Unit, account_id: str) -> int:
+    """End every API token of an account; how many."""
+    revoked = update(api_tokens).where(api_tokens.c.account_id == account_id, api_tokens.c.revoked_ms.is_(None))
+    return unit.connection.execute(revoked.values(revoked_ms=unit.now_ms)).rowcount
+
+
 def note(unit: Unit, by: Principal | str, what: str, whom: str, more: dict[str, Any] | None = None) -> None:
     """The journal row of an act on an account. No secrets, no addresses."""
     who = by if isinstance(by, str) else by.account_id
@@ -193,8 +199,7 @@ def _check_other_admin(connection: Connection, account_id: str) -> None:
 def _let_go(unit: Unit, account_id: str, state: str | None) -> None:
     if state == DISABLED:
         unit.connection.execute(delete(account_sessions).where(account_sessions.c.account_id == account_id))
-        revoked = update(api_tokens).where(api_tokens.c.account_id == account_id, api_tokens.c.revoked_ms.is_(None))
-        unit.connection.execute(revoked.values(revoked_ms=unit.now_ms))
+        revoke_tokens(unit, account_id)
     else:
         rotated = update(account_sessions).where(account_sessions.c.account_id == account_id)
         unit.connection.execute(rotated.values(rotate_now=1))
