@@ -10,7 +10,7 @@ BackstayError
     |-- Invalid            400, 413, 422: what was sent does not fit
     |   `-- ImportFailed   a file with rows that break its format; `problems`, `rejects`
     |-- TooManyRequests    429: `retry_after_s`
-    `-- Unavailable        5xx
+    `-- Unavailable        408, 5xx
 """
 
 from collections.abc import Mapping
@@ -78,6 +78,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     401: SignedOut,
     403: Forbidden,
     404: NotFound,
+    408: Unavailable,
     409: Conflict,
     413: Invalid,
     422: Invalid,

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backstay import __version__
 from backstay.guard.inbox.same_origin import Site
 from backstay.web import access, governance, insight_pages, rating_pages
 from backstay.web.api import exports, imports, insight, items, projects, rating, webhooks, whoami
+from backstay.web.bodies import Body, too_long
 from backstay.web.console import Console
 from backstay.web.faults import Fault, fault_response, install_faults
 from backstay.web.insight.services import install_insight
@@ -71,10 +73,10 @@ def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastA
 
 
 class Front:
-    """Refuses other hosts' names and bodies that are too long, and puts the headers on that every answer has."""
+    """Refuses other hosts' names and bodies without end, and puts the headers on that every answer has."""
 
     def __init__(self, app: ASGIApp, console: Console) -> None:
-        self._app, self._most = app, console.settings.max_body_bytes
+        self._app, self._settings = app, console.settings
         self._site = Site(console.settings.host, console.settings.origin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,23 +95,26 @@ class Front:
             return
         is_upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
         length = headers.get("content-length", "0")
-        if not is_upload and length.isdigit() and int(length) > self._most:
-            await fault_response(413, "too_large", f"a request has at most {self._most} bytes")(scope, receive, answer)
+        most = self._settings.max_body_bytes
+        if not is_upload and length.isdigit() and int(length) > most:
+            await fault_response(*too_long(most))(scope, receive, answer)
             return
-        await self._app(scope, receive if is_upload else _bounded(receive, self._most), answer)
+        body = Body(receive, most, self._settings.body_s, is_upload=is_upload)
+        began = False
 
+        async def answering(message: Message) -> None:
+            nonlocal began
+            if began or body.refusal is None:
+                began = True
+                await answer(message)
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """A body without a length that goes on too long ends the connection."""
-    seen = 0
-
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if seen > most else message
-
-    return bounded
+        try:
+            await self._app(scope, body.receive, answering)
+        except ClientDisconnect:
+            if body.refusal is None:
+                raise
+        if body.refusal is not None and not began:
+            await fault_response(*body.refusal)(scope, receive, answer)
 
 
 def _with_headers(send: Send) -> Send:

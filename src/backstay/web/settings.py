@@ -21,6 +21,8 @@ class ConsoleSettings(Settings):
     """Where browsers reach it, as in https://rate.example.org; empty: at the address that it listens on."""
     max_body_bytes: Annotated[int, Field(ge=10_000)] = 1_000_000
     """Bytes of a request, uploads apart."""
+    body_s: Seconds = 60.0
+    """Seconds in which the body of a request is here; of an upload, each block of it."""
     sweep_s: Seconds = 5.0
     """Seconds between two looks for leases that are over."""
     threads: Annotated[int, Field(ge=1, le=256)] = 16

@@ -98,7 +98,7 @@ def accept(unit: Unit, sha256: str, name: str, display_name: str, hashed: str | 
             raise Refused(404, "link_over", "this link does not hold any more", cure="ask for a new one")
         directory.set_password(unit, account.id, hashed)
         sessions.end_others(unit, account.id)
-        revoked = directory.revoke_tokens(unit, account.id)  # Whoever needs a reset may have lost the account for a while.
+        revoked = directory.revoke_tokens(unit, account.id)  # Somebody else may have had the account for a while.
         note(unit, account.id, "reset_password", account.id, {"invitation": found.id, "tokens_revoked": revoked})
         return account
     account = directory.add(unit, name, display_name, found.role, found.projects, hashed)
