@@ -70,7 +70,7 @@ def _row(connection: Connection, project: Project, who: Principal, now_ms: int) 
     done = progress_of(connection, project.id, who.rater_id, now_ms).done_today if who.rater_id else 0
     what = ", ".join(name for name in project.settings.dimensions if name != "overall")
     is_open = project.status == "open"
-    left = left_for(connection, project, who.rater_id) if is_open and who.rater_id else None
+    left = left_for(connection, project, who.rater_id, knows_gold=who.knows_gold) if is_open and who.rater_id else None
     return {
         "id": project.id,
         "name": project.name,

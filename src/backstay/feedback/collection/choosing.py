@@ -46,8 +46,11 @@ def _unseen(again: bool) -> ColumnElement[bool]:
     return and_(times < bindparam("most"), ~exists(select(1).where(SHOWN, assignments.c.item_id == items.c.id)))
 
 
-def _open_items(again: bool) -> Select[Any]:
+def _open_items(again: bool, knows_gold: bool) -> Select[Any]:
     where = and_(items.c.project == bindparam("of"), items.c.state == "open", items.c.leased < items.c.wants)
+    if knows_gold:
+        known = and_(gold_items.c.project == items.c.project, gold_items.c.item_id == items.c.id)
+        where = and_(where, ~exists(select(1).where(known)))
     order = (items.c.priority.desc(), items.c.place.desc())  # One direction, so that the index gives the order.
     read = (items.c.id, items.c.votes, items.c.leased, items.c.belief, items.c.scores)
     return select(*read).where(where, _unseen(again)).order_by(*order).limit(CANDIDATES)
@@ -64,7 +67,7 @@ def _gold_candidates(again: bool) -> Select[Any]:
     return query.order_by(gold_items.c.exposures, gold_items.c.item_id).limit(GOLD_CANDIDATES)
 
 
-_OPEN_ITEMS = (_open_items(False), _open_items(True))
+_OPEN_ITEMS = {(again, known): _open_items(again, known) for again in (False, True) for known in (False, True)}
 _GOLD_ITEMS = (_gold_candidates(False), _gold_candidates(True))
 
 _ASKED_AGAIN = assignments.alias("asked_again")
@@ -97,16 +100,21 @@ class Pick(NamedTuple):
     propensity: float
 
 
-def pick(connection: Connection, project: Project, stats: RaterStats, secret: bytes) -> Pick | None:
-    """The rater's next item; None where there is nothing left to vote on."""
+def pick(
+    connection: Connection, project: Project, stats: RaterStats, secret: bytes, *, knows_gold: bool = False
+) -> Pick | None:
+    """The rater's next item; None where there is nothing left to vote on.
+
+    Who `knows_gold` is asked nothing that is or was gold: right answers would be no reason to trust them.
+    """
     settings = project.settings
     at = {"of": project.id, "rater": stats.rater_id, "most": settings.prompts_again}
     again = settings.prompts_again > 1
-    rows = connection.execute(_OPEN_ITEMS[again], at).all()
+    rows = connection.execute(_OPEN_ITEMS[again, knows_gold], at).all()
     if not rows:
         return None
-    known = connection.execute(_GOLD_ITEMS[again], at | {"exposures": settings.gold_exposures})
-    gold = list({row.id: row for row in known}.values())  # Gold along two dimensions is no likelier to be asked.
+    found = () if knows_gold else connection.execute(_GOLD_ITEMS[again], at | {"exposures": settings.gold_exposures})
+    gold = list({row.id: row for row in found}.values())  # Gold along two dimensions is no likelier to be asked.
     past = list(connection.execute(_PAST, at).scalars()) if settings.repeat_share else []
     trust = trust_of(stats)
     drawn = choose(
@@ -134,10 +142,10 @@ def pick(connection: Connection, project: Project, stats: RaterStats, secret: by
     return Pick(item_id, drawn.purpose.value, drawn.strategy, drawn.propensity)
 
 
-def left_for(connection: Connection, project: Project, rater_id: str) -> int | None:
+def left_for(connection: Connection, project: Project, rater_id: str, *, knows_gold: bool = False) -> int | None:
     """Tasks that the rater could get now, an open one among them; None where they are too many to count in passing."""
     at = {"of": project.id, "rater": rater_id, "most": project.settings.prompts_again}
-    found = len(connection.execute(_OPEN_ITEMS[project.settings.prompts_again > 1], at).all())
+    found = len(connection.execute(_OPEN_ITEMS[project.settings.prompts_again > 1, knows_gold], at).all())
     open_ones = select(func.count()).where(MINE, assignments.c.state == "open")
     return None if found >= CANDIDATES else found + int(connection.execute(open_ones, at).scalar_one())
 

@@ -87,13 +87,15 @@ class Issued(NamedTuple):
     why: Why = ""
 
 
-def issue(unit: Unit, project: Project, rater_id: str, secret: bytes) -> Issued:
-    """The rater's open assignment, else a new one."""
+def issue(unit: Unit, project: Project, rater_id: str, secret: bytes, *, knows_gold: bool = False) -> Issued:
+    """The rater's open assignment, else a new one: none of gold for who `knows_gold`."""
     stats = join_project(unit, project, rater_id)
-    return issue_after(unit, project, stats, secret, has_open=True)
+    return issue_after(unit, project, stats, secret, has_open=True, knows_gold=knows_gold)
 
 
-def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, *, has_open: bool) -> Issued:
+def issue_after(
+    unit: Unit, project: Project, stats: RaterStats, secret: bytes, *, has_open: bool, knows_gold: bool
+) -> Issued:
     """The same for a rater whose row is known; without `has_open` no open assignment is looked for."""
     rater_id = stats.rater_id
     if project.status != "open":
@@ -104,7 +106,7 @@ def issue_after(unit: Unit, project: Project, stats: RaterStats, secret: bytes, 
         if held.expires_at_ms > unit.now_ms:
             return Issued(held, _still_asked(unit, project, held))
         release(unit.connection, held, "expired", unit.now_ms)
-    drawn = pick(unit.connection, project, stats, secret)
+    drawn = pick(unit.connection, project, stats, secret, knows_gold=knows_gold)
     item = find_item(unit.connection, project.id, drawn.item_id) if drawn else None
     if drawn is None or item is None:
         return Issued(None, None, _why_nothing(unit.connection, project))

@@ -47,12 +47,21 @@ class Taken(NamedTuple):
     stats: RaterStats
 
 
-def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: Submission, secret: bytes) -> Taken:
+def submit(
+    unit: Unit,
+    assignment_id: str,
+    rater_id: str,
+    key: str,
+    submission: Submission,
+    secret: bytes,
+    *,
+    knows_gold: bool = False,
+) -> Taken:
     """Take a rater's answer. Raises Rejected with nothing stored: not_found, key_reused, lease_over, does_not_fit."""
     before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash(submission.model_dump(mode="json"))
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, secret)
+        return _taken_before(unit, before, digest, secret, knows_gold)
     _check_open(unit, before)
     given = _given(unit, before, submission)
     judgments = judgments_of(submission, given, before.project.settings)
@@ -74,15 +83,25 @@ def submit(unit: Unit, assignment_id: str, rater_id: str, key: str, submission: 
             judgment_ids=json.dumps([judgment.id for judgment in judgments]),
         )
     retire_leaked(unit, before.item, answer["gold"])
-    return Taken(taken, _following(unit, before, secret), True, before.project, stats)
+    return Taken(taken, _following(unit, before, secret, knows_gold), True, before.project, stats)
 
 
-def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, note: str, secret: bytes) -> Taken:
+def skip(
+    unit: Unit,
+    assignment_id: str,
+    rater_id: str,
+    key: str,
+    reason: str,
+    note: str,
+    secret: bytes,
+    *,
+    knows_gold: bool = False,
+) -> Taken:
     """Give an assignment back; its rater is not asked again, and the journal says why."""
     before = situation_of(unit.connection, assignment_id, rater_id)
     digest = content_hash([reason, note])
     if before.assignment.key == key:
-        return _taken_before(unit, before, digest, secret)
+        return _taken_before(unit, before, digest, secret, knows_gold)
     _check_open(unit, before)
     if before.assignment.state == "open":
         release(unit.connection, before.assignment, "skipped", unit.now_ms)
@@ -93,7 +112,7 @@ def skip(unit: Unit, assignment_id: str, rater_id: str, key: str, reason: str, n
     write_stats(unit.connection, stats)
     about = {"project": before.project.id, "item": before.item.id, "rater": rater_id, "reason": reason, "note": note}
     unit.note("console.skip", about)
-    return Taken(taken, _following(unit, before, secret), True, before.project, stats)
+    return Taken(taken, _following(unit, before, secret, knows_gold), True, before.project, stats)
 
 
 def renew(unit: Unit, assignment_id: str, rater_id: str) -> Assignment:
@@ -135,16 +154,16 @@ def _is_gold(item: Item) -> ColumnElement[bool]:
     return (gold_items.c.project == item.project) & (gold_items.c.item_id == item.id)
 
 
-def _following(unit: Unit, before: Situation, secret: bytes) -> Issued:
+def _following(unit: Unit, before: Situation, secret: bytes, knows_gold: bool) -> Issued:
     """The next assignment; a rater has one open at a time, so the one that was answered was the only one."""
     was_open = before.assignment.state == "open"
-    return issue_after(unit, before.project, before.stats, secret, has_open=not was_open)
+    return issue_after(unit, before.project, before.stats, secret, has_open=not was_open, knows_gold=knows_gold)
 
 
-def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes) -> Taken:
+def _taken_before(unit: Unit, before: Situation, digest: str, secret: bytes, knows_gold: bool) -> Taken:
     if before.assignment.key_digest != digest:
         raise Rejected("key_reused", "another answer was sent under this key", cure="use a new Idempotency-Key")
-    following = issue(unit, before.project, before.assignment.rater_id, secret)
+    following = issue(unit, before.project, before.assignment.rater_id, secret, knows_gold=knows_gold)
     return Taken(before.assignment, following, False, before.project, before.stats)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backstay.web.accounts.refusal import Refused
-from backstay.web.permissions import Permission, Role
+from backstay.web.permissions import PERMISSIONS, Permission, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class Principal:
     def may(self, permission: Permission) -> bool:
         """Whether they may do this."""
         return permission in self.permissions
+
+    @property
+    def knows_gold(self) -> bool:
+        """Whether their role sees which items are gold, be it not through this token."""
+        return not PERMISSIONS[self.role].isdisjoint((Permission.PROPOSE, Permission.CONFIRM))
 
     def may_enter(self, project: str) -> bool:
         """Whether a project is open to them."""

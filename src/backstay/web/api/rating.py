@@ -67,7 +67,7 @@ async def next_assignment(project: ProjectId, who: Rating, console: Here) -> JSO
     rater = rater_of(who, project)
 
     def work(unit: Unit) -> Issued:
-        return issue(unit, project_of(unit.connection, project), rater, console.secret)
+        return issue(unit, project_of(unit.connection, project), rater, console.secret, knows_gold=who.knows_gold)
 
     issued = await console.write(work)
 
@@ -89,7 +89,10 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
     rater = await rater_in(console, who, assignment)
 
     def work(unit: Unit) -> Taken:
-        return telling_judgment(unit, assignment, lambda: submit(unit, assignment, rater, key, body, console.secret))
+        def take() -> Taken:
+            return submit(unit, assignment, rater, key, body, console.secret, knows_gold=who.knows_gold)
+
+        return telling_judgment(unit, assignment, take)
 
     taken = await console.write(work)
     return await _receipt(console, taken)
@@ -99,7 +102,11 @@ async def judge(assignment: AssignmentId, body: Submission, key: Key, who: Ratin
 async def give_back(assignment: AssignmentId, body: Skip, key: Key, who: Rating, console: Here) -> JSONResponse:
     """Give a task back with a reason."""
     rater = await rater_in(console, who, assignment)
-    taken = await console.write(lambda unit: skip(unit, assignment, rater, key, body.reason, body.note, console.secret))
+
+    def work(unit: Unit) -> Taken:
+        return skip(unit, assignment, rater, key, body.reason, body.note, console.secret, knows_gold=who.knows_gold)
+
+    taken = await console.write(work)
     return await _receipt(console, taken)
 
 

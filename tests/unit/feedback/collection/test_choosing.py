@@ -1,18 +1,20 @@
 """How many tasks wait for a rater, counted against what the rater is then given; what is drawn from."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from collection_world import World, world
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
-from backstay.feedback.collection import ProjectSettings, issue
+from backstay.feedback.collection import Issued, ProjectSettings, issue, skip
 from backstay.feedback.collection.choosing import CANDIDATES, left_for
 from backstay.feedback.collection.items import gold_row
 from backstay.feedback.selection import Candidates, GoldPool, choose
 from backstay.feedback.selection.choose import Choice
 from backstay.storage.console_tables import gold_items
+from backstay.storage.unit import Unit
 
 SETTINGS = ProjectSettings(gold_share=0.0, repeat_share=0.0, votes=2, most_votes=2)
 
@@ -64,3 +66,30 @@ def test_gold_along_two_dimensions_is_no_likelier_to_be_asked(tmp_path: Path, mo
         )
         found.next("r-ann")
     assert [len(pool.exposure) for pool in pools] == [2]
+
+
+def test_who_knows_gold_is_asked_none_of_it(tmp_path: Path) -> None:
+    """Neither as gold nor as a vote, be it retired; and is told so many fewer."""
+    settings = SETTINGS.model_copy(update={"gold_share": 0.5})
+    with world(tmp_path, prompts=8, gold=3, settings=settings) as found:
+        gold = found.do(lambda unit: unit.connection.execute(select(gold_items.c.item_id)).scalars().all())
+        retired = update(gold_items).where(gold_items.c.item_id == gold[0]).values(state="retired")
+        found.do(lambda unit: unit.connection.execute(retired))
+
+        def asked(rater: str, *, knows_gold: bool) -> list[tuple[str, str]]:
+            def take(unit: Unit) -> Issued:
+                return issue(unit, found.project, rater, found.secret, knows_gold=knows_gold)
+
+            every: list[tuple[str, str]] = []
+            while (task := found.do(take).assignment) is not None:
+                every.append((task.item_id, task.purpose))
+                found.do(partial(skip, assignment_id=task.id, rater_id=rater, key=f"key-{task.id}", reason="other",
+                                 note="", secret=found.secret, knows_gold=knows_gold))  # fmt: skip
+            return every
+
+        with found.engine.connect() as connection:
+            assert left_for(connection, found.project, "lead", knows_gold=True) == 5
+        known, unknown = asked("lead", knows_gold=True), asked("r-ann", knows_gold=False)
+    assert len(known) == 5 and {purpose for _, purpose in known} == {"vote"}
+    assert not {item for item, _ in known} & set(gold)
+    assert {item for item, _ in unknown} >= set(gold[1:])
