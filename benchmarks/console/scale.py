@@ -5,7 +5,10 @@ application in this process, no network between: `task_ms` of POST .../assignmen
 group commit and the fsync that a served answer waits for; `issue_ms` of choosing and leasing alone; `raters_ms` of the
 raters page as HTML, the first apart; `overview_cold_s` of the first overview. Peak memory is this process's.
 
-    python benchmarks/console/scale.py --judgments 1000000 --raters 2000
+With --database, which is an empty one of PostgreSQL or one of an earlier run, a backup of the filled database is
+restored there: `backup_s` and `restore_s`, 0 where it was found.
+
+    python benchmarks/console/scale.py --judgments 1000000 --raters 2000 [--database postgresql://...]
 """
 
 import argparse
@@ -21,11 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"
 
 from bulk_console import DAY_MS, PROJECT, START_MS, fill_console
 from console_site import ConsoleSite, console_site
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from backstay.feedback.collection import issue, project_of
+from backstay.storage import Store
 from backstay.storage.account_tables import accounts
+from backstay.storage.backup import write_backup
 from backstay.storage.console_tables import assignments
+from backstay.storage.location import database_url
+from backstay.storage.replaced import rows_there
+from backstay.storage.restore import restore_backup
 from backstay.storage.unit import Unit
 from backstay.web.accounts import directory
 from backstay.web.permissions import Role
@@ -39,6 +47,7 @@ def main() -> None:
     parser.add_argument("--raters", type=int, default=2000)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where the database is kept, or found from an earlier run")
+    parser.add_argument("--database", default="", help="a PostgreSQL database, instead of the folder's")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = asked.folder or Path(made)
@@ -46,9 +55,26 @@ def main() -> None:
         began = time.perf_counter()
         if not (folder / "console.db").exists():
             fill_console(folder / "console.db", asked.judgments, asked.raters, days=DAYS)
-        filled_s = time.perf_counter() - began
-        with console_site(folder) as site:
-            print(json.dumps(measured(site, asked) | {"filled_s": round(filled_s, 1)}))
+        took = {"filled_s": round(time.perf_counter() - began, 1)}
+        if asked.database:
+            took |= moved(folder, asked.database)
+        with console_site(folder, database=asked.database) as site:
+            print(json.dumps(measured(site, asked) | took))
+
+
+def moved(folder: Path, database: str) -> dict[str, float]:
+    """Restore a backup of the folder's database in another one, unless that is filled; seconds of both."""
+    if rows_there(database_url(database)):
+        return {"backup_s": 0.0, "restore_s": 0.0}
+    path = folder / "console.backup"
+    path.unlink(missing_ok=True)
+    began = time.perf_counter()
+    with Store(folder, url=str(folder / "console.db")) as store:
+        write_backup(store, path)
+    written = time.perf_counter()
+    restore_backup(path, folder / ".backstay", database)
+    restored = time.perf_counter()
+    return {"backup_s": round(written - began, 1), "restore_s": round(restored - written, 1)}
 
 
 def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
@@ -75,7 +101,8 @@ def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
         "data": "synthetic judgments by simulated raters",
         "judgments": asked.judgments,
         "raters": asked.raters,
-        "database_mb": round((Path(str(site.console.engine.url.database)).stat().st_size) / 1e6),
+        "database": site.console.engine.dialect.name,
+        "database_mb": round(size_of(site) / 1e6),
         "requests": asked.requests,
         "task_ms": quantiles(tasks),
         "issue_ms": quantiles([issued(site, n * 7 % asked.raters) for n in range(asked.requests)]),
@@ -84,6 +111,14 @@ def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
         "overview_cold_s": round(overview_s, 2),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def size_of(site: ConsoleSite) -> int:
+    """Bytes of the database on the disk."""
+    if site.console.engine.dialect.name == "sqlite":
+        return Path(str(site.console.engine.url.database)).stat().st_size
+    with site.console.engine.connect() as connection:
+        return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
 
 def _last_lease(site: ConsoleSite) -> int:

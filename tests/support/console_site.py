@@ -142,10 +142,13 @@ class Browser:
 
 
 @contextlib.contextmanager
-def console_site(folder: Path, accounts: AccountSettings | None = None, **settings: Any) -> Iterator[ConsoleSite]:
-    """A console on a new database until the block ends."""
+def console_site(
+    folder: Path, accounts: AccountSettings | None = None, *, database: str = "", **settings: Any
+) -> Iterator[ConsoleSite]:
+    """A console until the block ends: on a database that is named, else on the folder's, new where it has none."""
     chosen = (accounts or AccountSettings()).model_copy(update={"password": CHEAP})
-    console = open_console(folder / "console.db", folder, ConsoleSettings(accounts=chosen, **settings), create=True)
+    place = database or folder / "console.db"
+    console = open_console(place, folder, ConsoleSettings(accounts=chosen, **settings), create=True)
     clock = Clock()
     console.clock = clock
     app = build_app(console)

@@ -17,7 +17,15 @@ from backstay.storage.location import shown
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 # A plan that was kept from when a table was small reads all of it for each row, once it is large.
 _PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
-_CONNECT_TIMEOUT_S = 10
+_CONNECTING: Mapping[str, int] = {
+    "connect_timeout": 10,
+    # A server's machine that vanishes says nothing: without these, what waits for it waits for hours.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""What libpq is told of connecting, where the URL does not say otherwise: seconds, a count, milliseconds."""
 _KEPT_CONNECTIONS = 16
 """As many as the console has threads that read: one that is opened for a single query costs more than the query."""
 
@@ -64,7 +72,7 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
     try:
         engine = create_engine(
             url,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S} if "connect_timeout" not in url.query else {},
+            connect_args={name: value for name, value in _CONNECTING.items() if name not in url.query},
             # Each statement of a transaction must see what was committed before it took the journal's lock.
             isolation_level="READ COMMITTED",
             pool_size=_KEPT_CONNECTIONS,

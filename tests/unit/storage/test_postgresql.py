@@ -56,6 +56,21 @@ def test_a_wrong_password_an_unknown_user_and_an_unknown_database(
 
 
 @ONLY_POSTGRESQL
+@pytest.mark.parametrize(("more", "told"), [("", "60000"), ("&tcp_user_timeout=5000", "5000")])
+def test_a_server_that_vanishes_is_not_waited_for(database: Database, more: str, told: str) -> None:
+    """For longer than a minute, where the URL does not say for how long."""
+    assert database.server is not None
+    engine = open_database(database.server.url(database.name) + more, migrate=False)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        parameters = driver.info.get_parameters()
+    engine.dispose()
+    assert parameters["tcp_user_timeout"] == told
+    assert {"keepalives_idle", "keepalives_interval", "keepalives_count", "connect_timeout"} <= parameters.keys()
+
+
+@ONLY_POSTGRESQL
 def test_a_user_who_may_not_write(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert database.server is not None
     database.server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO rater", database.name)
