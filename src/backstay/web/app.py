@@ -44,7 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 _UPLOAD = re.compile(r"/api/v1/projects/[^/]+/imports")
 """The one route that bounds its body itself, once it knows who asks; others are read before that."""
 
-ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)}
+ERRORS = {code: {"model": Fault} for code in (400, 401, 403, 404, 408, 409, 413, 421, 422, 429, 503)}
 
 
 def build_app(console: Console, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
