@@ -1,7 +1,8 @@
 """How long raters wait while a large file is imported: judgments of one rater after another, before and during it.
 
 One process serves the console; this one rates without pause as `--raters` raters, first alone for `--seconds`, then
-while `--rows` rows are uploaded through the API. Server, raters and import share the machine. Prints one JSON line.
+while `--rows` rows are uploaded through the API, or with --locally stored by another process beside the server, as
+`backstay import` does. Server, raters and import share the machine. Prints one JSON line.
 Raters, rows and texts are simulated.
 
     python benchmarks/console/import_wait.py [--rows 100000] [--raters 4]
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from backstay.client import Client, Submission
+from backstay.feedback.importing import ImportReport, ImportSettings, import_stream
+from backstay.storage import Store
 from backstay.web.accounts import api_tokens, directory
 from backstay.web.accounts.principal import Principal
 from backstay.web.accounts.settings import AccountSettings
@@ -106,7 +109,12 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             thread.start()
         time.sleep(options.seconds)
         began_s = time.perf_counter()
-        done = client.import_file("big", path, "jsonl", in_pieces=options.in_pieces)
+        if options.locally:
+            stored = import_locally(folder, path, in_pieces=options.in_pieces)
+            told = {"rows": stored.rows, "judgments_stored": stored.judgments}
+        else:
+            done = client.import_file("big", path, "jsonl", in_pieces=options.in_pieces)
+            told = {"rows": done.rows, "judgments_stored": done.judgments, "items_made": done.items_made}
         ended_s = time.perf_counter()
         stop.set()
         for thread in threads:
@@ -117,10 +125,9 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     alone = [took for sent, took in waits_s if sent + took < began_s]
     during = [took for sent, took in waits_s if began_s <= sent + took and sent < ended_s]
     return {
-        "rows": done.rows,
+        **told,
+        "locally": options.locally,
         "in_pieces": options.in_pieces,
-        "judgments_stored": done.judgments,
-        "items_made": done.items_made,
         "import_s": round(ended_s - began_s, 1),
         "raters": options.raters,
         "alone": {"n": len(alone), "p50_ms": share(alone, 0.5), "p99_ms": share(alone, 0.99)},
@@ -134,11 +141,19 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
+def import_locally(folder: Path, path: Path, *, in_pieces: bool) -> ImportReport:
+    """As the command does, past the server."""
+    with Store(folder, url=str(folder / "console.db"), seal=False) as store:
+        settings = ImportSettings(dataset="big (synthetic)")
+        return import_stream(store.repository, path, "jsonl", settings, in_pieces=in_pieces)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--in-pieces", action="store_true")
+    parser.add_argument("--locally", action="store_true")
     parser.add_argument("--raters", type=int, default=4)
     parser.add_argument("--tasks", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=10.0)

@@ -11,8 +11,9 @@ from console_site import Browser, ConsoleSite, console_site
 from openapi_answers import Described
 
 from backstay.errors import ResourceError
+from backstay.feedback.importing import streaming
+from backstay.feedback.importing.streaming import StagedImport
 from backstay.storage.journal import head
-from backstay.web import uploads
 from backstay.web.api.examples import EXAMPLES
 from backstay.web.permissions import PERMISSIONS, Role
 
@@ -165,20 +166,20 @@ def test_a_file_in_pieces_gives_the_same_and_goes_on_after_a_server_that_died(
     for project in ("whole", "pieces"):
         new = {"id": project, "name": project, "dataset": project, "settings": SETTINGS}
         assert lead.post("/api/v1/projects", new).status_code == 201
-    monkeypatch.setattr(uploads, "PIECE", 2)
+    monkeypatch.setattr(streaming, "PIECE", 2)
     path = "/api/v1/projects/{}/imports?format=jsonl&in_pieces={}"
     whole = lead.send("POST", path.format("whole", "false"), content=LINES).json()
-    added, left = uploads._add_piece, [7]
+    added, left = StagedImport.add, [7]
 
-    def dies(*given: Any) -> int:
+    def dies(*given: Any, **named: Any) -> int:
         left[0] -= 1
         if not left[0]:
             raise ResourceError("the database is gone")
-        return added(*given)
+        return added(*given, **named)
 
-    monkeypatch.setattr(uploads, "_add_piece", dies)
+    monkeypatch.setattr(StagedImport, "add", dies)
     assert lead.send("POST", path.format("pieces", "true"), content=LINES).status_code == 503
-    monkeypatch.setattr(uploads, "_add_piece", added)
+    monkeypatch.setattr(StagedImport, "add", added)
     pieces = lead.send("POST", path.format("pieces", "true"), content=LINES).json()
     assert (pieces["judgments"], pieces["items_made"], pieces["prompts"]) == (4, 4, 0)
     assert whole["judgments"] == 4
@@ -194,7 +195,7 @@ def test_a_file_that_contradicts_what_is_stored_leaves_no_piece_of_it(
     assert (
         lead.post("/api/v1/projects", {"id": "p", "name": "P", "dataset": "d", "settings": SETTINGS}).status_code == 201
     )
-    monkeypatch.setattr(uploads, "PIECE", 2)
+    monkeypatch.setattr(streaming, "PIECE", 2)
     path = "/api/v1/projects/p/imports?format=jsonl"
     assert lead.send("POST", path, content=LINES).status_code == 201
     before = site.console.write_now(lambda unit: head(unit.connection))

@@ -53,9 +53,20 @@ SHOWN = 10
     is_flag=True,
     help="Import the good rows when some are bad, and write the bad ones to PATH.rejects.jsonl.",
 )
+@click.option(
+    "--in-pieces",
+    is_flag=True,
+    help="For a console that is in use: store 100 records at a time, so that raters' answers go in between.",
+)
 @shared_options
 def import_data(
-    session: Session, form: "ImportFormat", path: Path, dataset: str | None, allow_partial: bool, **options: Any
+    session: Session,
+    form: "ImportFormat",
+    path: Path,
+    dataset: str | None,
+    allow_partial: bool,
+    in_pieces: bool,
+    **options: Any,
 ) -> None:
     """Store judgments from a file; bad rows are refused with their places.
 
@@ -63,7 +74,8 @@ def import_data(
     production (the tasks.jsonl of `backstay guard harvest`), or csv, jsonl, parquet: a judgment a row with the columns
     prompt, response_a, response_b, choice (a, b, tie, both_bad) and rater. Nothing is stored when any row is bad,
     unless --allow-partial is given; then the bad ones are counted and written beside the file. Importing a file again
-    stores nothing new.
+    stores nothing new; one that was ended in the middle stores nothing either, with --in-pieces a part, from which the
+    same file goes on.
     """
     from backstay.feedback.importing import ImportSettings, import_stream
     from backstay.feedback.importing.rejects import rejects_path
@@ -82,7 +94,7 @@ def import_data(
     )
     rejects = rejects_path(path) if allow_partial else None
     with Store(session.project.root, create=True) as store:
-        report = import_stream(store.repository, path, form, settings, rejects=rejects)
+        report = import_stream(store.repository, path, form, settings, rejects=rejects, in_pieces=in_pieces)
     if session.as_json:
         session.emit(vars(report) | {"problems": [problem.payload() for problem in report.problems]})
         return

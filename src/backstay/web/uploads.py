@@ -12,17 +12,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from backstay.errors import ImportRefused
 from backstay.feedback.collection import Project, project_of
 from backstay.feedback.importing import ImportReport
-from backstay.feedback.importing.staging import KINDS
 from backstay.feedback.importing.streaming import ImportFormat, ImportSettings, StagedImport, stage_import
 from backstay.records import Dimension
-from backstay.storage.engine import reading
 from backstay.storage.unit import Unit
 from backstay.web.console import Console, Rejects
 from backstay.web.faults import ApiFault
@@ -31,9 +28,6 @@ from backstay.web.webhooks.events import announce
 
 KEPT_MS = 3_600_000
 """How long refused rows can be fetched."""
-
-PIECE = 100
-"""Records that are stored in one transaction where raters are not to wait."""
 
 _BLOCK = 2**20
 _HEAD = 64
@@ -146,17 +140,8 @@ def _store_whole(console: Console, upload: Upload, staged: StagedImport) -> Impo
 
 def _store_in_pieces(console: Console, upload: Upload, staged: StagedImport) -> ImportReport:
     """Each piece in a transaction of its own, so that raters' answers go in between."""
-    staged.check()
-    with reading(console.engine) as connection:
-        staged.check_against(connection)
-    new = dict.fromkeys(KINDS, 0)
-    for name, texts in staged.pieces(PIECE):
-        new[name] += console.write_now(partial(_add_piece, staged, name, texts))
+    new = staged.store_pieces(console.engine, lambda work: console.write_now(lambda unit: work(unit.batch)))
     return console.write_now(lambda unit: _told(unit, upload, staged, staged.finish(unit.batch, new)))
-
-
-def _add_piece(staged: StagedImport, name: str, texts: list[str], unit: Unit) -> int:
-    return staged.add(unit.batch, name, texts)
 
 
 def _told(unit: Unit, upload: Upload, staged: StagedImport, report: ImportReport) -> ImportReport:

@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 
 from backstay.cli.main import cli
 from backstay.errors import UsageError
+from backstay.feedback.importing import streaming
+from backstay.storage import Store
 
 Call = Callable[..., Result]
 RECORD = {
@@ -81,3 +83,28 @@ def test_options_that_a_format_does_not_look_at_are_refused(call: Call, argument
     result = call(*arguments, *(("--force",) if arguments[0] == "export" else ()))
     assert result.exit_code == 2
     assert said in result.output
+
+
+def table(path: Path, rows: int) -> Path:
+    lines = "".join(f"question {n},answer x {n},answer y {n},{'ab'[n % 2]},r{n % 3}\n" for n in range(rows))
+    path.write_text("prompt,response_a,response_b,choice,rater\n" + lines, encoding="utf-8")
+    return path
+
+
+def test_others_write_between_the_pieces_of_a_file(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the whole is what it would have been in one transaction."""
+    source = table(tmp_path / "votes.csv", 6)
+    slept: list[float] = []
+
+    def sleeps(seconds: float) -> None:
+        with Store(Path(), seal=False) as store, store.repository.batch() as batch:
+            batch.add_event("other", {"number": len(slept)})
+        slept.append(seconds)
+
+    monkeypatch.setattr(streaming, "PIECE", 4)
+    monkeypatch.setattr("backstay.feedback.importing.streaming.time.sleep", sleeps)
+    pieces = as_json(call("import", "csv", str(source), "--dataset", "pieces", "--in-pieces", "--json"))
+    whole = as_json(call("import", "csv", str(source), "--dataset", "whole", "--json"))
+    assert {**pieces, "dataset": ""} == {**whole, "dataset": ""}
+    assert len(slept) > 6 and all(seconds > 0 for seconds in slept)
+    assert call("verify").exit_code == 0

@@ -3,13 +3,15 @@
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
 from pydantic import Field
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from backstay.errors import ImportRefused, IntegrityError, UsageError
 from backstay.feedback.importing.answered_fields import FieldSettings
@@ -30,12 +32,16 @@ from backstay.feedback.importing.trl import trl_reading
 from backstay.feedback.importing.ultrafeedback import ultrafeedback_reading
 from backstay.records import Dimension, Settings, file_sha256
 from backstay.storage import Batch, Repository
+from backstay.storage.engine import reading
 from backstay.storage.known import refuse_changed_texts
 
 ImportFormat = Literal[
     "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
 ]
 SUFFIX_CURE = "name the file .csv, .jsonl or .parquet (.gz may follow), as its content is"
+PIECE = 100
+"""Records that are stored in one transaction where raters are not to wait."""
+
 _BLOCK = 2**20
 
 
@@ -107,6 +113,20 @@ class StagedImport:
             for name, texts in self.pieces():
                 new[name] += self.add(batch, name, texts)
         return self.finish(batch, new)
+
+    def store_pieces(self, engine: Engine, write: Callable[[Callable[[Batch], int]], int]) -> dict[str, int]:
+        """Store every sound record a few at a time, each time by `write`, so that others write in between.
+
+        How many were new by kind, for `finish`. Raises before the first what `check` and `check_against` do. Ended in
+        the middle it leaves a part; the same file goes on from there.
+        """
+        self.check()
+        with reading(engine) as connection:
+            self.check_against(connection)
+        new = dict.fromkeys(KINDS, 0)
+        for name, texts in self.pieces(PIECE):
+            new[name] += write(partial(self.add, name=name, texts=texts))
+        return new
 
     def pieces(self, most: int = CHUNK) -> Iterator[tuple[str, list[str]]]:
         """Records of one kind after another, in the order in which they must be stored, `most` at a time."""
@@ -202,18 +222,35 @@ def import_stream(
     *,
     name: str = "",
     rejects: Path | None = None,
+    in_pieces: bool = False,
 ) -> ImportReport:
     """Read a file, or an open one called `name`, and store it whole; storing it again stores nothing.
 
     Raises ImportRefused when rows break the format, unless the settings allow a part; its `rows` say where. With
     `rejects`, every refused row is written there once the others are stored. Memory does not grow with the file. The
-    database is locked only while checked records are copied into it.
+    database is locked only while checked records are copied into it: in one transaction, or `in_pieces` a part of the
+    time, so that raters go on; ended in the middle that leaves a part, and the same file goes on from there.
     """
     with stage_import(source, form, settings, name=name) as staged:
         staged.check()
-        with rejects_beside(rejects if staged.refused else None, staged.rejects), repository.batch() as batch:
-            report = staged.store(batch)
+        with rejects_beside(rejects if staged.refused else None, staged.rejects):
+            if in_pieces:
+                new = staged.store_pieces(repository.engine, partial(_write_and_wait, repository))
+                with repository.batch() as batch:
+                    report = staged.finish(batch, new)
+            else:
+                with repository.batch() as batch:
+                    report = staged.store(batch)
         return replace(report, rejects=str(rejects) if rejects and staged.refused else "")
+
+
+def _write_and_wait(repository: Repository, work: Callable[[Batch], int]) -> int:
+    """A transaction, then as much time for others: SQLite gives its lock to whoever comes first, not to who waits."""
+    began = time.perf_counter()
+    with repository.batch() as batch:
+        count = work(batch)
+    time.sleep(time.perf_counter() - began)
+    return count
 
 
 def _reading(path: Path, form: ImportFormat, settings: ImportSettings) -> Reading:
