@@ -1,13 +1,17 @@
 """Uploads that mean harm: too long, bombs, lies about their length, names of other projects; nothing is left behind."""
 
+import asyncio
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from console_site import Browser, ConsoleSite, console_site
+from starlette.requests import ClientDisconnect
 
+from backstay.web import uploads
+from backstay.web.faults import ApiFault
 from backstay.web.permissions import Role
 
 ROW = {"prompt": "Why?", "response_a": "a", "response_b": "b", "choice": "a", "rater": "r"}
@@ -41,6 +45,20 @@ def test_more_than_the_most_is_refused_with_and_without_a_length(site: ConsoleSi
     for content in (b"x" * 50_001, chunks()):
         answer = lead.send("POST", f"{PATH}?format=jsonl", content=content)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert (list(site.console.scratch.iterdir()), judgments(site)) == ([], 0)
+
+
+def test_a_sender_who_goes_away_leaves_nothing_and_is_no_error_of_the_server(site: ConsoleSite, lead: Browser) -> None:
+    async def cut() -> AsyncIterator[bytes]:
+        yield LINE
+        raise ClientDisconnect
+
+    async def take() -> None:
+        async with uploads.received(site.console, cut(), None):
+            pytest.fail("half a file was taken")
+
+    with pytest.raises(ApiFault, match="ended before the file did"):
+        asyncio.run(take())
     assert (list(site.console.scratch.iterdir()), judgments(site)) == ([], 0)
 
 

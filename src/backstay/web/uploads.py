@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from starlette.requests import ClientDisconnect
+
 from backstay.errors import ImportRefused
 from backstay.feedback.collection import Project, project_of
 from backstay.feedback.importing import ImportReport
@@ -59,14 +61,20 @@ class Outcome:
 
 @contextlib.asynccontextmanager
 async def received(console: Console, stream: AsyncIterator[bytes], length: str | None) -> AsyncIterator[Path]:
-    """The body of a request in a file that is removed when the block ends; raises ApiFault 413 for too much."""
+    """The body of a request in a file that is removed when the block ends; raises ApiFault 413 for too much.
+
+    A sender who goes away before the end gets ApiFault 400, which nobody reads.
+    """
     most = console.settings.max_upload_bytes
     if length is not None and length.isdigit() and int(length) > most:
         raise _too_large(most)
     with tempfile.TemporaryDirectory(dir=console.scratch) as folder:
         path = Path(folder) / "upload"
         path.touch(mode=0o600)
-        await _written(path, stream, most)
+        try:
+            await _written(path, stream, most)
+        except ClientDisconnect as error:
+            raise ApiFault(400, "cut_off", "the upload ended before the file did", "send the file again") from error
         yield path
 
 
