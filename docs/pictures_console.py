@@ -1,6 +1,7 @@
 """Pictures of the other pages, over the sites that the tests of governance and insight use: made up, or simulated."""
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +21,43 @@ BETTER = """The sky is blue because air scatters short waves more than long ones
 every direction. At sunset the light comes a long way through the air, and the blue is gone before it arrives."""
 
 
+def _file(page: Any, *choices: str) -> None:
+    """Choose a file on the page of imports, with a row for each of these choices."""
+    row = {
+        "prompt": "Why is the sea salty?",
+        "response_a": "Rivers carry salt.",
+        "response_b": "Whales.",
+        "rater": "r-7",
+    }
+    rows = [row | {"prompt": f"{row['prompt']} ({n})", "choice": choice} for n, choice in enumerate(choices, 1)]
+    text = "".join(json.dumps(one) + "\n" for one in rows)
+    file = {"name": "judgments-of-march.jsonl", "mimeType": "", "buffer": text.encode()}
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_text("More options").click()
+
+
+def _refused(page: Any) -> None:
+    _file(page, *["a", "b"] * 4, "left", *["a"] * 5, "better", "b", "")
+    page.get_by_role("button", name="Import").click()
+    page.wait_for_selector("#outcome .refused")
+
+
+def _stored(page: Any) -> None:
+    _file(page, *["a", "b", "tie"] * 9)
+    page.get_by_role("button", name="Import").click()
+    page.wait_for_selector("#outcome .counts")
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A page: in which site, who looks, where, and how."""
+    """A page: in which site, who looks, where, and how; and what is done on it first."""
 
     site: str
     role: Role | None
     path: str
     height: int = 820
     look: Mapping[str, Any] = field(default_factory=dict)
+    first: Callable[[Any], None] | None = None
 
 
 PHONE_LOOK = {"viewport": PHONE, "is_mobile": True, "has_touch": True, "device_scale_factor": 1.5}
@@ -61,6 +90,9 @@ PICTURES: Mapping[str, Picture] = {
     "rater-links": Picture("governance", Role.LEAD, "/lead/p/links", 720),
     "link-start": Picture("governance", None, "{link}", 480),
     "not-here": Picture("governance", Role.LEAD, "/lead/nowhere", 380),
+    "import": Picture("governance", Role.LEAD, "/lead/p/import", 1150, first=lambda page: _file(page, *["a"] * 240)),
+    "import-refused": Picture("governance", Role.LEAD, "/lead/p/import", 820, first=_refused),
+    "import-phone": Picture("governance", Role.LEAD, "/lead/p/import", look=PHONE_LOOK, first=_stored),
     "overview": Picture("insight", Role.LEAD, "/lead/synthetic", 1400),
     "overview-dark": Picture("insight", Role.LEAD, "/lead/synthetic", 820, DARK),
     "raters": Picture("insight", Role.LEAD, "/lead/synthetic/raters", 1080),
@@ -91,6 +123,8 @@ def _picture(browser: Any, name: str, opened: Opened, shoot: Shoot) -> None:
         context.add_cookies([cookies[wanted.role]])
     page = context.new_page()
     page.goto(url + wanted.path.format_map(places))
+    if wanted.first is not None:
+        wanted.first(page)
     page.wait_for_timeout(300)
     shoot(page, name)
     context.close()

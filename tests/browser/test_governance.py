@@ -132,6 +132,7 @@ PAGES = [
     (Role.LEAD, "/lead/p/settings"),
     (Role.LEAD, "/lead/p/guidelines"),
     (Role.LEAD, "/lead/p/gold"),
+    (Role.LEAD, "/lead/p/import"),
     (Role.SECURITY, "/lead/p/items/{item}"),
     (Role.LEAD, "/security/quarantine"),
     (Role.SECURITY, "/security/proposals"),

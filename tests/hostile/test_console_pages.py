@@ -102,6 +102,7 @@ PAGES = {
         "/lead/p2/cohorts",
         "/lead/p2/settings",
         "/lead/p2/guidelines",
+        "/lead/p2/import",
         "/lead/p2/gold",
         "/lead/p2/items/{item}",
     ),

@@ -133,6 +133,7 @@ TABLE = {
     "POST /lead/{project}/guidelines": LEADS,
     "GET /lead/{project}/gold": PROPOSES,
     "POST /lead/{project}/gold/proposals": PROPOSES,
+    "GET /lead/{project}/import": LEADS,
     "GET /lead/{project}/items/{item}": SEES_PROJECTS,
     "GET /security/proposals": PROPOSES,
     "GET /security/proposals/{proposal}": PROPOSES,

@@ -1,12 +1,16 @@
 """The pages of those who decide, without script: forms that write once, and errors that lead back."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from governance_site import GovernanceSite, governance
 
 from backstay.feedback.collection import guidelines_of
+from backstay.feedback.importing import ImportFormat
+from backstay.web.governance_pages import imports
 from backstay.web.permissions import Role
 
 pytestmark = pytest.mark.integration
@@ -115,6 +119,31 @@ def test_a_project_is_made_out_of_a_data_set(site: GovernanceSite) -> None:
     assert browser.form("/lead/new", fields | {"id": "N 2"}).status_code == 400
     listed = browser.get("/lead").text
     assert "New" in listed and "<b>2</b> open" in listed
+
+
+def test_a_project_is_made_on_a_new_data_set_that_is_empty_until_a_file_comes(site: GovernanceSite) -> None:
+    browser = site.browser(Role.LEAD)
+    fields = {"id": "blank", "name": "Blank", "votes": "2", "most_votes": "4", "dimension.helpful": "1"}
+    for wrong in ("", " ", "d", "a\u202eb", "x" * 201):
+        assert browser.form("/lead/new", fields | {"new_dataset": wrong}).status_code == 400, wrong
+    made = browser.form("/lead/new", fields | {"dataset": "", "new_dataset": " fresh "})
+    assert made.headers["location"] == "/lead/blank/import"
+    assert "the data set <b>fresh</b>" in browser.get("/lead/blank/import").text
+    assert "Import a file</a>: there is nothing to rate yet." in browser.get("/lead/blank").text
+
+
+def test_the_page_of_imports_offers_every_format_and_the_project_s_own_dimension(site: GovernanceSite) -> None:
+    lead = site.browser(Role.LEAD)
+    fields = {"id": "kind", "name": "Kind", "dataset": "d", "dimension.helpful": "1"}
+    assert lead.form("/lead/new", fields).status_code == 303
+    text = lead.get("/lead/kind/import").text
+    assert re.findall(r'name="format" value="([^"]+)"', text) == list(imports.FORMATS)
+    assert set(imports.FORMATS) == set(get_args(ImportFormat))
+    assert "<option selected>helpful</option>" in text and 'data-most="2000000000"' in text
+    tabs = {
+        role: "/lead/p/import" in site.browser(role).get("/lead/p/settings").text for role in (Role.LEAD, Role.SECURITY)
+    }
+    assert tabs == {Role.LEAD: True, Role.SECURITY: False}
 
 
 def test_gold_is_proposed_on_the_items_page_and_confirmed_on_its_own(site: GovernanceSite) -> None:

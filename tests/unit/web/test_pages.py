@@ -35,6 +35,9 @@ def test_every_id_that_script_asks_for_stands_in_the_shell_or_is_made(pages: Pag
     scripts = {entry.name: entry.read_text() for entry in folder.iterdir() if entry.name.endswith(".js")}
     asked = {found for text in scripts.values() for found in re.findall(r'byId\("([^"]+)"\)', text)}
     html = _text(pages, "rate", project={"id": "p", "name": "p"}, sign_in="/sign-in", wanted=0)
+    project = {"id": "p", "name": "p", "status": "open", "dataset": "d"}
+    chosen = {"dimension": "overall", "heldout_share": 0.1}
+    html += _text(pages, "govern_import", project=project, formats={}, dimensions=(), chosen=chosen, most=1)
     made = {found for text in scripts.values() for found in re.findall(r'\bid: "([^"]+)"', text)}
     assert asked <= set(re.findall(r' id="([^"]+)"', html)) | made
 

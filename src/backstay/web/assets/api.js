@@ -1,6 +1,6 @@
 /** Requests to the console's own API. */
 
-const BASE = "/api/v1";
+export const BASE = "/api/v1";
 
 /**
  * @typedef {object} Answer
@@ -12,6 +12,11 @@ const BASE = "/api/v1";
 /** @param {string} name */
 function meta(name) {
   return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
+}
+
+/** The headers of every request: what is wanted, and the token of this session. @returns {Record<string, string>} */
+export function ownHeaders() {
+  return { accept: "application/json", "x-backstay-csrf": meta("csrf") };
 }
 
 /** Whose page this is; what is kept on the device is kept under it. */
@@ -26,7 +31,7 @@ export const account = meta("account");
  * @returns {Promise<Answer>}
  */
 export async function ask(method, path, body, headers = {}) {
-  const given = { accept: "application/json", "x-backstay-csrf": meta("csrf"), ...headers };
+  const given = { ...ownHeaders(), ...headers };
   if (body !== undefined) given["content-type"] = "application/json";
   try {
     const answer = await fetch(BASE + path, {

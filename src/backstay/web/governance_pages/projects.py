@@ -73,7 +73,10 @@ async def new_project(request: Request, who: Manager, console: Here) -> Response
 
 @router.post("/new")
 async def make_project(request: Request, who: Manager, console: Here) -> Response:
-    """{id, name, dataset, votes, most_votes, dimension.NAME ...}: a project, and items out of its data set."""
+    """{id, name, dataset, new_dataset, votes, most_votes, dimension.NAME ...}: a project, and items of its data set.
+
+    Without `dataset` it gets the new and empty one of that name, and the answer leads to its first import.
+    """
     who.check_unbound()
     fields = await fields_of(request)
 
@@ -83,14 +86,12 @@ async def make_project(request: Request, who: Manager, console: Here) -> Respons
         if settings is None:
             raise UsageError("a project asks along one dimension at least", cure="choose one")
         chosen = settings.model_copy(update={"dimensions": named})
-        dataset = fields.get("dataset", "")
-        if not unit.connection.execute(select(prompts.c.id).where(prompts.c.dataset == dataset).limit(1)).first():
-            raise UsageError(f"there is no data set {dataset[:60]!r}", cure="import one, then choose it")
+        dataset = _dataset(unit.connection, fields)
         return create_project(unit, fields.get("id", ""), fields.get("name", ""), dataset, chosen, who.account_id)
 
     project = await or_back("/lead/new", console.write(work))
     await fill(console, project)
-    return see(f"/lead/{project.id}")
+    return see(f"/lead/{project.id}" if fields.get("dataset") else f"/lead/{project.id}/import")
 
 
 @router.get("/{project}/settings")
@@ -199,6 +200,20 @@ def _told(found: Guidelines, names: Mapping[str, str]) -> dict[str, Any]:
     at = iso_time(found.at_ms) if found.version else ""
     author = names.get(found.author, found.author)
     return {"version": found.version, "html": render(found.text), "author": author, "at": at}
+
+
+def _dataset(connection: Connection, fields: Mapping[str, str]) -> str:
+    """The chosen data set, which is there, or the new one, which is not; raises UsageError."""
+    chosen, new = fields.get("dataset", ""), fields.get("new_dataset", "").strip()
+    name = chosen or new
+    there = connection.execute(select(prompts.c.id).where(prompts.c.dataset == name).limit(1)).first() is not None
+    if chosen and not there:
+        raise UsageError(f"there is no data set {name[:60]!r}", cure="choose one that is there, or name a new one")
+    if not chosen and there:
+        raise UsageError(f"there is a data set {name[:60]!r} already", cure="choose it from the list")
+    if not name or len(name) > 200 or not name.isprintable():
+        raise UsageError("a data set has a name of 1 to 200 printable characters", cure="choose one, or name a new one")
+    return name
 
 
 def _changes(found: Project, fields: Mapping[str, str]) -> dict[str, Any]:
