@@ -116,6 +116,25 @@ def test_a_new_project_gets_its_first_file_and_its_items_are_rated(
     assert judgments(site[0], "fresh") == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "made"),
+    [
+        ("pairs.csv", b"prompt,response_a,response_b\nWhy is the choice blue?,Light.,Paint.\nWhy red?,Dusk.,Rust.\n", 2),
+        ("same.jsonl", b'{"prompt": "And the choice?", "responses": ["Light.", "Paint.", "Rust."]}\n' * 2, 1),
+        ("pairs.json", b'[{"prompt": "And red?", "response_a": "Dusk.", "response_b": "Rust."}]', 1),
+    ],
+)
+def test_responses_that_nobody_has_judged_are_asked_of_raters(
+    browser: Any, site: tuple[GovernanceSite, str], name: str, content: bytes, made: int
+) -> None:
+    """That they are such is told by the file's name and first line."""
+    with tab(browser, site) as page:
+        send(page, content, name)
+        assert told(page) == f"{made} task{'s' if made > 1 else ''} stored"
+        assert counts(page)["items_made"] == str(made) and counts(page)["judgments"] == "0"
+    assert judgments(site[0]) == 0
+
+
 def test_options_go_along_and_the_same_file_again_stores_nothing(
     browser: Any, site: tuple[GovernanceSite, str]
 ) -> None:

@@ -77,6 +77,11 @@ def test_a_sender_who_goes_away_leaves_nothing_and_is_no_error_of_the_server(sit
         ("hh-rlhf", b"\x00" * 1000),
         ("ultrafeedback", b"null\n"),
         ("production", b"1e999\n"),
+        ("unjudged", b"PAR1" + b"\x00" * 1000 + b"PAR1"),
+        ("unjudged", gzip.compress(b"[" * 40_000_000)),
+        ("unjudged", b"\x1f\x8b" + b"\x00" * 1000),
+        ("unjudged", b'{"prompt": "q", "responses": ' + b"[" * 40_000),
+        ("unjudged", b'prompt,response_a,response_b\nq,"' + b"x" * 40_000),
     ],
 )
 def test_a_hostile_file_is_refused_as_one_and_leaves_nothing(

@@ -12,9 +12,16 @@ if TYPE_CHECKING:
 
 TABLES = ("csv", "jsonl", "parquet")
 FIELDS = ("argilla", "label-studio")
-FORMATS = ("hh-rlhf", "trl", "ultrafeedback", *FIELDS, "production", *TABLES)
+FORMATS = ("unjudged", "hh-rlhf", "trl", "ultrafeedback", *FIELDS, "production", *TABLES)
+MESSAGES = {"--messages": "messages"}
 MAP_OPTIONS = {"--column": "columns", "--value": "values"}
-TABLE_OPTIONS = {"--messages": "messages", "--a-shown-first": "a_shown_first"}
+TABLE_OPTIONS = {**MESSAGES, "--a-shown-first": "a_shown_first"}
+TAKEN = {
+    **{form: {**MAP_OPTIONS, **TABLE_OPTIONS} for form in TABLES},
+    **dict.fromkeys(FIELDS, MAP_OPTIONS),
+    "unjudged": {"--column": "columns", **MESSAGES},
+}
+"""Options that only these formats look at."""
 SHOWN = 10
 
 
@@ -32,7 +39,7 @@ SHOWN = 10
 @click.option(
     "--value", "values", multiple=True, metavar="THEIRS=OURS", help="The file's choice as a, b, tie or both_bad."
 )
-@click.option("--messages", is_flag=True, help="Tables: the prompt column holds JSON messages, not one user's text.")
+@click.option("--messages", is_flag=True, help="Tables, unjudged: the prompts are JSON messages, not one user's text.")
 @click.option("--a-shown-first", is_flag=True, help="Tables: raters saw response_a first in every row.")
 @click.option(
     "--dimension",
@@ -68,11 +75,12 @@ def import_data(
     in_pieces: bool,
     **options: Any,
 ) -> None:
-    """Store judgments from a file; bad rows are refused with their places.
+    """Store judgments from a file, or responses to be judged; bad rows are refused with their places.
 
-    FORMAT is hh-rlhf, trl, ultrafeedback (no rater ids in these), argilla, label-studio (what these tools export),
-    production (the tasks.jsonl of `backstay guard harvest`), or csv, jsonl, parquet: a judgment a row with the columns
-    prompt, response_a, response_b, choice (a, b, tie, both_bad) and rater. Nothing is stored when any row is bad,
+    FORMAT is unjudged (a prompt a row with response_a, response_b, ..., for raters of the console), hh-rlhf, trl,
+    ultrafeedback (no rater ids in these), argilla, label-studio (what these tools export), production (the tasks.jsonl
+    of `backstay guard harvest`), or csv, jsonl, parquet: a judgment a row with the columns prompt, response_a,
+    response_b, choice (a, b, tie, both_bad) and rater. Nothing is stored when any row is bad,
     unless --allow-partial is given; then the bad ones are counted and written beside the file. Importing a file again
     stores nothing new; one that was ended in the middle stores nothing either, with --in-pieces a part, from which the
     same file goes on.
@@ -101,12 +109,15 @@ def import_data(
     session.say(report.summary())
     for problem in report.problems[:SHOWN]:
         session.say(f"  refused {problem}")
+    if form == "unjudged":
+        session.say(f"have it judged: backstay serve, then make a project of the data set {report.dataset}")
+        return
     session.say(f"use it with: backstay run rate.source=dataset rate.dataset={report.dataset} demonstrations=preferred")
 
 
 def _refuse_options(form: str, options: dict[str, Any]) -> None:
     """Refuse options that the format does not look at."""
-    taken = {**MAP_OPTIONS, **TABLE_OPTIONS} if form in TABLES else MAP_OPTIONS if form in FIELDS else {}
+    taken = TAKEN.get(form, {})
     given = [flag for flag, name in {**MAP_OPTIONS, **TABLE_OPTIONS}.items() if options[name] and flag not in taken]
     if given:
         raise click.UsageError(f"{form} does not take {', '.join(given)}; leave them out")

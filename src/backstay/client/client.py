@@ -35,7 +35,16 @@ SCORES = 1000
 """Items whose scores one request sets at most."""
 
 ImportFormat = Literal[
-    "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
+    "unjudged",
+    "hh-rlhf",
+    "trl",
+    "ultrafeedback",
+    "argilla",
+    "label-studio",
+    "production",
+    "csv",
+    "jsonl",
+    "parquet",
 ]
 ExportFormat = Literal["trl", "hh-rlhf", "ultrafeedback", "argilla", "label-studio", "csv", "jsonl", "parquet"]
 ItemState = Literal["open", "done", "disputed", "settled", "withdrawn"]

@@ -7,9 +7,11 @@ wants all or nothing of it has it in one transaction, for which raters wait.
 
 import asyncio
 import contextlib
+import gzip
 import secrets
 import shutil
 import tempfile
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +180,8 @@ def _suffix(form: ImportFormat, path: Path) -> str:
         plain = f".{form}"
     elif head[:4] == b"PAR1":
         plain = ".parquet"
+    elif form == "unjudged" and _unpacked(path, head).lstrip()[:1] not in (b"[", b"{"):
+        plain = ".csv"
     else:
         plain = ".json" if head.lstrip()[:1] == b"[" else ".jsonl"
     return plain + (".gz" if head[:2] == b"\x1f\x8b" else "")
@@ -186,6 +190,15 @@ def _suffix(form: ImportFormat, path: Path) -> str:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_HEAD)
+
+
+def _unpacked(path: Path, head: bytes) -> bytes:
+    """The beginning of what is in the file; nothing where it cannot be unpacked, which reading it will tell."""
+    if head[:2] != b"\x1f\x8b":
+        return head
+    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+        return file.read(_HEAD)
+    return b""
 
 
 def _too_large(most: int) -> ApiFault:

@@ -42,13 +42,17 @@ class Vote:
 
 @dataclass(frozen=True)
 class JudgedItem:
-    """One dialogue with K >= 2 answers and the votes on them; `gold` is the place of the settled best."""
+    """One dialogue with K >= 2 answers and the votes on them; `gold` is the place of the settled best.
+
+    It is judged along the dimensions of its votes; `dimensions` are those along which it is to be judged besides.
+    """
 
     messages: tuple[Message, ...]
     texts: tuple[str, ...]
     votes: tuple[Vote, ...]
     policies: tuple[str, ...] = ()
     gold: int | None = None
+    dimensions: tuple[Dimension, ...] = ()
 
 
 class Bundle(NamedTuple):
@@ -104,7 +108,7 @@ def bundle_of(item: JudgedItem, number: int, origin: Origin) -> Bundle:
     gold = None if item.gold is None else place_of[item.gold]
     tasks = {
         dimension: Task.make(prompt.id, ids, dimension=dimension, gold=gold)
-        for dimension in dict.fromkeys(vote.dimension for vote in item.votes)
+        for dimension in dict.fromkeys((*(vote.dimension for vote in item.votes), *item.dimensions))
     }
     judged = [_judgment(vote, tasks[vote.dimension], place_of) for vote in item.votes]
     # The first judgment of a row has the id that it had when a row held only one.

@@ -30,13 +30,23 @@ from backstay.feedback.importing.storing import TWO_WAYS, ImportReport, import_e
 from backstay.feedback.importing.table import TableSettings, table_reading
 from backstay.feedback.importing.trl import trl_reading
 from backstay.feedback.importing.ultrafeedback import ultrafeedback_reading
+from backstay.feedback.importing.unjudged import unjudged_reading
 from backstay.records import Dimension, Settings, file_sha256
 from backstay.storage import Batch, Repository
 from backstay.storage.engine import reading
 from backstay.storage.known import refuse_changed_texts
 
 ImportFormat = Literal[
-    "hh-rlhf", "trl", "ultrafeedback", "argilla", "label-studio", "production", "csv", "jsonl", "parquet"
+    "unjudged",
+    "hh-rlhf",
+    "trl",
+    "ultrafeedback",
+    "argilla",
+    "label-studio",
+    "production",
+    "csv",
+    "jsonl",
+    "parquet",
 ]
 SUFFIX_CURE = "name the file .csv, .jsonl or .parquet (.gz may follow), as its content is"
 PIECE = 100
@@ -264,6 +274,9 @@ def _reading(path: Path, form: ImportFormat, settings: ImportSettings) -> Readin
         "argilla": lambda: argilla_reading(path, FieldSettings(**chosen), limits),
         "label-studio": lambda: label_studio_reading(path, FieldSettings(**chosen), limits),
         "production": lambda: production_reading(path, share, limits),
+        "unjudged": lambda: unjudged_reading(
+            path, settings.dimension, settings.columns, settings.prompt_kind, share, limits
+        ),
     }
     if form in readings:
         return readings[form]()

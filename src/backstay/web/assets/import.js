@@ -5,6 +5,8 @@ import { bytes, largerThan, outcome, unreadable } from "./imported.js";
 import { canRead, upload } from "./upload.js";
 
 const TABLES = /\.(csv|jsonl|parquet)(\.gz)?$/i;
+const LOOKED_AT = 65536;
+const JUDGED = { csv: /(^|[,"\s])choice([,"\s]|$)/, jsonl: /"choice"\s*:/ };
 const SENDING = "Sending the file";
 const STORING = "Checking and storing";
 
@@ -17,6 +19,7 @@ const most = Number(form.dataset.most);
 let isBusy = false;
 let isFormatChosen = false;
 let cancel = () => {};
+let looking = Promise.resolve();
 
 /** @param {string} id */
 function value(id) {
@@ -40,17 +43,29 @@ function address() {
   return `/projects/${encodeURIComponent(project)}/imports?${options}`;
 }
 
-/** The name and size of the file, and the format that its name gives away, unless one was chosen. */
+/** The name and size of the file, and the format that it seems to have. */
 function showChosen() {
   const file = input.files?.[0];
-  const parts = file ? [make("bdi", {}, file.name), `, ${bytes(file.size)}`] : [];
-  const format = file && !isFormatChosen ? TABLES.exec(file.name)?.[1].toLowerCase() : undefined;
-  const radio = format ? formatButton(format) : null;
-  if (radio !== null) {
-    radio.checked = true;
-    say(`Format by the file's name: ${format}.`);
-  }
-  byId("chosen").replaceChildren(...parts);
+  byId("chosen").replaceChildren(...(file ? [make("bdi", {}, file.name), `, ${bytes(file.size)}`] : []));
+  looking = file ? chooseFormat(file) : Promise.resolve();
+}
+
+/** Unless one was chosen by hand. @param {File} file */
+async function chooseFormat(file) {
+  const format = await likelyFormat(file);
+  const radio = format && !isFormatChosen && file === input.files?.[0] ? formatButton(format) : null;
+  if (radio === null) return;
+  radio.checked = true;
+  say(`Format by the file's name and first line: ${byId(`format-${format}`).textContent}.`);
+}
+
+/** By its name, and by whether its first line speaks of a choice; empty where the name says nothing. @param {File} file */
+async function likelyFormat(file) {
+  const [, name, packed] = TABLES.exec(file.name.toLowerCase()) ?? [];
+  const judged = JUDGED[name];
+  if (judged === undefined || packed) return name ?? "";
+  const [line] = (await file.slice(0, LOOKED_AT).text().catch(() => "")).split("\n", 1);
+  return line === "" || judged.test(line) ? name : "unjudged";
 }
 
 /** @param {FileList} files */
@@ -128,6 +143,7 @@ async function run() {
 
 /** @param {File} file */
 async function sent(file) {
+  await looking;
   const way = upload(address(), file, (share, part) => showPart(file, share, part), showStoring);
   cancel = way.cancel;
   const answer = await way.answer;

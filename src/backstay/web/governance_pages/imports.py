@@ -15,6 +15,10 @@ from backstay.web.governance_pages.projects import DIMENSIONS
 
 router = APIRouter(prefix="/lead/{project}/import", include_in_schema=False)
 FORMATS: Mapping[ImportFormat, tuple[str, str]] = {
+    "unjudged": (
+        "To be judged",
+        "A prompt a row with response_a, response_b, ...: CSV, JSON or Parquet. Your raters judge them.",
+    ),
     "csv": ("CSV table", "A judgment a row: prompt, response_a, response_b, choice, rater."),
     "jsonl": ("JSON lines", "The same names as keys, one JSON object a line."),
     "parquet": ("Parquet table", "The same columns in a Parquet file."),
