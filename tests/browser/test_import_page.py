@@ -119,7 +119,11 @@ def test_a_new_project_gets_its_first_file_and_its_items_are_rated(
 @pytest.mark.parametrize(
     ("name", "content", "made"),
     [
-        ("pairs.csv", b"prompt,response_a,response_b\nWhy is the choice blue?,Light.,Paint.\nWhy red?,Dusk.,Rust.\n", 2),
+        (
+            "pairs.csv",
+            b"prompt,response_a,response_b\nWhy is the choice blue?,Light.,Paint.\nWhy red?,Dusk.,Rust.\n",
+            2,
+        ),
         ("same.jsonl", b'{"prompt": "And the choice?", "responses": ["Light.", "Paint.", "Rust."]}\n' * 2, 1),
         ("pairs.json", b'[{"prompt": "And red?", "response_a": "Dusk.", "response_b": "Rust."}]', 1),
     ],

@@ -90,6 +90,14 @@ def test_it_is_the_same_from_every_kind_of_file(tmp_path: Path, name: str, write
         assert {response.policy for response in store.repository.responses("d")} == {"imported", "m-2"}
     again = imported(tmp_path, tmp_path / name)
     assert (again.prompts, again.tasks) == (0, 0)
+    assert again.summary() == "nothing new for d: all of it was imported before"
+
+
+def test_a_table_without_a_choice_is_told_of_this_format(tmp_path: Path) -> None:
+    as_csv(tmp_path / "r.csv")
+    with Store(tmp_path, create=True) as store, pytest.raises(ImportRefused, match="has no column 'choice'") as refused:
+        import_stream(store.repository, tmp_path / "r.csv", "csv", ImportSettings(dataset="d"))
+    assert "or import it as unjudged" in str(refused.value.cure)
 
 
 def test_raters_are_asked_about_it(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class ImportReport:
         if self.tasks and not self.judgments:
             said = f"{self.tasks} tasks to be judged on {self.prompts} new prompts into {self.dataset}"
         elif not self.judgments and not self.demonstrations:
-            said = f"nothing new for {self.dataset}: all {self.known} judgments were imported before"
+            what = f"all {self.known} judgments were" if self.known else "all of it was"
+            said = f"nothing new for {self.dataset}: {what} imported before"
         else:
             said = f"{self.judgments} judgments on {self.prompts} new prompts into {self.dataset}"
             said += f"; {self.known} were imported before" if self.known else ""

@@ -100,7 +100,8 @@ def _resolve(path: Path, settings: TableSettings, header: list[str], kind: Forma
     if missing and header:
         raise ImportRefused(
             f"{path} has no column {missing[0]!r}; it has {', '.join(repr(name) for name in header[:30])}",
-            cure="map our names to the file's columns: prompt, response_a, response_b, choice, rater",
+            cure="map our names to the file's columns: prompt, response_a, response_b, choice, rater"
+            + ("; or import it as unjudged, to have it judged" if missing[0] == wanted["choice"] else ""),
         )
     return wanted if kind == "jsonl" else {name: column for name, column in wanted.items() if column in header}
 
