@@ -47,6 +47,9 @@ WITH_FOLDER = {
     "import-export-1m": ["feedback/import_export.py", *"--judgments 1000000 --formats trl --keep {folder}".split()],
 }
 WITH_DATABASE = {"console-load-postgresql": ["console/load.py", "--kills", "3", "--database", "{database}"]}
+WITH_DATABASE_AND_FOLDER = {
+    "console-scale-5m-postgresql": [*WITH_FOLDER["console-scale-5m"], "--database", "{database}"],
+}
 WITH_DATA = {
     "guard-personal": ["guard/personal.py", "--data", "{data}"],
     "hh-rlhf": ["hh_rlhf.py", "--data", "{data}/hh-rlhf/harmless-base-test.jsonl.gz"],
@@ -57,6 +60,7 @@ WITH_DATA = {
     "screen-poison": ["screen_poison.py", "--data", "{data}"],
     "screen-hh": ["screen_hh.py", "--data", "{data}"],
 }
+ASKING = WITH_DATA | WITH_DATABASE | WITH_FOLDER | WITH_DATABASE_AND_FOLDER
 
 
 def machine() -> str:
@@ -80,9 +84,7 @@ def run(name: str, command: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *WITH_DATA, *WITH_DATABASE, *WITH_FOLDER])}"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*PLAIN, *ASKING])}")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--database")
     parser.add_argument("--folder", type=Path)
@@ -91,8 +93,8 @@ def main() -> None:
     if not options.table_only:
         RESULTS.mkdir(exist_ok=True)
         given = {"data": options.data, "database": options.database, "folder": options.folder}
-        groups = {"data": WITH_DATA, "database": WITH_DATABASE, "folder": WITH_FOLDER}
-        asked = {name: words for kind, group in groups.items() if given[kind] for name, words in group.items()}
+        missing = {f"{{{kind}}}" for kind, value in given.items() if not value}
+        asked = {name: words for name, words in ASKING.items() if not any(m in w for m in missing for w in words)}
         known = PLAIN | {n: [w.format(**given) for w in c] for n, c in asked.items()}
         for name in options.names or known:
             run(name, known[name])

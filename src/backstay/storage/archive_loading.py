@@ -11,7 +11,8 @@ from backstay.errors import IntegrityError
 from backstay.storage import migrations
 from backstay.storage.archive import Archive
 from backstay.storage.archived_rows import columns_of, rows_of
-from backstay.storage.postgresql import copy_rows, set_sequences
+from backstay.storage.engine import look_at_tables
+from backstay.storage.postgresql import analyse, copy_rows, set_sequences
 from backstay.storage.tables import SCHEMA_HEAD
 
 _ROWS_A_WRITE = 500
@@ -34,8 +35,10 @@ def load(connection: Connection, archive: Archive) -> None:
         _fill(connection, table, archive)
     if connection.dialect.name == "postgresql":
         set_sequences(connection, tables)
+        analyse(connection, tables)  # By itself the server comes to it only minutes later.
     if manifest.revision != SCHEMA_HEAD:
         migrations.upgrade(connection)
+    look_at_tables(connection)
 
 
 def _fill(connection: Connection, table: Table, archive: Archive) -> None:

@@ -20,6 +20,8 @@ _PRAGMAS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL")
 _RESTORE = "restore the folder .backstay from a copy; `sqlite3 FILE .recover` saves what is readable"
 _PUT_BACK = "put it back, or start the program again to work with what is there now"
 _PRIMARY_CODE = 0xFF
+_ROWS_LOOKED_AT = 1000
+"""Of each index, so that it takes as many milliseconds at any size."""
 
 
 def open_database(
@@ -96,6 +98,16 @@ def set_cache(connection: Connection, mebibytes: int) -> None:
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA cache_size=-{mebibytes * 1024}")
+
+
+def look_at_tables(connection: Connection) -> None:
+    """Let SQLite look how its indexes are filled, by which it chooses among them; a server does so by itself.
+
+    Without, it takes them all for equally good, and a rater's next task of five million judgments takes twice as long.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA analysis_limit={_ROWS_LOOKED_AT}")
+        connection.exec_driver_sql("ANALYZE")
 
 
 class FilePlace:

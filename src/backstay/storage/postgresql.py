@@ -172,6 +172,13 @@ def copy_rows(connection: Connection, table: Table, names: Sequence[str], rows: 
         raise known or IntegrityError(f"a row of {table.name} does not fit: {said[:300]}") from error
 
 
+def analyse(connection: Connection, tables: Iterable[Table]) -> None:
+    """Let the server look how tables are filled, by which it plans statements."""
+    quote = connection.dialect.identifier_preparer.quote
+    for table in tables:
+        connection.exec_driver_sql(f"ANALYZE {quote(table.name)}")
+
+
 def set_sequences(connection: Connection, tables: Iterable[Table]) -> None:
     """Let numbers that the server gives go on behind those that are there."""
     for table in tables:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from backstay.errors import BackstayError
 from backstay.feedback.collection import expire
 from backstay.guard.gateway.server import listen
+from backstay.storage.engine import look_at_tables
 from backstay.web.app import build_app
 from backstay.web.console import Console
 from backstay.web.resettling import resettle
@@ -24,6 +25,9 @@ from backstay.web.webhooks.delivering import Deliveries
 SWITCH_S = 0.0005
 """How long a thread of Python keeps the others waiting: the writer comes back from the database many times an answer,
 and with the usual 5 ms would wait for readers each time."""
+
+LOOK_S = 3600.0
+"""How often the database looks how its tables are filled."""
 
 YOUNG_OBJECTS = 10_000
 """Objects made since the last walk at which the collector walks the newest ones; Python's own number is 700."""
@@ -42,7 +46,7 @@ async def serve(console: Console, ready: Callable[[str], None], stopping: asynci
         server = uvicorn.Server(_config(app, console))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         trust = app.state.insight.trust
-        works = (_sweep(console, trust), _follow(console), Deliveries(console).run())
+        works = (_look(console), _sweep(console, trust), _follow(console), Deliveries(console).run())
         working = [asyncio.ensure_future(work) for work in works]
         with _signals(stop):
             while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
@@ -105,6 +109,12 @@ async def _sweep(console: Console, trust: TrustRefresh) -> None:
         await asyncio.sleep(console.settings.sweep_s)
         for task, work in (("ending leases", console.write(expire)), ("keeping trust fresh", trust.tend())):
             await _try(task, work)
+
+
+async def _look(console: Console) -> None:
+    while True:
+        await _try("looking at the tables", console.write(lambda unit: look_at_tables(unit.connection)))
+        await asyncio.sleep(LOOK_S)
 
 
 async def _follow(console: Console) -> None:
