@@ -31,6 +31,7 @@ from backstay.storage import Store
 from backstay.storage.account_tables import accounts
 from backstay.storage.backup import write_backup
 from backstay.storage.console_tables import assignments
+from backstay.storage.engine import look_at_tables
 from backstay.storage.location import database_url
 from backstay.storage.replaced import rows_there
 from backstay.storage.restore import restore_backup
@@ -78,6 +79,7 @@ def moved(folder: Path, database: str) -> dict[str, float]:
 
 
 def measured(site: ConsoleSite, asked: argparse.Namespace) -> dict[str, object]:
+    site.console.write_now(lambda unit: look_at_tables(unit.connection))  # As the console does when it starts.
     site.clock.now_ms = max(START_MS + DAYS * DAY_MS, _last_lease(site)) + 1000
     lead = site.as_role(Role.LEAD, name=f"lead-{time.time_ns()}")
     people = [browser_of(site, n * max(1, asked.raters // 40)) for n in range(min(40, asked.raters))]

@@ -92,7 +92,6 @@ class Filler:
             self.db.execute(made)
         self.db.execute("COMMIT")
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.db.execute("ANALYZE")
         self.db.close()
 
     def _project(self) -> None:
