@@ -17,6 +17,8 @@ from backstay.storage.location import shown
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 # A plan that was kept from when a table was small reads all of it for each row, once it is large.
 _PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
+# What is compiled anew for each statement takes longer than all of ours run.
+_NO_COMPILING = "SET jit = off"
 _CONNECTING: Mapping[str, int] = {
     "connect_timeout": 10,
     # A server's machine that vanishes says nothing: without these, what waits for it waits for hours.
@@ -86,6 +88,7 @@ def postgresql_engine(url: URL, lock_timeout_s: float, schema: str = "") -> Engi
     def _connect(connection: Any, _record: Any) -> None:
         connection.execute(_DURABLE)
         connection.execute(_PLAN_ANEW)
+        connection.execute(_NO_COMPILING)
         if schema:
             connection.execute(f"SET search_path TO {schema}")
         connection.commit()

@@ -8,7 +8,7 @@ import json
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, exists, func, select
 
 from backstay.feedback.collection.certainty import beliefs, ties_of, trust_of
 from backstay.feedback.collection.project import Project
@@ -38,12 +38,20 @@ SHOWN = and_(MINE, assignments.c.state.in_(HELD), assignments.c.purpose != "cons
 _SAME_PROMPT = assignments.c.prompt_id == items.c.prompt_id
 
 
+def _count(*where: ColumnElement[bool]) -> ScalarSelect[int]:
+    """How many assignments there are for each row of the query around it, found by an index for that row alone.
+
+    PostgreSQL would make a join of NOT EXISTS, and read all that the rater has ever done.
+    """
+    return select(func.count()).where(*where).scalar_subquery()
+
+
 def _unseen(again: bool) -> ColumnElement[bool]:
     """Items whose prompt the rater has not had as often as may be, and that are not the rater's already."""
+    times = _count(SHOWN, _SAME_PROMPT)
     if not again:
-        return ~exists(select(1).where(SHOWN, _SAME_PROMPT))
-    times = select(func.count()).where(SHOWN, _SAME_PROMPT).scalar_subquery()
-    return and_(times < bindparam("most"), ~exists(select(1).where(SHOWN, assignments.c.item_id == items.c.id)))
+        return times == 0
+    return and_(times < bindparam("most"), _count(SHOWN, assignments.c.item_id == items.c.id) == 0)
 
 
 def _open_items(again: bool, knows_gold: bool) -> Select[Any]:
@@ -75,15 +83,14 @@ _PAST = (
     select(assignments.c.item_id)
     .where(MINE, assignments.c.state == "judged")
     .where(
-        ~exists(  # By the prompt, so that an index finds the few that there are of it, not all of the rater's.
-            select(1).where(
-                _ASKED_AGAIN.c.project == assignments.c.project,
-                _ASKED_AGAIN.c.rater_id == assignments.c.rater_id,
-                _ASKED_AGAIN.c.prompt_id == assignments.c.prompt_id,
-                _ASKED_AGAIN.c.item_id == assignments.c.item_id,
-                _ASKED_AGAIN.c.purpose == "consistency",
-            )
+        _count(  # By the prompt, so that an index finds the few that there are of it, not all of the rater's.
+            _ASKED_AGAIN.c.project == assignments.c.project,
+            _ASKED_AGAIN.c.rater_id == assignments.c.rater_id,
+            _ASKED_AGAIN.c.prompt_id == assignments.c.prompt_id,
+            _ASKED_AGAIN.c.item_id == assignments.c.item_id,
+            _ASKED_AGAIN.c.purpose == "consistency",
         )
+        == 0
     )
     .order_by(assignments.c.settled_at_ms.desc())
     .offset(REPEAT_AFTER)
