@@ -89,7 +89,7 @@ def test_a_whole_approval_by_keyboard(browser: Any, site: Site, size: dict[str, 
     asked = site.world.ask(obligations=needs((1, "finance")))
     with tab(browser, site, viewport=size) as page:
         page.goto(f"{site.url}/approvals/{asked}")
-        page.wait_for_function("document.activeElement.matches('input[autofocus]')")
+        page.wait_for_function("() => document.activeElement.matches('input[autofocus]')")
         page.keyboard.type("alice")
         tab_to(page, "#token")
         page.keyboard.type(token_of("alice"))

@@ -86,7 +86,7 @@ def test_figures_change_while_somebody_watches(browser: Any, site: tuple[Console
         page.goto(f"{site[1]}/lead/{PROJECT}")
         assert page.inner_text("[data-live='votes.given']") == "1\u202f500"
         page.clock.run_for(11_000)
-        page.wait_for_function("document.querySelector(\"[data-live='done_share']\").textContent === '88%'")
+        page.wait_for_function("() => document.querySelector(\"[data-live='done_share']\").textContent === '88%'")
         assert page.inner_text("[data-live='votes.given']") == "123\u202f456"
 
 

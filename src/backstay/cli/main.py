@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "serve": ("serve:serve", "Serve the console: people rate, lead, review and administer in the browser."),
         "import": (
             "import_data:import_data",
-            "Store judgments from a file; bad rows are refused with their places.",
+            "Store judgments from a file, or responses to be judged; bad rows are refused with their places.",
         ),
         "export": ("export_data:export_data", "Write pairs, judgments, merged models or run specs for other tools."),
         "audit": ("audit:audit", "Write the pairs that a trusted person should judge once more."),

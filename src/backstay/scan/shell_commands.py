@@ -27,6 +27,10 @@ MAX_EXPANDED = 10
 
 MAX_DEPTH = 60
 
+_PLAIN = bytes(range(128)) + b"x" * 128
+"""What the parser is given for each byte, a letter for what is not ASCII: to a shell it is part of a word as well. The
+parser looks such characters up in a table of 256, and the process dies of it."""
+
 
 @cache
 def _parser() -> Any:
@@ -45,11 +49,12 @@ def read_script(text: str) -> Script:
     if text.count("|") > MAX_PIPES:
         return Script(broken=f"more than {MAX_PIPES} pipes")
     source = text.encode("utf-8", "replace")
+    plain = source.translate(_PLAIN)
     tree_sitter, language = _parser()
     clock = Clock(5 + 2 * len(source) / 1000)
     try:
         tree = tree_sitter.Parser(language).parse(
-            lambda place, _: source[place : place + 65_536], progress_callback=lambda _place, _error: clock.spent
+            lambda place, _: plain[place : place + 65_536], progress_callback=lambda _place, _error: clock.spent
         )
     except ValueError:
         return Script(broken="no time left")

@@ -249,3 +249,19 @@ def test_ways_around_are_seen(command: str) -> None:
 )
 def test_patterns_of_ones_own_files_are_no_secrets(command: str) -> None:
     assert [danger for danger in shell_dangers(command) if danger.severity in WEIGHTY] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["2\U000bb8aa{\U000ff925d", "{\U000455b6\U000e90e6\u00f7", "${\U0010ffff", "{\U0010ffff..9}"]
+)
+def test_characters_far_outside_ascii_do_not_end_the_process(text: str) -> None:
+    """The parser looked what follows a brace up in a table of 256."""
+    for _ in range(20):
+        read_script(text)
+        shell_dangers(text)
+
+
+def test_words_beyond_ascii_are_what_they_are_and_no_blanks() -> None:
+    """To a shell a no-break space is part of the word."""
+    [command] = read_script("rm -rf /srv/\u00e9\u00df\u00a0\U0001f600 next").commands
+    assert [word.text for word in command.words] == ["rm", "-rf", "/srv/\u00e9\u00df\u00a0\U0001f600", "next"]
