@@ -103,7 +103,7 @@ def set_cache(connection: Connection, mebibytes: int) -> None:
 def look_at_tables(connection: Connection) -> None:
     """Let SQLite look how its indexes are filled, by which it chooses among them; a server does so by itself.
 
-    Without, it takes them all for equally good, and a rater's next task of five million judgments takes twice as long.
+    Without, it takes them all for equally good.
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA analysis_limit={_ROWS_LOOKED_AT}")

@@ -26,6 +26,7 @@ _MAX_ID = 190
 _MAX_FLAGS = 20
 _SPANS = TypeAdapter(tuple[Span, ...])
 Letter = Literal["a", "b"]
+PromptKind = Literal["text", "messages"]
 
 
 def parse_time(text: str, *where: str | int) -> str:
@@ -52,7 +53,7 @@ class RowReader:
         if self._guarded:
             row = {name: unguarded(value) if isinstance(value, str) else value for name, value in row.items()}
         verdict = self._verdict(self._required(row, "choice"), "choice")
-        messages = self._messages(self._required(row, "prompt"))
+        messages = prompt_of(self._required(row, "prompt"), self._settings.prompt_kind, self._columns["prompt"])
         texts = (self._response(row, "response_a"), self._response(row, "response_b"))
         gold = self._letter(row, "gold")
         first = self._letter(row, "first_shown") or ("a" if self._settings.a_shown_first else None)
@@ -99,14 +100,6 @@ class RowReader:
     def _text(self, row: dict[str, Any], name: str) -> str:
         value = row.get(self._columns.get(name, ""))
         return "" if value is None else text_of(value, name, self._columns[name])
-
-    def _messages(self, value: Any) -> tuple[Message, ...]:
-        if isinstance(value, list):
-            return messages_of(value, "prompt", self._columns["prompt"])
-        text = text_of(value, "prompt", self._columns["prompt"])
-        if self._settings.prompt_kind == "messages":
-            return messages_of(self._json("prompt", text), "prompt", self._columns["prompt"])
-        return (Message(role="user", content=text),)
 
     def _verdict(self, value: Any, name: str) -> Verdict:
         key = value if isinstance(value, str) else str(value)
@@ -192,7 +185,7 @@ class RowReader:
     def _spans(self, row: dict[str, Any], texts: tuple[str, ...]) -> tuple[Span, ...]:
         value = row.get(self._columns.get("spans", ""))
         if isinstance(value, str):
-            value = self._json("spans", value) if value.strip() else None
+            value = json_cell("spans", value, self._columns["spans"]) if value.strip() else None
         if value is None:
             return ()
         try:
@@ -205,11 +198,23 @@ class RowReader:
                 raise self._problem("spans", f"has one from {span.start} to {span.end}, outside its response")
         return found
 
-    def _json(self, name: str, text: str) -> Any:
-        try:
-            return parse_json(text)
-        except RowProblem as problem:
-            raise self._problem(name, f"is {problem}") from problem
+
+def prompt_of(value: Any, kind: PromptKind, column: str) -> tuple[Message, ...]:
+    """A prompt's cell: a list of messages, JSON text of one where that is the `kind`, else one user's turn."""
+    if isinstance(value, list):
+        return messages_of(value, "prompt", column)
+    text = text_of(value, "prompt", column)
+    if kind == "messages":
+        return messages_of(json_cell("prompt", text, column), "prompt", column)
+    return (Message(role="user", content=text),)
+
+
+def json_cell(name: str, text: str, column: str) -> Any:
+    """JSON in a cell; raises RowProblem that says what `name` is instead."""
+    try:
+        return parse_json(text)
+    except RowProblem as problem:
+        raise RowProblem(f"{name} is {problem}", column) from problem
 
 
 def unguarded(cell: str) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -98,12 +98,17 @@ def _resolve(path: Path, settings: TableSettings, header: list[str], kind: Forma
     must = set(REQUIRED) if kind == "jsonl" else {*REQUIRED, *settings.columns}
     missing = [wanted[name] for name in wanted if name in must and wanted[name] not in header]
     if missing and header:
-        raise ImportRefused(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(repr(name) for name in header[:30])}",
-            cure="map our names to the file's columns: prompt, response_a, response_b, choice, rater"
-            + ("; or import it as unjudged, to have it judged" if missing[0] == wanted["choice"] else ""),
-        )
+        instead = "; or import it as unjudged, to have it judged" if missing[0] == wanted["choice"] else ""
+        raise no_column(path, missing[0], header, ", ".join(REQUIRED) + instead)
     return wanted if kind == "jsonl" else {name: column for name, column in wanted.items() if column in header}
+
+
+def no_column(path: Path, name: str, header: Sequence[str], ours: str) -> ImportRefused:
+    """The refusal of a file without a column that is needed."""
+    there = ", ".join(repr(one) for one in header[:30])
+    return ImportRefused(
+        f"{path} has no column {name!r}; it has {there}", cure=f"map our names to the file's columns: {ours}"
+    )
 
 
 def _check_values(values: Mapping[str, str]) -> None:

@@ -3,17 +3,17 @@
 import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from backstay.errors import ImportRefused, UsageError
+from backstay.feedback.importing.cells import PromptKind, json_cell, prompt_of
 from backstay.feedback.importing.documents import read_objects
 from backstay.feedback.importing.intake import Reading
-from backstay.feedback.importing.json_text import parse_json
 from backstay.feedback.importing.judged import POLICY, JudgedItem
 from backstay.feedback.importing.lines import ReadLimits
 from backstay.feedback.importing.problems import RowProblem
 from backstay.feedback.importing.rows import SourceRow, format_of, kind_of, read_rows, text_of
-from backstay.feedback.importing.trl import messages_of
+from backstay.feedback.importing.table import no_column
 from backstay.records import Dimension, Message
 
 FORMAT = "unjudged"
@@ -29,7 +29,7 @@ def unjudged_reading(
     path: Path,
     dimension: Dimension,
     columns: Mapping[str, str],
-    prompt_kind: Literal["text", "messages"],
+    prompt_kind: PromptKind,
     heldout_share: float,
     limits: ReadLimits,
 ) -> Reading:
@@ -60,16 +60,13 @@ def _check_columns(path: Path, columns: Mapping[str, str], header: list[str], *,
     needed = ["prompt", *(() if columns["responses"] in header else ("response_a", "response_b"))]
     missing = [columns[name] for name in needed if columns[name] not in header]
     if is_table and header and missing:
-        raise ImportRefused(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(repr(name) for name in header[:30])}",
-            cure=f"map our names to the file's columns: {KNOWN}",
-        )
+        raise no_column(path, missing[0], header, KNOWN)
 
 
 class _Reader:
     """Reads one row; `columns` are the file's by our names."""
 
-    def __init__(self, dimension: Dimension, columns: Mapping[str, str], prompt_kind: str) -> None:
+    def __init__(self, dimension: Dimension, columns: Mapping[str, str], prompt_kind: PromptKind) -> None:
         self._dimension, self._prompt_kind = dimension, prompt_kind
         self.columns = {name: columns.get(name, name) for name in NAMES}
 
@@ -92,11 +89,7 @@ class _Reader:
         value = row.get(column)
         if value is None or value == "":
             raise RowProblem("has no prompt", column)
-        if isinstance(value, str) and self._prompt_kind == "messages":
-            value = self._json("prompt", value)
-        if isinstance(value, list):
-            return messages_of(value, "prompt", column)
-        return (Message(role="user", content=text_of(value, "prompt", column)),)
+        return prompt_of(value, self._prompt_kind, column)
 
     def _lettered(self, row: dict[str, Any]) -> list[tuple[str, str]]:
         """From response_a, response_b and so on: if empty, the first two are empty answers, and later ones are none."""
@@ -118,7 +111,7 @@ class _Reader:
     def _listed(self, value: Any) -> list[tuple[str, str]]:
         """From a list of texts, or of objects with a text and perhaps a policy."""
         column = self.columns["responses"]
-        every = self._json("responses", value) if isinstance(value, str) else value
+        every = json_cell("responses", value, column) if isinstance(value, str) else value
         if not isinstance(every, list):
             raise RowProblem(f"responses is {kind_of(every)}, not a list", column)
         found = []
@@ -155,9 +148,3 @@ class _Reader:
             accepted = f"a to {LETTERS[count - 1]}" if 0 < count <= len(LETTERS) else "a letter of a response"
             raise RowProblem(f"gold is {str(value)[:40]!r}; accepted: {accepted}", column)
         return LETTERS.index(value)
-
-    def _json(self, name: str, text: str) -> Any:
-        try:
-            return parse_json(text)
-        except RowProblem as problem:
-            raise RowProblem(f"{name} is {problem}", self.columns[name]) from problem
