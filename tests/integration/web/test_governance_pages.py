@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from governance_site import GovernanceSite, governance
 
+from backstay.client import client
 from backstay.feedback.collection import guidelines_of
 from backstay.feedback.importing import ImportFormat
 from backstay.web.governance_pages import imports
@@ -138,7 +139,7 @@ def test_the_page_of_imports_offers_every_format_and_the_project_s_own_dimension
     assert lead.form("/lead/new", fields).status_code == 303
     text = lead.get("/lead/kind/import").text
     assert re.findall(r'name="format" value="([^"]+)"', text) == list(imports.FORMATS)
-    assert set(imports.FORMATS) == set(get_args(ImportFormat))
+    assert set(imports.FORMATS) == set(get_args(ImportFormat)) == set(get_args(client.ImportFormat))
     assert "<option selected>helpful</option>" in text and 'data-most="2000000000"' in text
     tabs = {
         role: "/lead/p/import" in site.browser(role).get("/lead/p/settings").text for role in (Role.LEAD, Role.SECURITY)
